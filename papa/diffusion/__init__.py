@@ -1,0 +1,1 @@
+"""Noise schedules, denoisers, samplers and losses. Knows tensors and callables, nothing else."""
