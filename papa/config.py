@@ -1,0 +1,296 @@
+"""Every setting of the project: typed, with its unit and its reason, validated once.
+
+Unknown keys are errors that name the nearest known one. The JSON schema is generated from these
+classes (`papa schema`). Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, typed, no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_nearest_key(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            for key in data:
+                if key not in cls.model_fields:
+                    raise ValueError(unknown("setting", str(key), cls.model_fields))
+        return data
+
+
+def unknown(kind: str, name: str, known: Any) -> str:
+    """The sentence for an unknown name: it offers the nearest known one, or all of them."""
+    names = sorted(map(str, known))
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names) or 'none'}."
+    return f"unknown {kind} {name!r}; {hint}"
+
+
+# ---------------------------------------------------------------- methods
+
+
+class MethodSettings(Settings):
+    """What every method has: its label budget."""
+
+    labels: Positive = 80
+    """Label budget B of a run, in items. Every shown item costs one, answered or not."""
+    per_round: Positive = 8
+    """Items shown per round, k."""
+
+    @property
+    def rounds(self) -> int:
+        return -(-self.labels // self.per_round)
+
+    @property
+    def wants_oracle(self) -> bool:
+        """Whether this is a control that is handed the user's true liking function."""
+        return False
+
+
+class SurrogateSettings(Settings):
+    """The surrogate reward: Conv2d - ReLU - AdaptiveAvgPool2d - MLP, fitted by MSE (FKC document)."""
+
+    channels: Positive = 128
+    """Convolution channels."""
+    lr: float = Field(default=1e-3, gt=0)
+    """Adam's learning rate."""
+    batch: Positive = 32
+    """Items a step."""
+    epochs: Positive = 200
+    """Passes over all labels at every round."""
+
+
+class BestOfNSettings(MethodSettings):
+    """Best of n candidates of the base by a surrogate trained on B labels of base samples."""
+
+    n: Positive = 4
+    """Candidates per returned sample."""
+    surrogate: SurrogateSettings = SurrogateSettings()
+
+
+class PapaSettings(MethodSettings):
+    """PAPA: online fine-tuning on liked and disliked items (arXiv 2607.00486)."""
+
+    preset: Literal["default", "published"] = "default"
+    """`published` follows the release: the current round only, one Adam step per image, one eps shared by
+    all timesteps, lambda_t with the wrapped first weight, c_pref = 0.1, c_qpde = 0.009, Adam 1e-5, the
+    second term at the last timestep of the liked items only. Single settings given beside it win."""
+    c_pref: NonNegative = 1.0
+    """Weight of the preference term (the timestep weights sum to 1)."""
+    c_qpde: NonNegative = 1.0
+    """Weight of the term that stays near the anchor (a mean over timesteps)."""
+    weights: Literal["uniform", "lambda"] = "uniform"
+    """Timestep weights of the preference term: 1/T, or the paper's lambda_t (normalized)."""
+    first_weight: Literal["clipped", "published"] = "clipped"
+    """What stands for lambda_1, which diverges in the formula (see `schedule.lambda_weights`)."""
+    negatives: Literal["bounded", "published", "none"] = "bounded"
+    """Disliked items: ascent that stops at a margin, unbounded ascent, or left out."""
+    margin: NonNegative = 1.0
+    """Bounded ascent stops where the item's error exceeds (1 + margin) times the base's error."""
+    accumulate: bool = True
+    """Train on the labels of all rounds (the paper's figure), or of the current one (the release)."""
+    anchor: Literal["base", "previous"] = "base"
+    """What c_qpde stays near: the pre-trained model, or the previous round's (online variational Bayes)."""
+    qpde_on: Literal["all", "liked"] = "all"
+    """Items of the second term."""
+    qpde_timesteps: Literal["same", "last"] = "same"
+    """Timesteps of the second term: those of the first, or the last of the loop alone (the release)."""
+    timesteps: Positive | Literal["exact"] = 8
+    """Stratified timesteps K per item over the whole range 1..T, or the exact sum over all."""
+    shared_noise: bool = False
+    """One eps per item for all its timesteps (the release), or one for each."""
+    updates: Positive = 4
+    """Adam steps per round."""
+    items: Positive = 32
+    """Items per Adam step, drawn from the labelled ones (with replacement once those run out)."""
+    lr: float = Field(default=2e-4, gt=0)
+    """Adam's learning rate."""
+    frozen_below: Fraction = 0.0
+    """EPAPA's k as a share of T: timesteps below it are neither trained nor sampled with the tuned model."""
+    chunk: Positive = 256
+    """(item, timestep) pairs per forward pass; memory, not mathematics."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_preset(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("preset") == "published":
+            return PUBLISHED_PAPA | data
+        return data
+
+
+PUBLISHED_PAPA: dict[str, Any] = {
+    "c_pref": 0.1,
+    "c_qpde": 0.009,
+    "weights": "lambda",
+    "first_weight": "published",
+    "negatives": "published",
+    "accumulate": False,
+    "qpde_on": "liked",
+    "qpde_timesteps": "last",
+    "timesteps": "exact",
+    "shared_noise": True,
+    "updates": 8,  # one step per image of a round of 8
+    "items": 1,
+    "lr": 1e-5,
+}
+
+
+class EpapaSettings(PapaSettings):
+    """EPAPA: PAPA that trains and uses only the noisy part of the chain."""
+
+    frozen_below: Fraction = 0.4
+    """Published: k = 400 of T = 1000."""
+
+
+class FkcSettings(MethodSettings):
+    """FKC: reward-tilted sampling with Feynman-Kac correctors; the model's weights stay as they are."""
+
+    particles: Annotated[int, Field(ge=2)] = 32
+    """Particles N of one population."""
+    beta_min: NonNegative = 0.5
+    """Inverse temperature beta_h of the first tilted round."""
+    beta_max: NonNegative = 2.0
+    """Inverse temperature of the last round and of the final samples."""
+    gamma_max: NonNegative = 0.05
+    """Weight of the diversity term in the first tilted round (where `diversity` is on)."""
+    gamma_min: NonNegative = 0.0
+    """Weight of the diversity term in the last round."""
+    diversity: bool = False
+    """Add gamma L_div to the reward: a stated heuristic outside the theory."""
+    history: Annotated[int, Field(ge=0)] = 64
+    """Past particles that the diversity term also keeps away from."""
+    weights: Literal["exact", "continuous"] = "exact"
+    """Form of the log-weights (see `papa.smc.fkc`)."""
+    gradient: Literal["leaf", "through"] = "leaf"
+    """Reward gradient at the clean estimate, or through the denoiser."""
+    guidance: Literal["shrunk", "full", "none"] = "shrunk"
+    """Scale of the proposal's shift: sigma_d^2 / (sigma_d^2 + sigma^2), 1, or 0."""
+    resampling: Literal["systematic", "stratified", "none"] = "systematic"
+    """Resampling scheme along the trajectory; the last step always resamples."""
+    ess_threshold: Fraction = 0.5
+    """Resample where the effective sample size falls below this share of N."""
+    init: Literal["noise", "base"] = "noise"
+    """Start of the particles: pure noise, or base latents noised to the first level."""
+    reward: Literal["surrogate", "true"] = "surrogate"
+    """What the particles are tilted by. `true` is a control: it is handed the user's own liking."""
+    clamp_weights: float | None = Field(default=None, gt=0)
+    """The document clamps log-weights to +-100 (`continuous` form only); off by default."""
+    surrogate: SurrogateSettings = SurrogateSettings()
+
+    @property
+    def wants_oracle(self) -> bool:
+        return self.reward == "true"
+
+    @model_validator(mode="after")
+    def _refuse_wrong_forms(self) -> FkcSettings:
+        if self.weights == "continuous" and self.gradient == "leaf":
+            raise ValueError(
+                "weights: continuous needs gradient: through. The leaf gradient omits d x0 / d y, and the "
+                "continuous weights are wrong with it. Set gradient: through, or weights: exact."
+            )
+        if self.clamp_weights is not None and self.weights != "continuous":
+            raise ValueError("clamp_weights belongs to weights: continuous; remove it or change the form.")
+        return self
+
+
+# ---------------------------------------------------------------- tasks and users
+
+
+class TaskSettings(Settings):
+    """What every task has."""
+
+    steps: Positive = 25
+    """Denoising steps of every sampler of the task."""
+    chunk: Positive = 256
+    """Items per forward pass when sampling; a recorded setting, for it changes the last bits."""
+
+
+class Gmm2dSettings(TaskSettings):
+    """The 2-D Gaussian mixture with its exact score."""
+
+    steps: Positive = 100
+    sigma_max: float = Field(default=20.0, gt=0)
+    """Largest noise level."""
+    sigma_min: float = Field(default=0.01, gt=0)
+    """Smallest noise level before 0."""
+
+
+class UserSettings(Settings):
+    """A user of the task, with optional noise on the answers."""
+
+    user: str | None = None
+    """The task's user that is wrapped; the label itself if not given."""
+    flip: Fraction = 0.0
+    """Probability that a binary answer is flipped (a graded answer s becomes 1 - s)."""
+    missing: Fraction = 0.0
+    """Probability that an item stays unanswered; it still costs a label."""
+
+
+# ---------------------------------------------------------------- the experiment
+
+
+class Block(Settings):
+    """A part of the grid: every method for every user and seed on one task."""
+
+    task: str
+    methods: list[str]
+    """Labels from `methods`."""
+    users: list[str]
+    """Users of the task, or labels from `users`."""
+    seeds: list[Annotated[int, Field(ge=0)]]
+
+
+class Measures(Settings):
+    """How many samples are drawn and measured."""
+
+    final: Positive = 1024
+    """Samples of the aligned result, for FID, KID and the final measures."""
+    per_round: Positive = 64
+    """Samples after every round, for the curves."""
+    base: Positive = 4096
+    """Base samples per seed: the base row, best-of-n's candidates, predictions."""
+    diversity: Positive = 256
+    """Samples for the diversity measures (they depend on the count; the same for all methods)."""
+    kid_subset: Positive = 50
+    """Subset size of KID."""
+    kid_subsets: Positive = 50
+    """Number of KID subsets."""
+
+
+class Config(Settings):
+    """The whole experiment, as in config.yaml."""
+
+    results: str = "results"
+    """Folder of runs, long table and tables."""
+    figures: str = "figures"
+    """Folder of figures."""
+    root_seed: int = 2026
+    """Root of all random streams."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:0. `auto` takes CUDA where there is one."""
+    seeds_per_job: Positive = 3
+    """Seeds that one process runs (starting a process costs several seconds)."""
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    """Level of all intervals."""
+    measures: Measures = Measures()
+    tasks: dict[str, dict[str, Any]] = {}
+    """Settings of tasks that differ from their defaults."""
+    methods: dict[str, dict[str, Any]]
+    """Label -> algorithm (the label itself if not given) and settings that differ from its defaults."""
+    users: dict[str, UserSettings] = {}
+    """Label -> user with noise on the answers."""
+    grid: dict[str, Block]
+    """The runs."""

@@ -1,0 +1,93 @@
+"""What a result depends on: source closures, weights, and the completion key made of them.
+
+The completion key of a run is a hash of the settings that it uses, of the sources in the transitive
+import closure of its method and task (shared kernels included), and of the task's weights. A run
+with the same key is skipped, any other is made again.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+PACKAGE = Path(__file__).parent
+
+# Not part of any closure: what these files say reaches a run through its resolved settings, which the
+# key holds already, or only names what exists.
+DECLARATIONS = {"papa.config", "papa.registry", "papa.errors", "papa"}
+
+
+def module_file(module: str) -> Path | None:
+    """The source file of a module of this package, or None for a name inside a module."""
+    path = PACKAGE.joinpath(*module.split(".")[1:])
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+@cache
+def _imports(file: Path) -> frozenset[str]:
+    """Modules of this package that `file` imports anywhere in its text."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        found.update(name for name in names if name.split(".")[0] == "papa" and module_file(name))
+    return frozenset(found - DECLARATIONS)
+
+
+def import_closure(*modules: str) -> list[str]:
+    """The modules of this package that `modules` need, themselves included, sorted."""
+    seen: set[str] = set()
+    queue = list(modules)
+    while queue:
+        module = queue.pop()
+        file = module_file(module)
+        if module in seen or file is None:
+            continue
+        seen.add(module)
+        queue.extend(_imports(file))
+    return sorted(seen)
+
+
+@cache
+def source_hash(*modules: str) -> str:
+    """Hash of the sources in the import closure of `modules`."""
+    digest = hashlib.sha256()
+    for module in import_closure(*modules):
+        file = module_file(module)
+        assert file is not None
+        digest.update(module.encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file's bytes, in hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@cache
+def artefact_hashes(task: str) -> dict[str, str]:
+    """The sha256 of every shipped artefact of a task, as its model card states them (empty without one)."""
+    card = PACKAGE / "data" / task / "card.json"
+    return json.loads(card.read_text())["sha256"] if card.is_file() else {}
+
+
+def completion_key(settings: dict[str, Any], modules: tuple[str, ...], weights: dict[str, str]) -> str:
+    """The key of a result.
+
+    Args:    settings: everything that the result was asked for, JSON-serializable, defaults resolved.
+             modules: where its code starts. weights: sha256 of each weight file.
+    Returns: 16 hex digits.
+    """
+    text = json.dumps([settings, source_hash(*modules), weights], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,96 @@
+"""What there is: one line for each task, method and metric.
+
+Adding one is adding a file and its line here. Classes are named by string so that looking
+through this list (`papa --help`, `snakemake -n`) imports no torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from papa import config
+from papa.config import Settings, unknown
+
+
+@dataclass(frozen=True)
+class UserEntry:
+    """A hidden user: the class that plays it and what it likes."""
+
+    target: str
+    taste: dict[str, Any]
+
+    @property
+    def module(self) -> str:
+        return self.target.split(":")[0]
+
+    def load(self) -> Any:
+        """The user object."""
+        module, name = self.target.split(":")
+        return getattr(import_module(module), name)(**self.taste)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A named implementation ("module:Class") and the class of its settings."""
+
+    target: str
+    settings: type[Settings] = config.MethodSettings
+
+    @property
+    def module(self) -> str:
+        return self.target.split(":")[0]
+
+    def load(self) -> Any:
+        """Import the class."""
+        module, name = self.target.split(":")
+        return getattr(import_module(module), name)
+
+
+METHODS: dict[str, Entry] = {
+    "base": Entry("papa.methods.base:Base"),
+    "best_of_n": Entry("papa.methods.best_of_n:BestOfN", config.BestOfNSettings),
+    "papa": Entry("papa.methods.papa:Papa", config.PapaSettings),
+    "epapa": Entry("papa.methods.papa:Papa", config.EpapaSettings),
+    "fkc": Entry("papa.methods.fkc:Fkc", config.FkcSettings),
+}
+
+TASKS: dict[str, Entry] = {
+    "gmm2d": Entry("papa.tasks.gmm2d:Gmm2d", config.Gmm2dSettings),
+    "digits": Entry("papa.tasks.digits:Digits", config.TaskSettings),
+}
+
+USERS: dict[str, dict[str, UserEntry]] = {
+    "gmm2d": {
+        "linear": UserEntry("papa.users.functions:LinearReward", {"slope": (0.6, -0.3)}),
+        "quadratic": UserEntry(
+            "papa.users.functions:QuadraticReward", {"slope": (0.6, -0.3), "centre": (1.0, 0.5), "curvature": 0.3}
+        ),
+        "component": UserEntry("papa.users.functions:ComponentReward", {"component": 1}),
+    },
+    "digits": {
+        "likes-1479": UserEntry("papa.users.classes:ClassUser", {"classes": (1, 4, 7, 9)}),
+        "likes-068": UserEntry("papa.users.classes:ClassUser", {"classes": (0, 6, 8)}),
+        "likes-3": UserEntry("papa.users.classes:ClassUser", {"classes": (3,)}),
+        "likes-thick": UserEntry("papa.users.strokes:ThickStrokes", {}),
+    },
+}
+
+METRICS: dict[str, Entry] = {
+    "session": Entry("papa.metrics.session:Session"),
+    "preference": Entry("papa.metrics.preference:Preference"),
+    "fidelity": Entry("papa.metrics.fidelity:Fidelity"),
+    "diversity": Entry("papa.metrics.diversity:Diversity"),
+    "cost": Entry("papa.metrics.cost:Cost"),
+}
+
+
+def find(kind: str, registry: dict[str, Entry], name: str) -> Entry:
+    """The entry called `name`.
+
+    Raises:  KeyError with the nearest known name.
+    """
+    if name not in registry:
+        raise KeyError(unknown(kind, name, registry))
+    return registry[name]

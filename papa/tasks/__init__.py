@@ -1,0 +1,1 @@
+"""The tasks: what an alignment method is run against. One file each."""

@@ -1,0 +1,1 @@
+"""Hidden users: what they like, and how they answer."""
