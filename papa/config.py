@@ -174,6 +174,8 @@ class FkcSettings(MethodSettings):
     """Past particles that the diversity term also keeps away from."""
     weights: Literal["exact", "continuous"] = "exact"
     """Form of the log-weights (see `papa.smc.fkc`)."""
+    reward_on: Literal["clean", "state"] = "clean"
+    """Reward of the clean estimate, or of the noisy state (for rewards that are known everywhere)."""
     gradient: Literal["leaf", "through"] = "leaf"
     """Reward gradient at the clean estimate, or through the denoiser."""
     guidance: Literal["shrunk", "full", "none"] = "shrunk"
@@ -196,7 +198,7 @@ class FkcSettings(MethodSettings):
 
     @model_validator(mode="after")
     def _refuse_wrong_forms(self) -> FkcSettings:
-        if self.weights == "continuous" and self.gradient == "leaf":
+        if self.weights == "continuous" and self.reward_on == "clean" and self.gradient == "leaf":
             raise ValueError(
                 "weights: continuous needs gradient: through. The leaf gradient omits d x0 / d y, and the "
                 "continuous weights are wrong with it. Set gradient: through, or weights: exact."

@@ -64,6 +64,8 @@ class UNetDenoiser:
         t = torch.tensor(self.timestep(sigma), dtype=torch.float32, device=y.device)
         x_t = y / (1 + sigma**2) ** 0.5
         self.cost.forward += len(y)
+        if y.requires_grad:
+            self.cost.backward += len(y)
         parts = [self.unet(part, t.expand(len(part))).sample for part in x_t.split(self.chunk)]
         return torch.cat(parts)
 

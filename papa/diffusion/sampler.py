@@ -40,6 +40,7 @@ def ancestral_kernel(y: Tensor, x0: Tensor, sigma: float, sigma_next: float) -> 
     return x0 + ratio * (y - x0), variance
 
 
+@torch.no_grad()
 def euler_ancestral(
     denoise: Denoiser,
     sigmas: Tensor,

@@ -57,6 +57,10 @@ class Method(ABC, Generic[S]):
         noise = stream_noise(stream, (n, *self.task.shape), self.task.dtype, self.task.device)
         return euler_ancestral(denoise, self._sigmas, noise)
 
+    def condition(self, k: int) -> list[str] | None:
+        """The task's prompt for k items, or None."""
+        return None if self.task.condition is None else [self.task.condition] * k
+
     @abstractmethod
     def ask(self, k: int) -> Query:
         """The next k items to show. Changes nothing that was learned."""

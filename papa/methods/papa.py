@@ -1,0 +1,164 @@
+"""PAPA and EPAPA: fine-tune the diffusion model on what one user liked and disliked.
+
+Source: PAPA: Online Personalized Active Preference Alignment (arXiv 2607.00486), Theorem 4.2. EPAPA is
+PAPA with `frozen_below` > 0: timesteps below k are neither trained nor sampled with the tuned model.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from papa.config import PapaSettings
+from papa.diffusion.denoiser import Denoiser, SwitchedDenoiser
+from papa.diffusion.losses import Pairs, accumulate_gradients, stratified_timesteps
+from papa.diffusion.schedule import lambda_weights, sigmas_of
+from papa.interaction import Feedback, Query
+from papa.methods.interface import Method
+from papa.methods.labelled import Labelled
+from papa.rng import Stream
+
+
+class Papa(Method[PapaSettings]):
+    """Online fine-tuning without a reward model."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.unet = self.task.unet()
+        self.base = copy.deepcopy(self.unet).requires_grad_(False)
+        self.anchor: nn.Module = self.base
+        self.optimizer = torch.optim.Adam(self.unet.parameters(), lr=self.settings.lr)
+        self.seen = Labelled()
+        assert self.task.alphas_cumprod is not None  # a task with a network has a schedule
+        self.alphas_cumprod = self.task.alphas_cumprod
+        self.total = len(self.alphas_cumprod)
+        self.first = round(self.settings.frozen_below * self.total)
+        self._losses = (float("nan"), float("nan"))
+
+    # ------------------------------------------------------------ ask, sample
+
+    def denoiser(self) -> Denoiser:
+        """theta for t >= k, the frozen base below."""
+        tuned = self.task.denoiser(self.cost, self.unet)
+        if self.first == 0:
+            return tuned
+        threshold = (
+            sigmas_of(self.alphas_cumprod.double())[self.first].item() if self.first < self.total else float("inf")
+        )
+        return SwitchedDenoiser(tuned, self.task.denoiser(self.cost, self.base), threshold)
+
+    def ask(self, k: int) -> Query:
+        return Query(self.draw(self.denoiser(), k, self.stream.at("ask", round=self.round)), self.condition(k))
+
+    def sample(self, n: int) -> Tensor:
+        if self.round == 0:
+            return self.base_latents(n)
+        return self.draw(self.denoiser(), n, self.stream.at("sample"))
+
+    # ------------------------------------------------------------ tell
+
+    def tell(self, query: Query, feedback: Feedback) -> None:
+        self.seen.add(query, feedback)
+        if self.settings.anchor == "previous":
+            self.anchor = copy.deepcopy(self.unet).requires_grad_(False)
+        latents, liking = (self.seen.latents, self.seen.liking) if self.settings.accumulate else self.seen.last()
+        usable = ~np.isnan(liking)
+        if self.settings.negatives == "none":
+            usable &= liking > 0.5
+        chosen = np.flatnonzero(usable)
+        if len(chosen) and self.first < self.total:
+            self._train(latents[torch.from_numpy(chosen)], 2 * liking[chosen] - 1)
+        self.round += 1
+
+    def _train(self, x0: Tensor, feedback: np.ndarray) -> None:
+        """The Adam steps of one round on (n, ...) items with feedback r = 2s - 1 in [-1, 1]."""
+        stream = self.stream.at("train", round=self.round)
+        order = self._item_order(len(x0), stream.at("items"))
+        losses = []
+        for update, items in enumerate(order):
+            address = stream.at(update=update)
+            self.optimizer.zero_grad()
+            losses.append(
+                accumulate_gradients(
+                    self.unet,
+                    self.base,
+                    self.anchor,
+                    self.alphas_cumprod,
+                    x0[torch.from_numpy(items)],
+                    self._noise(address.at("eps"), self._strata()),
+                    self.pairs(feedback[items], address.at("timesteps")),
+                    self.settings.chunk,
+                    self.cost,
+                )
+            )
+            self.optimizer.step()
+        self._losses = tuple(np.mean(losses, axis=0).tolist())
+
+    def _item_order(self, n: int, stream: Stream) -> np.ndarray:
+        """(updates, items) indices: permutations of all items one after another, so each is used equally often."""
+        rng, needed = stream.generator(), self.settings.updates * self.settings.items
+        order = np.concatenate([rng.permutation(n) for _ in range(-(-needed // n))])
+        return order[:needed].reshape(self.settings.updates, self.settings.items)
+
+    def _strata(self) -> int:
+        """Timesteps per item. EPAPA keeps PAPA's stratum width."""
+        trained = self.total - self.first
+        if self.settings.timesteps == "exact":
+            return trained
+        return max(1, round(self.settings.timesteps * trained / self.total))
+
+    def _noise(self, stream: Stream, strata: int) -> Any:
+        draws = 1 if self.settings.shared_noise else strata
+        shape = self.task.shape
+
+        def eps(item: int) -> Tensor:
+            drawn = torch.from_numpy(stream.at(item=item).normal(draws, *shape))
+            return drawn.expand(strata, *shape)
+
+        return eps
+
+    def pairs(self, feedback: np.ndarray, stream: Stream) -> Pairs:
+        """The (item, timestep) pairs of one update for (m,) feedback r, with the weights of both terms."""
+        settings, strata, trained = self.settings, self._strata(), self.total - self.first
+        if settings.timesteps == "exact":
+            timesteps = torch.arange(self.first, self.total).expand(len(feedback), -1)
+        else:
+            timesteps = stratified_timesteps(stream.uniform(len(feedback), strata), self.first, self.total)
+        r = torch.from_numpy(feedback)[:, None]
+        mean = 1 / len(feedback)
+        preference = settings.c_pref * mean * r * self._timestep_weights()[timesteps] * (trained / strata)
+        near = torch.full_like(preference, settings.c_qpde * mean / strata)
+        if settings.qpde_timesteps == "last":
+            near = torch.where(timesteps == self.total - 1, near * strata, 0.0)
+        if settings.qpde_on == "liked":
+            near = torch.where(r > 0, near, 0.0)
+        ceiling = 1 + settings.margin if settings.negatives == "bounded" else None
+        return Pairs(timesteps, preference.float(), near.float(), ceiling)
+
+    def _timestep_weights(self) -> Tensor:
+        """(T,) weights of sum 1 over all T timesteps."""
+        if self.settings.weights == "uniform":
+            return torch.full((self.total,), 1 / self.total, dtype=torch.float64)
+        return lambda_weights(self.alphas_cumprod, self.settings.first_weight)
+
+    # ------------------------------------------------------------ records
+
+    def diagnostics(self) -> dict[str, float]:
+        return {"loss_preference": self._losses[0], "loss_anchor": self._losses[1]}
+
+    def state(self) -> dict[str, Any]:
+        return super().state() | {
+            "unet": copy.deepcopy(self.unet.state_dict()),
+            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
+            "seen": self.seen.state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        super().restore(state)
+        self.unet.load_state_dict(state["unet"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.seen.restore(state["seen"])

@@ -1,0 +1,1 @@
+"""Sequential Monte Carlo: log-weights, resampling, and the Feynman-Kac corrector. Pure functions."""

@@ -1,0 +1,247 @@
+"""The Feynman-Kac corrector: particles of a diffusion model tilted by a reward.
+
+Target at noise level sigma: p(y) proportional to q_sigma(y) exp(beta(sigma) u(y)), where u is the
+reward of the clean estimate x0(y, sigma) (`reward_on: clean`) or of the state itself (`state`).
+beta rises from beta_0 at pure noise to beta_n at the data. VE view, time from noise to data.
+
+Two forms of the weights, v = sigma^2 - sigma'^2 and G = grad u:
+
+`exact` (any proposal is right, with respect to the discrete base chain p(y' | y)):
+    y' ~ q = N(mean + vbar beta' s G, vbar I),  where p = N(mean, vbar I) is the ancestral kernel
+    log w += log p(y'|y) - log q(y'|y) + beta' u(y') - beta u(y)
+`continuous` (Skreta et al. 2025, Proposition 3.4, f = 0 and sigma_t^2 dt = v):
+    y' = y + v (score + (beta/2) G) + sqrt(vbar) n
+    log w += integral of u dbeta + (beta/2) <G, score> dv, by the trapezoidal rule over the step
+  (on a Gaussian with beta = 3 and 100 steps, the left-point rule misses log Z by 0.9, this one by 0.1;
+  vbar instead of v makes beta = 0 the base sampler itself). With u on the clean estimate, u depends on
+  time through sigma: G goes through the denoiser and beta (u(x0(y, sigma')) - u(x0(y, sigma))) is added.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from papa.diffusion.denoiser import Denoiser
+from papa.diffusion.sampler import Noise, ancestral_kernel
+from papa.smc.resampling import resample
+from papa.smc.weights import effective_sample_size, log_mean_exp
+
+Reward = Callable[[Tensor], Tensor]
+"""(n, ...) points -> (n,) reward in nats, differentiable where guidance is wanted."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the particles move and are weighted; see `papa.config.FkcSettings` for the names."""
+
+    weights: Literal["exact", "continuous"] = "exact"
+    reward_on: Literal["clean", "state"] = "clean"
+    gradient: Literal["leaf", "through"] = "leaf"
+    guidance: Literal["shrunk", "full", "none"] = "shrunk"
+    resampling: Literal["systematic", "stratified", "none"] = "systematic"
+    ess_threshold: float = 0.5
+    clamp: float | None = None
+    spread: float = 1.0
+    resample_last: bool = True
+
+    def __post_init__(self) -> None:
+        if self.weights == "continuous" and self.reward_on == "clean" and self.gradient == "leaf":
+            raise ValueError(
+                "the continuous weights need the gradient through the denoiser: the leaf gradient omits "
+                "d x0 / d y and makes them wrong. Use gradient='through', or weights='exact'."
+            )
+
+    def scale(self, sigma: float) -> float:
+        """Factor on the proposal's shift. The leaf gradient omits d x0 / d y, which for data of standard
+        deviation sigma_d is about sigma_d^2 / (sigma_d^2 + sigma^2)."""
+        if self.guidance == "shrunk" and self.reward_on == "clean" and self.gradient == "leaf":
+            return self.spread**2 / (self.spread**2 + sigma**2)
+        return 1.0
+
+
+@dataclass
+class Trace:
+    """What happened at every step: one entry per transition, averaged over the populations."""
+
+    sigma: list[float] = field(default_factory=list)
+    beta: list[float] = field(default_factory=list)
+    ess: list[float] = field(default_factory=list)
+    lowest_ess: list[float] = field(default_factory=list)
+    unique_ancestors: list[float] = field(default_factory=list)
+    reward: list[float] = field(default_factory=list)
+    resampled: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Particles:
+    """The result. samples: (P N, ...), populations one after another. log_w: (P, N), zero after a final
+    resampling. log_z: (P,) log normalizing constants. ancestors: (P, N) slot at the start that each
+    particle descends from."""
+
+    samples: Tensor
+    log_w: Tensor
+    log_z: Tensor
+    ancestors: Tensor
+    trace: Trace
+
+
+@dataclass(frozen=True)
+class Point:
+    """States with everything that is known of them at their noise level: (n, ...) each, reward (n,)."""
+
+    y: Tensor
+    x0: Tensor
+    reward: Tensor
+    gradient: Tensor
+
+    def take(self, ancestors: Tensor) -> Point:
+        return Point(self.y[ancestors], self.x0[ancestors], self.reward[ancestors], self.gradient[ancestors])
+
+
+def evaluate(denoise: Denoiser, reward: Reward, y: Tensor, sigma: float, options: Options) -> Point:
+    """Denoise `y` and take the reward and its gradient there (zero where no guidance is wanted)."""
+    clean, guided = options.reward_on == "clean", options.guidance != "none" and sigma > 0
+    y = y.detach()
+    through = guided and clean and options.gradient == "through"
+    with torch.set_grad_enabled(through):
+        if through:
+            y.requires_grad_(True)
+        x0 = denoise(y, sigma) if sigma > 0 else y
+    if not guided:
+        with torch.no_grad():
+            return Point(y, x0, reward(x0 if clean else y), torch.zeros_like(y))
+    at = y if through or not clean else x0
+    if not through:
+        at = at.detach().requires_grad_(True)
+    with torch.enable_grad():
+        value = reward(at if not through else x0)
+        (gradient,) = torch.autograd.grad(value.sum(), at)
+    return Point(y.detach(), x0.detach(), value.detach(), gradient)
+
+
+def exact_step(point: Point, noise: Tensor, levels: tuple[float, float], beta_next: float, options: Options) -> tuple[Tensor, Tensor]:
+    """Propose y' from the tilted ancestral kernel: (y', log p(y'|y) - log q(y'|y))."""
+    mean, variance = ancestral_kernel(point.y, point.x0, *levels)
+    if variance == 0:
+        return mean, torch.zeros(len(mean), dtype=torch.float64, device=mean.device)
+    shift = variance * beta_next * options.scale(levels[0]) * point.gradient
+    # log p - log q at y' = mean + shift + sqrt(vbar) n, written out so that nothing cancels:
+    cross = (shift * noise).flatten(1).double().sum(1) / math.sqrt(variance)
+    square = shift.flatten(1).double().square().sum(1) / (2 * variance)
+    return mean + shift + math.sqrt(variance) * noise, -cross - square
+
+
+def continuous_step(point: Point, noise: Tensor, levels: tuple[float, float], beta: float) -> Tensor:
+    """One step of the corrected SDE: the ancestral step plus (v/2) beta G."""
+    mean, variance = ancestral_kernel(point.y, point.x0, *levels)
+    v = levels[0] ** 2 - levels[1] ** 2
+    return mean + v / 2 * beta * point.gradient + math.sqrt(variance) * noise
+
+
+def continuous_increment(
+    before: Point, after: Point, levels: tuple[float, float], betas: tuple[float, float]
+) -> Tensor:
+    """The integral of u dbeta + (beta/2) <G, score> dv over one step, by the trapezoidal rule (n,).
+
+    At sigma' = 0 the score has no limit that the model knows: the left point stands for both.
+    """
+    v = levels[0] ** 2 - levels[1] ** 2
+    first = betas[0] * _inner(before, levels[0])
+    second = betas[1] * _inner(after, levels[1]) if levels[1] > 0 else first
+    reward = (before.reward.double() + after.reward.double()) / 2
+    return (betas[1] - betas[0]) * reward + v / 4 * (first + second)
+
+
+def _inner(point: Point, sigma: float) -> Tensor:
+    """<G, score> of every particle."""
+    score = (point.x0 - point.y) / sigma**2
+    return (point.gradient * score).flatten(1).double().sum(1)
+
+
+def fkc(
+    denoise: Denoiser,
+    reward: Reward,
+    sigmas: Tensor,
+    betas: Tensor,
+    noise: Noise,
+    uniforms: Callable[[int], Tensor],
+    options: Options = Options(),
+    start: Tensor | None = None,
+) -> Particles:
+    """Draw populations of particles from the base chain tilted by exp(beta u).
+
+    Args:    denoise: the base model. reward: u, on clean points or states (`options.reward_on`).
+             sigmas: (n + 1,) falling noise levels, the last one 0. betas: (n + 1,) along them.
+             noise: step -> (P N, ...) normals, keyed by step and slot: two children of one ancestor
+             sit in two slots and so separate. uniforms: step -> (P, N) in [0, 1) for resampling.
+             start: (P N, ...) states at the first level; pure noise if None.
+    Returns: the particles, equally weighted (unless `options.resample_last` is off).
+    Raises:  ValueError where weights are NaN or all zero.
+    """
+    levels, beta = sigmas.tolist(), betas.tolist()
+    populations, n = uniforms(0).shape
+    device = sigmas.device if start is None else start.device
+    y = levels[0] * noise(0) if start is None else start
+    point = evaluate(denoise, reward, y, levels[0], options)
+    log_w = (beta[0] * point.reward.double()).view(populations, n)
+    log_z = torch.zeros(populations, dtype=torch.float64, device=log_w.device)
+    ancestors = torch.arange(n, device=device).expand(populations, n)
+    rows = torch.arange(populations, device=log_w.device)[:, None] * n
+    trace = Trace()
+    last = len(levels) - 2
+    for i in range(last + 1):
+        pair = (levels[i], levels[i + 1])
+        if options.weights == "exact":
+            y, increment = exact_step(point, noise(i + 1), pair, beta[i + 1], options)
+            increment = increment - beta[i] * point.reward.double()
+            point = evaluate(denoise, reward, y, pair[1], options)
+            increment = increment + beta[i + 1] * point.reward.double()
+        else:
+            before = point
+            y = continuous_step(before, noise(i + 1), pair, beta[i])
+            point = evaluate(denoise, reward, y, pair[1], options)
+            increment = continuous_increment(before, point, pair, (beta[i], beta[i + 1]))
+            if options.reward_on == "clean":
+                increment = increment + beta[i] * _reward_drift(denoise, reward, before, pair[1])
+        log_w = log_w + increment.view(populations, n)
+        if options.clamp is not None:
+            log_w = log_w.clamp(-options.clamp, options.clamp)
+
+        ess = effective_sample_size(log_w)
+        due = (ess < options.ess_threshold * n) & (options.resampling != "none")
+        if i == last and options.resample_last:
+            due = torch.ones_like(due)
+        if due.any():
+            scheme = "systematic" if options.resampling == "none" else options.resampling
+            log_z = log_z + torch.where(due, log_mean_exp(log_w), 0.0)
+            drawn = resample(log_w, uniforms(i + 1).to(log_w.device), scheme)
+            drawn = torch.where(due[:, None], drawn, torch.arange(n, device=log_w.device))
+            log_w = torch.where(due[:, None], 0.0, log_w)
+            point = point.take((drawn + rows).flatten())
+            ancestors = ancestors.gather(1, drawn)
+        _record(trace, pair[1], beta[i + 1], ess, ancestors, point, due)
+    log_z = log_z + log_mean_exp(log_w)
+    return Particles(point.y, log_w, log_z, ancestors, trace)
+
+
+def _reward_drift(denoise: Denoiser, reward: Reward, point: Point, sigma_next: float) -> Tensor:
+    """u(x0(y, sigma')) - u(x0(y, sigma)): what the reward of a fixed state gains as time moves on."""
+    with torch.no_grad():
+        later = denoise(point.y, sigma_next) if sigma_next > 0 else point.y
+        return reward(later).double() - point.reward.double()
+
+
+def _record(trace: Trace, sigma: float, beta: float, ess: Tensor, ancestors: Tensor, point: Point, due: Tensor) -> None:
+    trace.sigma.append(sigma)
+    trace.beta.append(beta)
+    trace.ess.append(ess.mean().item())
+    trace.lowest_ess.append(ess.min().item())
+    trace.unique_ancestors.append(sum(len(row.unique()) for row in ancestors) / len(ancestors))
+    trace.reward.append(point.reward.double().mean().item())
+    trace.resampled.append(due.double().mean().item())
