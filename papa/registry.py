@@ -65,9 +65,11 @@ USERS: dict[str, dict[str, UserEntry]] = {
     "gmm2d": {
         "linear": UserEntry("papa.users.functions:LinearReward", {"slope": (0.6, -0.3)}),
         "quadratic": UserEntry(
-            "papa.users.functions:QuadraticReward", {"slope": (0.6, -0.3), "centre": (1.0, 0.5), "curvature": 0.3}
+            "papa.users.functions:QuadraticReward", {"slope": (0.5, -0.2), "centre": (-0.5, 0.0), "curvature": 0.4}
         ),
-        "component": UserEntry("papa.users.functions:ComponentReward", {"component": 1}),
+        "component": UserEntry(
+            "papa.users.functions:ComponentReward", {"component": 1, "bonus": 0.75, "exact_at": 2.0}
+        ),
     },
     "digits": {
         "likes-1479": UserEntry("papa.users.classes:ClassUser", {"classes": (1, 4, 7, 9)}),
