@@ -1,0 +1,326 @@
+"""The claims of the papers, held against the long table.
+
+Every claim is an entry of `claims.yaml`; its verdict is one of
+
+    supported   its effect lies beyond its margin on the claimed side
+    refuted     it lies beyond the margin on the other side
+    undecided   neither can be said (always so below 5 seeds)
+    not run     a method, metric or user that it needs is not in the table
+
+A claim of several parts is supported if all parts are (intersection-union test, the largest p), and
+refuted if one is (the smallest p, Bonferroni-corrected over the parts). The p-value of a claim is
+twice the smaller of both, corrected after Holm over all claims that could be tested.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import yaml
+from pydantic import model_validator
+
+from papa import report, stats, views
+from papa.config import Settings
+from papa.grid import Grid
+from papa.stats import Estimate
+
+MIN_SEEDS = 5
+Verdict = Literal["supported", "refuted", "undecided", "not run"]
+PREFERENCE = "preference_gold"
+
+
+class Part(Settings):
+    """One comparison of a claim; the keys are explained at the top of claims.yaml."""
+
+    metric: str
+    compare: Literal["value", "difference", "ratio", "matched"]
+    method: str
+    reference: str | list[str] | None = None
+    minus: str | None = None
+    sweep: str | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Part:
+        if self.at_least is None and self.at_most is None:
+            raise ValueError("a part needs a margin: at_least, at_most or both.")
+        if (self.reference is None) != (self.compare == "value"):
+            raise ValueError(
+                f"compare: {self.compare} {'takes no' if self.compare == 'value' else 'needs a'} reference."
+            )
+        if (self.sweep is None) == (self.compare == "matched"):
+            raise ValueError("compare: matched, and only it, needs the setting to sweep over.")
+        return self
+
+    @property
+    def references(self) -> list[str]:
+        return [self.reference] if isinstance(self.reference, str) else list(self.reference or [])
+
+
+class Claim(Settings):
+    """A sentence of a paper, the comparison that decides it, and what would refute it."""
+
+    id: str
+    sentence: str
+    source: str
+    refuted_by: str
+    parts: list[Part]
+    task: str = "digits"
+    flip: float = 0.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A part held against the table for one method and one bound.
+
+    p_for: of "the bound holds"; p_against: of "it does not" (both one-sided t tests over seeds).
+    """
+
+    comparison: str
+    estimate: Estimate
+    p_for: float
+    p_against: float
+    diverged: int
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim with its verdict; effect and interval are those of the finding that decides."""
+
+    claim: Claim
+    verdict: Verdict
+    reason: str
+    findings: list[Finding] = field(default_factory=list)
+    p: float = math.nan
+    p_holm: float = math.nan
+
+    @property
+    def deciding(self) -> Finding | None:
+        """The weakest finding: all others speak more for the claim."""
+        return max(
+            self.findings, key=lambda found: (np.nan_to_num(found.p_for, nan=-1.0), found.comparison), default=None
+        )
+
+
+class NotRunError(Exception):
+    """What a part needs is not in the table; the message names it."""
+
+
+def load() -> list[Claim]:
+    """The ledger, as shipped."""
+    return [Claim.model_validate(entry) for entry in yaml.safe_load(files("papa").joinpath("claims.yaml").read_text())]
+
+
+# ---------------------------------------------------------------- effects
+
+
+def _users(claim: Claim, grid: Grid) -> list[str]:
+    if not claim.flip:
+        return views.users_of(grid, claim.task)
+    return [user for user, entry in grid.config.users.items() if math.isclose(entry.flip, claim.flip)]
+
+
+def _methods(part: Part, claim: Claim, table: pd.DataFrame, grid: Grid) -> list[str]:
+    """The labels that `method` stands for: one, or a group of those that ran."""
+    if part.method not in ("main", "controls"):
+        return [part.method]
+    ran = set(table.loc[(table.task == claim.task) & (table.metric == part.metric), "method"])
+    main = (
+        [m for m in views.main_methods(grid, claim.task) if m != views.BASE] if claim.task in grid.task_settings else []
+    )
+    group = main if part.method == "main" else [m for m in grid.methods if views.is_control(grid, m)]
+    if not (found := [method for method in group if method in ran]):
+        raise NotRunError(f"no {part.method} method with {part.metric} in the table")
+    return found
+
+
+def _values(table: pd.DataFrame, claim: Claim, method: str, metric: str, users: list[str]) -> pd.Series:
+    found = views.values(table, claim.task, method, metric, users)
+    if found.empty:
+        of = f" for users who flip {claim.flip:.0%} of their answers" if claim.flip else ""
+        lost = len(views.diverged(table, claim.task, method, users))
+        raise NotRunError(
+            f"every run of {method} diverged" if lost else f"no finished run of {method} with {metric}{of}"
+        )
+    return found
+
+
+def _effects(part: Part, claim: Claim, method: str, table: pd.DataFrame, grid: Grid) -> pd.Series:
+    """The effect of each (user, seed) that has all it needs."""
+    users = _users(claim, grid)
+    if part.compare == "matched":
+        return _matched(part, claim, method, table, grid, users)
+    found = _values(table, claim, method, part.metric, users)
+    if part.minus:
+        found = found - _values(table, claim, method, part.minus, users)
+    if part.compare != "value":
+        against = _values(table, claim, _best(part, claim, table, users), part.metric, users)
+        found = found - against if part.compare == "difference" else found / against.where(against != 0)
+    return found.dropna()
+
+
+def _best(part: Part, claim: Claim, table: pd.DataFrame, users: list[str]) -> str:
+    """The reference; of several the one with the highest gold preference."""
+    if len(part.references) == 1:
+        return part.references[0]
+    means = {name: _values(table, claim, name, PREFERENCE, users).mean() for name in part.references}
+    return max(means, key=lambda name: means[name])
+
+
+def _matched(part: Part, claim: Claim, method: str, table: pd.DataFrame, grid: Grid, users: list[str]) -> pd.Series:
+    """Differences at equal gold preference, for the pairs where the sweep brackets the reference."""
+    reference = _best(part, claim, table, users)
+    aim = _values(table, claim, reference, PREFERENCE, users)
+    against = _values(table, claim, reference, part.metric, users)
+    points = views.sweep(grid, method, str(part.sweep)).points
+    preference, metric = (
+        pd.concat(
+            {label: views.values(table, claim.task, label, name, users) for label in points}
+            or {"": pd.Series(dtype=float)},
+            axis=1,
+        )
+        for name in (PREFERENCE, part.metric)
+    )
+    effects = {}
+    for pair in aim.index.intersection(against.index).intersection(preference.index).intersection(metric.index):
+        line = pd.DataFrame({"x": preference.loc[pair], "y": metric.loc[pair]}).dropna().sort_values("x")
+        if len(line) > 1 and line.x.iloc[0] <= aim[pair] <= line.x.iloc[-1]:
+            effects[pair] = float(np.interp(aim[pair], line.x, line.y) - against[pair])
+    if not effects:
+        raise NotRunError(
+            f"no seed where the sweep of {method} over {part.sweep} brackets the preference of {reference}"
+        )
+    return pd.Series(effects).rename_axis(views.RUN)
+
+
+def _findings(claim: Claim, table: pd.DataFrame, grid: Grid) -> Iterator[Finding]:
+    for part in claim.parts:
+        for method in _methods(part, claim, table, grid):
+            seeds = stats.by_seed(_effects(part, claim, method, table, grid)).to_numpy()
+            found = stats.estimate(seeds, grid.config.confidence)
+            lost = len(views.diverged(table, claim.task, method, _users(claim, grid)))
+            text = _spelled(part, method)
+            if part.at_least is not None:
+                bound = f"{text} ≥ {part.at_least:g}"
+                yield Finding(
+                    bound, found, stats.p_at_least(seeds, part.at_least), stats.p_below(seeds, part.at_least), lost
+                )
+            if part.at_most is not None:
+                bound = f"{text} ≤ {part.at_most:g}"
+                yield Finding(
+                    bound, found, stats.p_at_most(seeds, part.at_most), stats.p_above(seeds, part.at_most), lost
+                )
+
+
+def _spelled(part: Part, method: str) -> str:
+    what = part.metric + (f" − {part.minus}" if part.minus else "")
+    against = " or ".join(part.references)
+    return {
+        "value": f"{what} of {method}",
+        "difference": f"{what}: {method} − {against}",
+        "ratio": f"{what}: {method} / {against}",
+        "matched": f"{what} at equal preference: {method} (over {part.sweep}) − best of {against}",
+    }[part.compare]
+
+
+# ---------------------------------------------------------------- verdicts
+
+
+def judge(claims: list[Claim], table: pd.DataFrame, grid: Grid) -> list[Judged]:
+    """Every claim with its verdict, in the ledger's order.
+
+    Raises:  RecordError for a long table that is not one.
+    """
+    views.check(table)
+    first = [_judge_alone(claim, table, grid) for claim in claims]
+    tested = [index for index, judged in enumerate(first) if not math.isnan(judged.p)]
+    adjusted = dict(zip(tested, stats.holm([first[index].p for index in tested]), strict=True))
+    alpha = 1 - grid.config.confidence
+    return [_decide(judged, adjusted[i], alpha) if i in adjusted else judged for i, judged in enumerate(first)]
+
+
+def _judge_alone(claim: Claim, table: pd.DataFrame, grid: Grid) -> Judged:
+    try:
+        findings = list(_findings(claim, table, grid))
+    except NotRunError as error:
+        return Judged(claim, "not run", str(error))
+    seeds = min(found.estimate.n for found in findings)
+    if seeds < MIN_SEEDS:
+        return Judged(claim, "undecided", f"{report.plural(seeds, 'seed')}; a verdict needs {MIN_SEEDS}", findings)
+    return Judged(claim, "undecided", "", findings, p=min(1.0, 2 * min(_sides(findings))))
+
+
+def _sides(findings: list[Finding]) -> tuple[float, float]:
+    """p of "all hold" (intersection-union) and of "one does not" (Bonferroni)."""
+    against = len(findings) * min(found.p_against for found in findings)
+    return max(found.p_for for found in findings), min(1.0, against)
+
+
+def _decide(judged: Judged, p_holm: float, alpha: float) -> Judged:
+    p_for, p_against = _sides(judged.findings)
+    lost = sum({found.comparison: found.diverged for found in judged.findings}.values())
+    verdict: Verdict = "undecided"
+    reason = "the effect is not clear of its margin"
+    if p_holm < alpha and p_against < p_for:
+        verdict, reason = "refuted", "the effect is clear of its margin, on the other side"
+    elif p_holm < alpha and lost:
+        reason = "runs of the claim's own method diverged; those left speak for it"
+    elif p_holm < alpha:
+        verdict, reason = "supported", "the effect is clear of its margin"
+    return Judged(judged.claim, verdict, reason, judged.findings, judged.p, p_holm)
+
+
+# ---------------------------------------------------------------- files
+
+
+def write(table: pd.DataFrame, grid: Grid, results_folder: Path) -> list[Path]:
+    """Judge every claim and write `claims.json`, `claims.md` and `tables/T7.csv`, `.md`, `.rst`.
+
+    Raises:  RecordError for a long table that is not one, OSError.
+    """
+    from papa import tables  # T7 shows the ledger, so it imports this module
+    from papa.tables import ledger
+
+    folder = Path(results_folder)
+    judged = judge(load(), table, grid)
+    text = (
+        json.dumps(
+            [_as_json(entry, row) for entry, row in zip(judged, ledger.frame(judged).to_dict("records"), strict=True)],
+            indent=2,
+            ensure_ascii=False,
+        )
+        + "\n"
+    )
+    return [
+        report.write_text(folder / "claims.json", text),
+        report.write_text(
+            folder / "claims.md", f"# Claims\n\n{ledger.caption(judged, table, grid)}\n{ledger.markdown(judged)}"
+        ),
+        *tables.write("T7", table, grid, folder / "tables"),
+    ]
+
+
+def _as_json(entry: Judged, row: dict[Any, Any]) -> Any:
+    claim = entry.claim.model_dump(exclude_none=True)
+    whole = row | {"parts": claim["parts"], "findings": [asdict(found) for found in entry.findings]}
+    return _plain(whole)
+
+
+def _plain(value: Any) -> Any:
+    """JSON's own types; NaN becomes null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,188 @@
+"""Intervals and tests for few seeds: pure functions on arrays and series, by scipy.
+
+The unit is the seed. A value that was measured for several users is averaged over the users within
+each seed first (`by_seed`), because the runs of one seed share their noise and are not independent.
+
+Percentile and BCa bootstraps over 3 to 5 seeds cover 72-84% where they promise 95%. So intervals are
+t intervals below `BOOTSTRAP_FROM` seeds and BCa bootstraps from there on; p-values are those of the
+t test at every count.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy import stats as scipy_stats
+
+BOOTSTRAP_FROM = 10
+RESAMPLES = 9999
+SAME = 1e-9
+"""Differences this small are rounding: values of no spread are compared with this tolerance."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over n units with its interval.
+
+    lower and upper are NaN below 2 units. how: "t", "BCa", "constant" (no spread at all) or "none".
+    """
+
+    mean: float
+    lower: float
+    upper: float
+    n: int
+    how: str
+
+    @property
+    def half_width(self) -> float:
+        """Half the interval's width, in the unit of the mean."""
+        return (self.upper - self.lower) / 2
+
+
+def _values(values: ArrayLike) -> np.ndarray:
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1:
+        raise ValueError(f"expected one value per unit, got shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError("values hold NaN or infinity; leave out (and count) such runs before estimating")
+    return array
+
+
+def mean_t(values: ArrayLike, confidence: float = 0.95) -> Estimate:
+    """Mean with a t interval.
+
+    Args:    values: (n,) one value per unit. confidence: level in (0, 1).
+    Returns: an `Estimate`; the interval is NaN for n = 1, the mean as well for n = 0.
+    Raises:  ValueError on NaN, infinity or a wrong shape.
+    """
+    array = _values(values)
+    n = len(array)
+    if n == 0:
+        return Estimate(math.nan, math.nan, math.nan, 0, "none")
+    mean = float(array.mean())
+    if n == 1:
+        return Estimate(mean, math.nan, math.nan, 1, "none")
+    if np.ptp(array) <= SAME * max(1.0, abs(mean)):
+        return Estimate(mean, mean, mean, n, "constant")
+    half = float(scipy_stats.t.ppf((1 + confidence) / 2, n - 1) * array.std(ddof=1) / math.sqrt(n))
+    return Estimate(mean, mean - half, mean + half, n, "t")
+
+
+def mean_bca(values: ArrayLike, confidence: float = 0.95) -> Estimate:
+    """Mean with a bias-corrected and accelerated bootstrap interval, from a fixed generator.
+
+    Source:  Efron 1987, as in `scipy.stats.bootstrap`.
+    Args:    values: (n,) one value per unit.
+    Raises:  ValueError on NaN, infinity or a wrong shape.
+    """
+    array = _values(values)
+    plain = mean_t(array, confidence)
+    if plain.how != "t":
+        return plain
+    found = scipy_stats.bootstrap(
+        (array,),
+        np.mean,
+        confidence_level=confidence,
+        n_resamples=RESAMPLES,
+        method="BCa",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return Estimate(plain.mean, float(found.low), float(found.high), plain.n, "BCa")
+
+
+def estimate(values: ArrayLike, confidence: float = 0.95) -> Estimate:
+    """Mean with the interval that suits the count: t below `BOOTSTRAP_FROM` units, BCa from there on."""
+    array = _values(values)
+    return (mean_bca if len(array) >= BOOTSTRAP_FROM else mean_t)(array, confidence)
+
+
+def paired(values: ArrayLike, reference: ArrayLike, confidence: float = 0.95) -> Estimate:
+    """Mean difference of two methods over the same units, with its interval.
+
+    Args:    values, reference: (n,) of the same units in the same order.
+    Raises:  ValueError if the lengths differ, or on NaN or infinity.
+    """
+    left, right = _values(values), _values(reference)
+    if left.shape != right.shape:
+        raise ValueError(f"paired values need the same units: {len(left)} against {len(right)}")
+    return estimate(left - right, confidence)
+
+
+def p_at_least(values: ArrayLike, threshold: float = 0.0) -> float:
+    """One-sided t test of "the mean is at least `threshold`": small p speaks for it.
+
+    H0: mean <= threshold. Values of no spread give 0 or 1: a constant at the threshold meets it.
+
+    Returns: p in [0, 1], NaN below 2 units.
+    """
+    array = _values(values)
+    found = mean_t(array)
+    if found.how == "none":
+        return math.nan
+    if found.how == "constant":
+        return 0.0 if found.mean >= threshold - SAME else 1.0
+    statistic = (found.mean - threshold) / (array.std(ddof=1) / math.sqrt(len(array)))
+    return float(scipy_stats.t.sf(statistic, len(array) - 1))
+
+
+def p_at_most(values: ArrayLike, threshold: float = 0.0) -> float:
+    """One-sided t test of "the mean is at most `threshold`"; see `p_at_least`."""
+    return p_at_least(-_values(values), -threshold)
+
+
+def p_below(values: ArrayLike, threshold: float = 0.0) -> float:
+    """One-sided t test of "the mean is below `threshold`": a constant at the threshold does not pass."""
+    p = p_at_least(values, threshold)
+    return math.nan if math.isnan(p) else 1 - p
+
+
+def p_above(values: ArrayLike, threshold: float = 0.0) -> float:
+    """One-sided t test of "the mean is above `threshold`": a constant at the threshold does not pass."""
+    return p_below(-_values(values), -threshold)
+
+
+def p_equivalent(values: ArrayLike, low: float, high: float) -> float:
+    """Two one-sided tests (TOST): small p speaks for a mean within [low, high].
+
+    Source:  Schuirmann 1987.
+    """
+    return float(max(p_at_least(values, low), p_at_most(values, high)))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down correction, in the order given.
+
+    Source:  Holm 1979. Controls the chance of any false rejection over the whole family.
+    Returns: adjusted p-values, at least the given ones and at most 1.
+    Raises:  ValueError on a p-value outside [0, 1] or NaN.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    if not ((p >= 0) & (p <= 1)).all():
+        raise ValueError(f"p-values lie in [0, 1], got {list(p_values)}")
+    order = np.argsort(p, kind="stable")
+    stepped = np.maximum.accumulate((len(p) - np.arange(len(p))) * p[order])
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(stepped, 1.0)
+    return adjusted.tolist()
+
+
+def by_seed(values: pd.Series) -> pd.Series:
+    """One value per seed: the mean over users, for the seeds that have every user.
+
+    A seed that lacks a user would change the mix of users, so it is left out.
+
+    Args:    values: indexed by (user, seed), finite; one value per index.
+    Returns: indexed by seed, sorted.
+    Raises:  ValueError if an index is there twice.
+    """
+    if values.index.has_duplicates:
+        raise ValueError("a (user, seed) pair occurs twice; a run has one value")
+    if values.empty:
+        return pd.Series(dtype=np.float64, index=pd.Index([], name="seed"))
+    wide = values.unstack("user")
+    return wide.dropna().mean(axis=1).sort_index()

@@ -1,0 +1,97 @@
+"""T1: alignment of every compared method, per user and over all users."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from papa import report, views
+from papa.grid import Grid
+from papa.stats import Estimate
+from papa.tables import Made
+
+# Metric -> (heading, decimals). The CSV holds every final metric, the Markdown these.
+SHOWN: dict[str, tuple[str, int]] = {
+    "preference_gold": ("preference (gold) ↑", 3),
+    "preference_held_out": ("held-out ↑", 3),
+    "fid_preferred": ("FID to preferred ↓", 2),
+    "kid_preferred": ("KID to preferred ↓", 4),
+    "pairwise_ratio": ("distance / base's ↑", 3),
+    "entropy": ("entropy ↑", 3),
+    "vendi": ("Vendi ↑", 2),
+}
+FLOORS = {"fid_preferred": "fid_preferred_floor", "kid_preferred": "kid_preferred_floor"}
+FLOOR_ROW = "real images (floor)"
+POOLED = "all users"
+
+
+def make(table: pd.DataFrame, grid: Grid) -> Made:
+    """T1 from the long table."""
+    tasks = views.preference_tasks(table)
+    rows, parts = [], []
+    for task in tasks:
+        users = views.users_of(grid, task)
+        pools = {user: [user] for user in users} | ({POOLED: users} if len(users) > 1 else {})
+        for pool, members in pools.items():
+            found = _estimates(table, grid, task, members)
+            rows += [
+                {"task": task, "user": pool, "method": method, "algorithm": grid.methods[method][0], "metric": metric}
+                | report.columns(value)
+                | {"diverged": len(views.diverged(table, task, method, members))}
+                for (method, metric), value in found.items()
+            ]
+            if found:
+                parts.append(f"### {task}: {pool}\n\n{_markdown(table, task, members, found)}")
+    frame = pd.DataFrame(
+        rows, columns=["task", "user", "method", "algorithm", "metric", "mean", "lower", "upper", "n_seeds", "diverged"]
+    )
+    return Made(frame, "\n".join(parts), caption(table, grid))
+
+
+def _estimates(table: pd.DataFrame, grid: Grid, task: str, users: list[str]) -> dict[tuple[str, str], Estimate]:
+    """(method, metric) -> estimate over seeds, for whatever was measured."""
+    final = table[(table.task == task) & (table.stage == "final") & table.user.isin(users)]
+    found = {}
+    for method in views.main_methods(grid, task):
+        for metric in final.loc[final.method == method, "metric"].unique():
+            found[method, metric] = views.estimate(views.values(final, task, method, metric, users), grid)
+    return found
+
+
+def _markdown(table: pd.DataFrame, task: str, users: list[str], found: dict[tuple[str, str], Estimate]) -> str:
+    shown = {metric: head for metric, head in SHOWN.items() if any(key[1] == metric for key in found)}
+    rows = []
+    for method in dict.fromkeys(key[0] for key in found):
+        cells = [found.get((method, metric)) for metric in shown]
+        lost = len(views.diverged(table, task, method, users))
+        name = method + (f" ({lost} diverged)" if lost else "")
+        seeds = max((cell.n for cell in cells if cell), default=0)
+        texts = [
+            report.plus_minus(cell, shown[m][1]) if cell else report.NOTHING
+            for m, cell in zip(shown, cells, strict=True)
+        ]
+        rows.append([name, *texts, str(seeds)])
+    floors = [_floor(found, FLOORS.get(metric), shown[metric][1]) for metric in shown]
+    if any(cell != report.NOTHING for cell in floors):
+        rows.append([FLOOR_ROW, *floors, report.NOTHING])
+    return report.markdown(["method", *(head for head, _ in shown.values()), "seeds"], rows)
+
+
+def _floor(found: dict[tuple[str, str], Estimate], metric: str | None, digits: int) -> str:
+    """Real against real at the same sample sizes: the least that a perfect method would show."""
+    means = [value.mean for (_, name), value in found.items() if name == metric]
+    return report.number(sum(means) / len(means), digits) if means else report.NOTHING
+
+
+def caption(table: pd.DataFrame, grid: Grid) -> str:
+    """The caption of T1."""
+    tasks = views.preference_tasks(table)
+    methods = [method for task in tasks for method in views.main_methods(grid, task)]
+    users = [user for task in tasks for user in views.users_of(grid, task)]
+    return report.paragraph(
+        "Alignment to one user's taste: share of final samples that the judge behind the labels (gold) and a judge "
+        "never queried (held-out) count as liked; distance to reference images of the preferred classes; diversity.",
+        report.quote(table, grid, tasks, methods, users),
+        "The floor of FID and KID is real against real images at the same sample sizes: what a perfect method would show.",
+        report.unit_sentence(grid),
+        report.diverged_sentence(table, tasks, methods),
+    )

@@ -1,0 +1,170 @@
+"""A long table that looks like the real one, made of drawn numbers, and the grid that it belongs to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from papa.config import Config
+from papa.grid import Grid
+
+METHODS: dict[str, dict[str, Any]] = {
+    "base": {},
+    "best_of_1": {"algorithm": "best_of_n", "n": 1},
+    "best_of_4": {"algorithm": "best_of_n", "n": 4},
+    "best_of_16": {"algorithm": "best_of_n", "n": 16},
+    "papa": {},
+    "epapa": {},
+    "fkc": {},
+    "fkc-tuned": {"algorithm": "fkc", "beta_max": 12.0},
+    "papa-published": {"algorithm": "papa", "preset": "published"},
+    "papa-no-negatives": {"algorithm": "papa", "negatives": "none"},
+    "papa-published-negatives": {"algorithm": "papa", "negatives": "published"},
+    "papa-no-qpde": {"algorithm": "papa", "c_qpde": 0.0},
+    "papa-no-accumulation": {"algorithm": "papa", "accumulate": False},
+    "papa-lambda": {"algorithm": "papa", "weights": "lambda"},
+    "epapa-k0.2": {"algorithm": "epapa", "frozen_below": 0.2},
+    "epapa-k0.6": {"algorithm": "epapa", "frozen_below": 0.6},
+    "epapa-k0.8": {"algorithm": "epapa", "frozen_below": 0.8},
+    "fkc-b0.5": {"algorithm": "fkc", "beta_max": 0.5},
+    "fkc-b1": {"algorithm": "fkc", "beta_max": 1.0},
+    "fkc-b4": {"algorithm": "fkc", "beta_max": 4.0},
+    "fkc-b8": {"algorithm": "fkc", "beta_max": 8.0},
+    "fkc-no-resampling": {"algorithm": "fkc", "resampling": "none"},
+    "fkc-stratified": {"algorithm": "fkc", "resampling": "stratified"},
+    "fkc-diversity": {"algorithm": "fkc", "diversity": True},
+    "fkc-through": {"algorithm": "fkc", "gradient": "through"},
+    **{f"fkc-true-b{b:g}": {"algorithm": "fkc", "reward": "true", "beta_max": b} for b in (0.5, 1.0, 2.0, 4.0)},
+}
+MAIN = ["base", "best_of_1", "best_of_4", "best_of_16", "papa", "epapa", "fkc", "fkc-tuned"]
+CONTROLS = [label for label in METHODS if label.startswith("fkc-true")]
+ABLATIONS = [label for label in METHODS if label not in MAIN + CONTROLS]
+USERS = ["likes-1479", "likes-068", "likes-3"]
+
+# Final preference under the gold judge (for the first user) and pairwise distance against the base's.
+LEVELS: dict[str, tuple[float, float]] = {
+    "base": (0.37, 1.0),
+    "best_of_1": (0.37, 1.0),
+    "best_of_4": (0.74, 0.985),
+    "best_of_16": (0.88, 0.96),
+    "papa": (0.85, 0.975),
+    "epapa": (0.80, 0.985),
+    "fkc": (0.60, 1.01),
+    "fkc-tuned": (0.95, 0.9),
+    "papa-published": (0.40, 1.0),
+    "papa-no-negatives": (0.68, 0.98),
+    "papa-published-negatives": (0.86, 0.94),
+    "papa-no-qpde": (0.96, 0.82),
+    "papa-no-accumulation": (0.76, 0.975),
+    "papa-lambda": (0.47, 1.03),
+    "epapa-k0.2": (0.83, 0.98),
+    "epapa-k0.6": (0.66, 0.99),
+    "epapa-k0.8": (0.48, 1.0),
+    "fkc-b0.5": (0.43, 1.005),
+    "fkc-b1": (0.50, 1.01),
+    "fkc-b4": (0.76, 0.985),
+    "fkc-b8": (0.91, 0.93),
+    "fkc-no-resampling": (0.56, 1.0),
+    "fkc-stratified": (0.60, 1.01),
+    "fkc-diversity": (0.57, 1.03),
+    "fkc-through": (0.63, 1.0),
+}
+TAMER = {"likes-1479": 1.0, "likes-068": 0.95, "likes-3": 0.6}
+FROZEN = {"epapa": 0.4, "epapa-k0.2": 0.2, "epapa-k0.6": 0.6, "epapa-k0.8": 0.8}
+
+
+def config(folder: Path | str = "results", seeds: int = 3, **overrides: Any) -> Config:
+    """A configuration like the default one; the overrides win."""
+    count = list(range(seeds))
+    data: dict[str, Any] = {
+        "results": str(folder),
+        "methods": METHODS,
+        "grid": {
+            "main": {"task": "digits", "methods": MAIN, "users": USERS, "seeds": count},
+            "ablations": {"task": "digits", "methods": ABLATIONS, "users": USERS[:1], "seeds": count},
+            "controls": {"task": "digits", "methods": CONTROLS, "users": USERS[:1], "seeds": count},
+        },
+    }
+    return Config.model_validate(data | overrides)
+
+
+def grid(folder: Path | str = "results", seeds: int = 3, **overrides: Any) -> Grid:
+    """The grid of `config`."""
+    return Grid(config(folder, seeds, **overrides))
+
+
+def _measures(method: str, user: str, share: float, draw: np.random.Generator) -> dict[str, tuple[float, str]]:
+    """Measures after a share of the rounds, with a spread like that between seeds."""
+    gold, ratio = LEVELS.get(method, (0.7, 0.97))
+    start = LEVELS["base"][0] * (1.0 if user == "likes-1479" else 0.9 if user == "likes-068" else 0.3)
+    reach = start + (gold - LEVELS["base"][0]) * TAMER[user]
+    preference = float(np.clip(start + (reach - start) * (1 - np.exp(-3 * share)) / (1 - np.exp(-3)), 0, 1))
+    preference = float(np.clip(preference + draw.normal(0, 0.015), 0, 1))
+    trained = 0.0 if method.startswith(("base", "best", "fkc")) else 10_240 * share * (1 - FROZEN.get(method, 0))
+    return {
+        "preference_gold": (preference, "share"),
+        "preference_held_out": (preference - abs(draw.normal(0.01, 0.01)), "share"),
+        "liking_gold": (preference - 0.01, "share"),
+        "over_optimization": (abs(draw.normal(0.01, 0.01)), "share"),
+        "pairwise": (5.6 * (1 + (ratio - 1) * share) + draw.normal(0, 0.02), "distance"),
+        "pairwise_ratio": (1 + (ratio - 1) * share + draw.normal(0, 0.004), "ratio"),
+        "vendi": (9 * ratio + draw.normal(0, 0.2), "effective items"),
+        "entropy": (min(0.93 * ratio + draw.normal(0, 0.01), 1), "share"),
+        "labels": (80 * share, "labels"),
+        "forward": (25 * 1024 + trained, "evaluations"),
+        "train_forward": (trained, "evaluations"),
+        "backward": (trained, "evaluations"),
+        "frozen": (trained, "evaluations"),
+        "seconds": (2 + 18 * share * (1.2 - FROZEN.get(method, 0)), "s"),
+    }
+
+
+def long_table(of: Grid, rounds: int = 10) -> pd.DataFrame:
+    """The long table of all runs of a grid on `digits`, with drawn values."""
+    rows: list[dict[str, Any]] = []
+    order = {label: index for index, label in enumerate(of.methods)}
+    for spec in of:
+        draw = np.random.default_rng([order[spec.method], sorted(USERS).index(spec.user), spec.seed])
+        axes = {"task": spec.task, "method": spec.method, "algorithm": spec.algorithm, "user": spec.user}
+
+        def add(
+            round_: int, stage: str, found: dict[str, tuple[float, str]], axes: dict = axes, seed: int = spec.seed
+        ) -> None:
+            at = axes | {"seed": seed, "round": round_, "stage": stage}
+            rows.extend(at | {"metric": name, "value": value, "unit": unit} for name, (value, unit) in found.items())
+
+        if spec.method in CONTROLS:
+            beta = float(spec.method.split("-b")[1])
+            predicted = 0.37 * np.exp(beta) / (0.37 * np.exp(beta) + 0.63)
+            measured = predicted - 0.01 + draw.normal(0, 0.01)
+            add(0, "final", {"liking_measured": (measured, "share"), "liking_predicted": (predicted, "share")})
+            continue
+        for index in range(rounds + 1):
+            add(index, "round", _measures(spec.method, spec.user, index / rounds, draw))
+        final = _measures(spec.method, spec.user, 1.0, draw)
+        distance = 12 - 9 * final["preference_gold"][0] + draw.normal(0, 0.2)
+        final |= {"fid_preferred": (distance, "FID"), "fid_preferred_floor": (0.8, "FID")}
+        final |= {"kid_preferred": (distance / 100, "KID"), "kid_preferred_floor": (0.001, "KID")}
+        final |= {"fid_all": (4 + draw.normal(0, 0.1), "FID"), "fid_base": (5 + draw.normal(0, 0.1), "FID")}
+        final |= {"peak_memory": (900.0, "MiB"), "diverged": (0.0, "0/1")}
+        final |= {"like_rate": (final["preference_gold"][0] * 0.7, "share"), "labels_to_first_like": (2.0, "labels")}
+        add(rounds, "final", final)
+    return pd.DataFrame(rows)
+
+
+def diverge(table: pd.DataFrame, method: str, seed: int = 0) -> pd.DataFrame:
+    """The same table where every run of a method and seed diverged."""
+    hit = (table.method == method) & (table.seed == seed)
+    changed = table.copy()
+    changed.loc[hit & (table.metric == "diverged"), "value"] = 1.0
+    changed.loc[hit & (table.metric == "preference_gold"), "value"] = np.nan
+    return changed
+
+
+def shift(table: pd.DataFrame, method: str, metric: str, by: float) -> pd.DataFrame:
+    """The same table with a method's metric moved."""
+    hit = (table.method == method) & (table.metric == metric)
+    return table.assign(value=table.value + by * hit)

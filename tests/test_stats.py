@@ -1,0 +1,148 @@
+"""Intervals and tests against closed forms, properties and coverage."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats as scipy_stats
+
+from papa import stats
+
+values = st.lists(st.floats(-100, 100), min_size=2, max_size=9)
+probabilities = st.lists(st.floats(0, 1), min_size=1, max_size=12)
+
+
+def test_t_interval_in_closed_form() -> None:
+    found = stats.mean_t([1.0, 2.0, 3.0])
+    half = 4.302652729911275 / math.sqrt(3)  # t(0.975, 2) times sd 1 over sqrt 3
+    assert found.mean == pytest.approx(2)
+    assert (found.lower, found.upper) == pytest.approx((2 - half, 2 + half))
+    assert (found.n, found.how) == (3, "t")
+    assert found.half_width == pytest.approx(half)
+
+
+def test_one_seed_has_a_mean_and_no_interval() -> None:
+    found = stats.estimate([0.7])
+    assert found.mean == 0.7 and math.isnan(found.lower) and math.isnan(found.upper)
+    assert math.isnan(stats.p_at_least([0.7], 0)) and math.isnan(stats.p_below([0.7], 0))
+
+
+def test_no_seed_has_nothing() -> None:
+    assert math.isnan(stats.estimate([]).mean) and stats.estimate([]).n == 0
+
+
+@pytest.mark.parametrize("bad", [[1.0, math.nan], [math.inf, 1.0], [[1.0], [2.0]]])
+def test_bad_values_are_refused(bad: list) -> None:
+    with pytest.raises(ValueError):
+        stats.estimate(bad)
+
+
+def test_no_spread_gives_a_point_and_a_certain_answer() -> None:
+    same = [0.6] * 12
+    assert stats.estimate(same) == stats.Estimate(
+        pytest.approx(0.6), pytest.approx(0.6), pytest.approx(0.6), 12, "constant"
+    )
+    assert (stats.p_at_most(same, 0.6), stats.p_above(same, 0.6)) == (0, 1)
+    assert (stats.p_at_most(same, 0.59), stats.p_above(same, 0.59)) == (1, 0)
+
+
+def test_the_bootstrap_takes_over_at_ten_seeds() -> None:
+    draws = np.random.default_rng(3).normal(size=10)
+    assert stats.paired(draws[:9], np.zeros(9)).how == "t"
+    found = stats.paired(draws, np.zeros(10))
+    assert found.how == "BCa"
+    assert found == stats.paired(draws, np.zeros(10)), "a fixed generator gives the same interval twice"
+    assert found.lower < draws.mean() < found.upper
+
+
+def test_pairs_must_match() -> None:
+    with pytest.raises(ValueError, match="same units"):
+        stats.paired([1.0, 2.0], [1.0])
+
+
+@given(values, st.floats(-50, 50))
+def test_a_shift_moves_the_interval_with_it(data: list[float], shift: float) -> None:
+    before, after = stats.mean_t(data), stats.mean_t(np.array(data) + shift)
+    assert after.mean == pytest.approx(before.mean + shift, abs=1e-9)
+    assert after.upper - after.lower == pytest.approx(before.upper - before.lower, abs=1e-6)
+
+
+@given(values)
+def test_pairing_ignores_what_both_share(data: list[float]) -> None:
+    shared = np.linspace(-5, 5, len(data))
+    found = stats.paired(np.array(data) + shared, shared)
+    assert found.mean == pytest.approx(float(np.mean(data)), abs=1e-9)
+
+
+@given(values, st.floats(-50, 50))
+def test_the_two_sides_of_a_threshold_share_one_probability(data: list[float], threshold: float) -> None:
+    assert stats.p_at_least(data, threshold) + stats.p_below(data, threshold) == pytest.approx(1)
+    assert stats.p_at_most(data, threshold) + stats.p_above(data, threshold) == pytest.approx(1)
+
+
+def test_p_agrees_with_scipy() -> None:
+    data = [0.1, 0.3, 0.2, 0.5, 0.15]
+    for threshold in (0.0, 0.2, 0.4):
+        expected = scipy_stats.ttest_1samp(data, threshold, alternative="greater").pvalue
+        assert stats.p_at_least(data, threshold) == pytest.approx(expected)
+
+
+def test_equivalence_needs_both_sides() -> None:
+    tight = np.array([0.01, -0.01, 0.02, 0.0, -0.02])
+    assert stats.p_equivalent(tight, -0.1, 0.1) < 0.01
+    assert stats.p_equivalent(tight + 0.2, -0.1, 0.1) > 0.9
+    assert stats.p_equivalent(tight - 0.2, -0.1, 0.1) > 0.9
+
+
+def test_holm_by_hand() -> None:
+    assert stats.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert stats.holm([]) == []
+    with pytest.raises(ValueError):
+        stats.holm([0.1, math.nan])
+
+
+@given(probabilities)
+def test_holm_keeps_the_order_and_never_helps(p: list[float]) -> None:
+    adjusted = stats.holm(p)
+    assert all(a >= b for a, b in zip(adjusted, p, strict=True)) and max(adjusted) <= 1
+    assert all(adjusted[i] <= adjusted[j] for i in range(len(p)) for j in range(len(p)) if p[i] < p[j])
+    assert all(a <= min(1.0, b * len(p)) + 1e-12 for a, b in zip(adjusted, p, strict=True)), "Bonferroni bounds it"
+
+
+def test_the_interval_covers_what_it_promises() -> None:
+    """500 sets of 5 normal draws: a nominal 90% covers 90%, within four standard errors."""
+    draws = np.random.default_rng(11).normal(0.8, 0.1, size=(500, 5))
+    hits = [found.lower < 0.8 < found.upper for found in (stats.mean_t(row, 0.9) for row in draws)]
+    assert abs(np.mean(hits) - 0.9) < 4 * math.sqrt(0.9 * 0.1 / 500)
+
+
+def test_the_bootstrap_covers_about_what_it_promises() -> None:
+    draws = np.random.default_rng(12).normal(size=(60, 20))
+    hits = [found.lower < 0 < found.upper for found in (stats.mean_bca(row, 0.9) for row in draws)]
+    assert 0.75 < np.mean(hits) < 1.0
+
+
+def pairs(entries: dict[tuple[str, int], float]) -> pd.Series:
+    return pd.Series(entries).rename_axis(["user", "seed"])
+
+
+def test_the_unit_is_the_seed() -> None:
+    found = stats.by_seed(pairs({("a", 0): 1.0, ("b", 0): 3.0, ("a", 1): 5.0, ("b", 1): 7.0}))
+    assert found.to_dict() == {0: 2.0, 1: 6.0}
+
+
+def test_a_seed_without_every_user_is_left_out() -> None:
+    found = stats.by_seed(pairs({("a", 0): 1.0, ("b", 0): 3.0, ("a", 1): 5.0}))
+    assert found.to_dict() == {0: 2.0}
+    assert stats.by_seed(pairs({("a", 0): 1.0}).iloc[:0]).empty
+
+
+def test_a_pair_that_occurs_twice_is_refused() -> None:
+    twice = pd.concat([pairs({("a", 0): 1.0}), pairs({("a", 0): 2.0})])
+    with pytest.raises(ValueError, match="twice"):
+        stats.by_seed(twice)
