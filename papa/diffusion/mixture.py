@@ -32,7 +32,7 @@ class Mixture:
 
     def __post_init__(self) -> None:
         for name in ("weights", "means", "covariances"):
-            object.__setattr__(self, name, torch.as_tensor(getattr(self, name), dtype=torch.float64))
+            object.__setattr__(self, name, getattr(self, name).double())
         k, d = self.means.shape
         if self.weights.shape != (k,) or self.covariances.shape != (k, d, d):
             raise ValueError(
@@ -123,10 +123,8 @@ class Mixture:
         Returns: the tilted mixture and log Z in nats.
         Raises:  ValueError where a tilted covariance is not positive definite (Z is infinite).
         """
-        slope = torch.as_tensor(slope, dtype=torch.float64, device=self.means.device)
-        if centre is None:
-            centre = torch.zeros_like(slope)
-        centre = torch.as_tensor(centre, dtype=torch.float64, device=self.means.device)
+        slope = slope.to(self.means)
+        centre = torch.zeros_like(slope) if centre is None else centre.to(slope)
         precision = torch.linalg.inv(self.covariances)
         tilted_precision = precision + curvature * torch.eye(len(slope), dtype=torch.float64, device=slope.device)
         if not _is_positive_definite(tilted_precision):
@@ -149,8 +147,7 @@ class Mixture:
 
         It is the tilt of p by the function log sum_k r_k(x) exp(log_factors_k), r_k = P(k | x).
         """
-        log_factors = torch.as_tensor(log_factors, dtype=torch.float64, device=self.means.device)
-        return self._assembled(log_factors, self.means, self.covariances)
+        return self._assembled(log_factors.to(self.means), self.means, self.covariances)
 
     def _assembled(self, log_z: Tensor, means: Tensor, covariances: Tensor) -> tuple[Mixture, float]:
         log_weights = self.weights.log() + log_z

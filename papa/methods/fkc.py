@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from papa.config import FkcSettings
+from papa.diffusion.sampler import stream_noise
 from papa.interaction import Feedback, Query
 from papa.methods.interface import Method
 from papa.methods.labelled import Labelled
 from papa.methods.surrogate import Surrogate
-from papa.diffusion.sampler import stream_noise
 from papa.rng import Stream
 from papa.smc.diversity import diversity
 from papa.smc.fkc import Options, Particles, Reward, fkc
@@ -103,7 +103,7 @@ class Fkc(Method[FkcSettings]):
             "reward": result.trace.reward[-1],
             "log_z": result.log_z.mean().item(),
         }
-        chosen = distinct_first(result.ancestors[0], k, stream.at("chosen"))
+        chosen = distinct_first(result.parents[0], result.ancestors[0], k, stream.at("chosen"))
         return Query(result.samples[chosen], self.condition(k))
 
     def sample(self, n: int) -> Tensor:
@@ -138,13 +138,18 @@ class Fkc(Method[FkcSettings]):
         self.surrogate.load_state_dict(state["surrogate"])
 
 
-def distinct_first(ancestors: Tensor, k: int, stream: Stream) -> Tensor:
-    """k uniform draws of the particles, one of each ancestor before a second one: (k,) int64."""
-    order = stream.generator().permutation(len(ancestors))
-    shuffled = ancestors.cpu().numpy()[order]
-    seen: dict[int, int] = {}
-    turn = np.empty(len(order), dtype=np.int64)  # the how-manieth particle of its ancestor
-    for position, ancestor in enumerate(shuffled.tolist()):
-        turn[position] = seen.get(ancestor, 0)
-        seen[ancestor] = turn[position] + 1
-    return torch.from_numpy(order[np.argsort(turn, kind="stable")][:k].copy())
+def distinct_first(parents: Tensor, ancestors: Tensor, k: int, stream: Stream) -> Tensor:
+    """k uniform draws of the particles: distinct points first, and among them distinct ancestors first.
+
+    Args:    parents, ancestors: (N,) as in `papa.smc.fkc.Particles`.
+    Returns: (k,) int64 slots.
+    """
+    order = stream.generator().permutation(len(parents))
+    repeat = _how_manieth(parents.cpu().numpy()[order])
+    relative = _how_manieth(ancestors.cpu().numpy()[order])
+    return torch.from_numpy(order[np.lexsort((relative, repeat))][:k].copy())
+
+
+def _how_manieth(values: np.ndarray) -> np.ndarray:
+    """For each entry, how many equal ones stand before it."""
+    return np.array([np.count_nonzero(values[:i] == value) for i, value in enumerate(values)])

@@ -82,12 +82,14 @@ class Trace:
 class Particles:
     """The result. samples: (P N, ...), populations one after another. log_w: (P, N), zero after a final
     resampling. log_z: (P,) log normalizing constants. ancestors: (P, N) slot at the start that each
-    particle descends from."""
+    particle descends from. parents: (P, N) slot before the last resampling; two particles of one
+    parent are the same point."""
 
     samples: Tensor
     log_w: Tensor
     log_z: Tensor
     ancestors: Tensor
+    parents: Tensor
     trace: Trace
 
 
@@ -191,7 +193,8 @@ def fkc(
     point = evaluate(denoise, reward, y, levels[0], options)
     log_w = (beta[0] * point.reward.double()).view(populations, n)
     log_z = torch.zeros(populations, dtype=torch.float64, device=log_w.device)
-    ancestors = torch.arange(n, device=device).expand(populations, n)
+    slots = torch.arange(n, device=device).expand(populations, n)
+    ancestors, parents = slots, slots
     rows = torch.arange(populations, device=log_w.device)[:, None] * n
     trace = Trace()
     last = len(levels) - 2
@@ -215,19 +218,20 @@ def fkc(
 
         ess = effective_sample_size(log_w)
         due = (ess < options.ess_threshold * n) & (options.resampling != "none")
+        parents = slots
         if i == last and options.resample_last:
             due = torch.ones_like(due)
         if due.any():
             scheme = "systematic" if options.resampling == "none" else options.resampling
             log_z = log_z + torch.where(due, log_mean_exp(log_w), 0.0)
             drawn = resample(log_w, uniforms(i + 1).to(log_w.device), scheme)
-            drawn = torch.where(due[:, None], drawn, torch.arange(n, device=log_w.device))
+            parents = drawn = torch.where(due[:, None], drawn, slots)
             log_w = torch.where(due[:, None], 0.0, log_w)
             point = point.take((drawn + rows).flatten())
             ancestors = ancestors.gather(1, drawn)
         _record(trace, pair[1], beta[i + 1], ess, ancestors, point, due)
     log_z = log_z + log_mean_exp(log_w)
-    return Particles(point.y, log_w, log_z, ancestors, trace)
+    return Particles(point.y, log_w, log_z, ancestors, parents, trace)
 
 
 def _reward_drift(denoise: Denoiser, reward: Reward, point: Point, sigma_next: float) -> Tensor:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +39,8 @@ EDGE = 3.0
 class Gmm2d(Task):
     """The mixture above; latents are the points themselves, float64."""
 
-    settings: Gmm2dSettings = field(default_factory=Gmm2dSettings)
+    # Narrower than the parent's, and never reassigned.
+    settings: Gmm2dSettings = field(default_factory=Gmm2dSettings)  # pyright: ignore[reportIncompatibleVariableOverride]
     mixture: Mixture = field(init=False)
 
     def __post_init__(self) -> None:
@@ -99,7 +101,7 @@ class Gmm2d(Task):
         return _write_npz(Path(folder) / f"density_{user}.npz", {"x": axis, "y": axis, **images})
 
 
-def _write_npz(path: Path, arrays: dict[str, np.ndarray]) -> Path:
+def _write_npz(path: Path, arrays: dict[str, Any]) -> Path:
     """Write to a temporary name beside `path`, then rename: a reader sees the whole file or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -1,0 +1,140 @@
+"""One alignment run: build the method and the user, run the loop, store the record."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+
+from papa.diffusion.denoiser import DiffusionDivergedError
+from papa.grid import PoolSpec, RunSpec
+from papa.interaction import interact, log_line
+from papa.machine import git_commit, peak_memory_mib, reset_peak_memory, versions
+from papa.methods.interface import Method
+from papa.pool import base_stream, pool_reader
+from papa.provenance import artefact_hashes
+from papa.records import is_complete, npz_bytes, write_record
+from papa.registry import METHODS
+from papa.rng import Stream
+from papa.tasks.interface import Task
+from papa.users.interface import NoisyUser, User
+
+Log = Callable[[str], None]
+
+
+def build_user(spec: RunSpec, task: Task) -> User:
+    """The user of a run, with noise on the answers where asked for."""
+    user: User = spec.user_entry.load()
+    wrapped = spec.user_settings
+    if wrapped.flip or wrapped.missing:
+        user = NoisyUser(user, wrapped.flip, wrapped.missing)
+    user.meet(task)
+    return user
+
+
+def build_method(spec: RunSpec, pool: PoolSpec, task: Task, user: User) -> Method[Any]:
+    """The method of a run. Only the controls that ask for it are handed the user's liking."""
+    stream = base_stream(spec.config.root_seed, spec.task, spec.seed)
+    oracle = user.liking if spec.settings.wants_oracle else None
+    return METHODS[spec.algorithm].load()(spec.settings, task, stream, pool_reader(pool, task), oracle)
+
+
+def align(spec: RunSpec, pool: PoolSpec, task: Task, log: Log) -> None:
+    """Run one alignment and store its record. Errors are raised; divergence is data (`status`)."""
+    reset_peak_memory()
+    start = time.monotonic()
+    user = build_user(spec, task)
+    method = build_method(spec, pool, task, user)
+    whims = Stream(spec.config.root_seed).at(spec.task, "whims", spec.user, seed=spec.seed)
+    images: dict[str, np.ndarray] = {}
+    lines: list[dict[str, Any]] = []
+    rounds: list[dict[str, float]] = []
+    shown: list[np.ndarray] = []
+    sampling, status, reason = 0.0, "done", None
+    last = spec.settings.rounds
+    try:
+        for happened in interact(method, user, task, whims, spec.settings.labels, spec.settings.per_round):
+            h = happened.index + 1
+            lines.append(log_line(happened))
+            shown.append(task.pack(happened.images))
+            # Costs so far are the method's own; samples for measuring stand beside them.
+            row = {"round": h, **asdict(method.cost), **method.diagnostics()}
+            rounds.append(row | {"seconds": time.monotonic() - start - sampling})
+            if h < last:
+                began = time.monotonic()
+                images[f"round_{h:02d}"] = measured(method, task, spec.config.measures.per_round)
+                sampling += time.monotonic() - began
+            log(f"{spec.folder}: round {h}/{last}, liked {np.nansum(happened.feedback.liking):g} of {len(shown[-1])}")
+        learning = asdict(method.cost)
+        began = time.monotonic()
+        images["final"] = task.pack(task.decode(method.sample(spec.config.measures.final)))
+        final_seconds = time.monotonic() - began
+    except DiffusionDivergedError as error:
+        status, reason = "diverged", str(error)
+        learning, final_seconds = asdict(method.cost), math.nan
+        log(f"{spec.folder}: diverged ({reason})")
+    write_record(
+        spec.folder,
+        {
+            "samples.npz": npz_bytes(images | {"shown": np.concatenate(shown) if shown else np.zeros(0)}),
+            "feedback.jsonl": "".join(json.dumps(line) + "\n" for line in lines).encode(),
+            "rounds.csv": _csv(rounds).encode(),
+        },
+        {
+            "kind": "run",
+            "key": spec.key,
+            "task": spec.task,
+            "method": spec.method,
+            "algorithm": spec.algorithm,
+            "user": spec.user,
+            "seed": spec.seed,
+            "asked": spec.described,
+            "status": status,
+            "reason": reason,
+            "labels": int(sum(len(line["liking"]) for line in lines)),
+            "evaluations": {"learning": learning, "total": asdict(method.cost)},
+            "seconds": {"total": time.monotonic() - start, "final_samples": final_seconds, "round_samples": sampling},
+            "peak_memory_mib": peak_memory_mib(),
+            "device": task.device,
+            "threads": torch.get_num_threads(),
+            "versions": versions(),
+            "git_commit": git_commit(),
+            "weights": artefact_hashes(spec.task),
+        },
+    )
+
+
+def measured(method: Method[Any], task: Task, n: int) -> np.ndarray:
+    """n samples for the curves. They cost the method nothing: its counters are put back."""
+    before = asdict(method.cost)
+    images = task.pack(task.decode(method.sample(n)))
+    for name, value in before.items():
+        setattr(method.cost, name, value)
+    return images
+
+
+def _csv(rows: list[dict[str, float]]) -> str:
+    """Rows with possibly different keys as CSV; absent values are empty."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def align_all(specs: list[RunSpec], pools: Callable[[RunSpec], PoolSpec], task: Task, log: Log) -> None:
+    """Run what is not there yet; each finished run stays whatever happens to the next."""
+    for spec in specs:
+        if is_complete(spec.folder, spec.key):
+            log(f"{spec.folder}: already there")
+            continue
+        align(spec, pools(spec), task, log)

@@ -1,0 +1,133 @@
+"""Task `digits`: scikit-learn's 1,797 real handwritten digits, 8x8, and a small DDPM trained on them.
+
+Three disjoint parts: A labels (gold judge), B never queried (held-out judge), C reference (FID and the
+judges' accuracies). The base model and FID's feature network saw A and B, not C. See
+`papa/data/digits/README.md` for the model card.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DDPMScheduler, UNet2DModel
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from papa.diffusion.denoiser import Cost, Denoiser, UNetDenoiser
+from papa.diffusion.schedule import sampling_sigmas
+from papa.tasks.artefacts import folder, verified_card
+from papa.tasks.digits_nets import SHAPE, DigitClassifier, feature_network, gold_judge
+from papa.tasks.interface import Judge, References, Task
+
+NAME = "digits"
+
+
+@cache
+def real_digits() -> tuple[Tensor, np.ndarray]:
+    """All (1797, 1, 8, 8) images in [-1, 1] and their (1797,) labels."""
+    from sklearn.datasets import load_digits  # a second of import that aligning does not need
+
+    data = load_digits()
+    return torch.from_numpy(data.images.astype(np.float32) / 8 - 1)[:, None], data.target
+
+
+class Digits(Task):
+    """8x8 handwritten digits; the latent is the image."""
+
+    def __post_init__(self) -> None:
+        self.card: dict[str, Any] = verified_card(NAME)
+        self.shape = SHAPE
+        self.spread = self.card["spread"]
+        self._scheduler = DDPMScheduler.from_pretrained(folder(NAME) / "scheduler")
+        self.alphas_cumprod = self._scheduler.alphas_cumprod
+        self._base = self.unet().requires_grad_(False)
+
+    # ------------------------------------------------------------ the model
+
+    def unet(self) -> nn.Module:
+        unet = UNet2DModel.from_pretrained(folder(NAME) / "unet", use_safetensors=True)
+        return unet.to(self.device).eval()
+
+    def sigmas(self) -> Tensor:
+        return sampling_sigmas(dict(self._scheduler.config), self.settings.steps)
+
+    def denoiser(self, cost: Cost, unet: nn.Module | None = None) -> Denoiser:
+        assert self.alphas_cumprod is not None
+        return UNetDenoiser(unet or self._base, self.alphas_cumprod, (-1.0, 1.0), self.settings.chunk, cost)
+
+    # ------------------------------------------------------------ images
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return latents
+
+    def pack(self, images: Tensor) -> np.ndarray:
+        """uint8, what a person would see."""
+        return ((images.detach().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
+
+    def unpack(self, stored: np.ndarray) -> Tensor:
+        return torch.from_numpy(stored).float() / 127.5 - 1
+
+    # ------------------------------------------------------------ judges and references
+
+    def _network(self, net: DigitClassifier, name: str) -> DigitClassifier:
+        net.load_state_dict(load_file(folder(NAME) / f"{name}.safetensors"))
+        return net.eval().requires_grad_(False).to(self.device)
+
+    def gold_network(self) -> DigitClassifier:
+        """The classifier that labels."""
+        return self._network(gold_judge(), "gold")
+
+    def part(self, name: str) -> tuple[Tensor, np.ndarray]:
+        """Images and labels of part "A", "B" or "C"."""
+        images, labels = real_digits()
+        chosen = self.card["splits"][name]
+        return images[chosen], labels[chosen]
+
+    def judges(self) -> dict[str, Judge]:
+        return {"gold": GoldJudge(self.gold_network()), "held_out": HeldOutJudge(*self.part("B"))}
+
+    def references(self) -> References:
+        images, labels = self.part("C")
+        net = Features(self._network(feature_network(), "features"))
+        return References(images, labels, net, net.net.head.in_features)
+
+
+class Features(nn.Module):
+    """The (n, 24) features that FID, KID, Vendi and coverage compare."""
+
+    def __init__(self, net: DigitClassifier) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.net.embed(images)
+
+
+class GoldJudge:
+    """The labelling classifier as a judge."""
+
+    def __init__(self, net: DigitClassifier) -> None:
+        self.net = net
+
+    @torch.no_grad()
+    def probabilities(self, images: Tensor) -> np.ndarray:
+        return torch.cat([self.net(part).softmax(1) for part in images.split(1024)]).double().cpu().numpy()
+
+
+class HeldOutJudge:
+    """A support vector machine on part B: another family of classifier, on images that gold never saw.
+
+    It is fitted anew where it is used (0.1 s, deterministic), so there is no weight file to trust.
+    """
+
+    def __init__(self, images: Tensor, labels: np.ndarray) -> None:
+        from sklearn.svm import SVC
+
+        self.machine = SVC(C=10.0, gamma=0.02).fit(images.flatten(1).numpy(), labels)
+
+    def probabilities(self, images: Tensor) -> np.ndarray:
+        """One-hot decisions: this judge gives verdicts, not certainties."""
+        return np.eye(10)[self.machine.predict(images.flatten(1).cpu().numpy())]
