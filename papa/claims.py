@@ -147,7 +147,7 @@ def _values(table: pd.DataFrame, claim: Claim, method: str, metric: str, users: 
     found = views.values(table, claim.task, method, metric, users)
     if found.empty:
         of = f" for users who flip {claim.flip:.0%} of their answers" if claim.flip else ""
-        lost = len(views.diverged(table, claim.task, method, users))
+        lost = views.diverged(table, claim.task, method, users)
         raise NotRunError(
             f"every run of {method} diverged" if lost else f"no finished run of {method} with {metric}{of}"
         )
@@ -207,7 +207,7 @@ def _findings(claim: Claim, table: pd.DataFrame, grid: Grid) -> Iterator[Finding
         for method in _methods(part, claim, table, grid):
             seeds = stats.by_seed(_effects(part, claim, method, table, grid)).to_numpy()
             found = stats.estimate(seeds, grid.config.confidence)
-            lost = len(views.diverged(table, claim.task, method, _users(claim, grid)))
+            lost = views.diverged(table, claim.task, method, _users(claim, grid))
             text = _spelled(part, method)
             if part.at_least is not None:
                 bound = f"{text} ≥ {part.at_least:g}"
@@ -240,7 +240,7 @@ def judge(claims: list[Claim], table: pd.DataFrame, grid: Grid) -> list[Judged]:
 
     Raises:  RecordError for a long table that is not one.
     """
-    views.check(table)
+    table = views.check(table)
     first = [_judge_alone(claim, table, grid) for claim in claims]
     tested = [index for index, judged in enumerate(first) if not math.isnan(judged.p)]
     adjusted = dict(zip(tested, stats.holm([first[index].p for index in tested]), strict=True))
@@ -291,6 +291,7 @@ def write(table: pd.DataFrame, grid: Grid, results_folder: Path) -> list[Path]:
     from papa.tables import ledger
 
     folder = Path(results_folder)
+    table = views.check(table)
     judged = judge(load(), table, grid)
     text = (
         json.dumps(

@@ -133,7 +133,7 @@ def unit_sentence(grid: Grid) -> str:
 
 def diverged_sentence(table: pd.DataFrame, tasks: Sequence[str], methods: Sequence[str]) -> str:
     """Which runs diverged: they are left out of the means, and named."""
-    counts = {m: sum(len(views.diverged(table, task, m)) for task in tasks) for m in methods}
+    counts = {m: sum(views.diverged(table, task, m) for task in tasks) for m in methods}
     found = [f"{method} ({plural(count, 'run')})" for method, count in counts.items() if count]
     return f"Diverged and left out: {', '.join(found)}." if found else ""
 

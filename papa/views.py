@@ -19,45 +19,55 @@ from papa.grid import Grid
 
 COLUMNS = ("task", "method", "algorithm", "user", "seed", "round", "stage", "metric", "value", "unit")
 RUN = ["user", "seed"]
+RUN_AXES = ["task", "method", *RUN]
 BASE = "base"
 
 
 def check(table: pd.DataFrame) -> pd.DataFrame:
-    """The long table, once it is known to be one, with columns that are quick to filter.
+    """The long table, once it is known to be one, with the column `lost`: whether the run diverged.
 
     Raises:  RecordError if columns are missing or a measurement stands there twice.
     """
     missing = [column for column in COLUMNS if column not in table.columns]
     if missing:
         raise RecordError(f"the long table lacks the columns {', '.join(missing)}. Make it again with `papa collect`.")
-    axes = ["task", "method", "user", "seed", "stage", "round", "metric"]
+    axes = [*RUN_AXES, "stage", "round", "metric"]
     twice = table[table.duplicated(axes)]
     if len(twice):
         first = ", ".join(f"{axis} {twice.iloc[0][axis]}" for axis in axes)
         raise RecordError(
             f"the long table holds {len(twice)} measurements twice (first: {first}). Make it again with `papa collect`."
         )
-    return table.astype(dict.fromkeys(("task", "method", "stage", "metric"), "category"))  # ten times faster to filter
+    bad = table.loc[(table.metric == "diverged") & (table.value > 0), RUN_AXES].drop_duplicates()
+    whole = table[list(COLUMNS)].merge(bad.assign(lost=True), "left", RUN_AXES)
+    return whole.assign(lost=whole.lost.notna())
 
 
 # ---------------------------------------------------------------- values
 
 
-def diverged(table: pd.DataFrame, task: str, method: str, users: Iterable[str] | None = None) -> pd.MultiIndex:
-    """The (user, seed) pairs whose run diverged."""
-    rows = table[(table.task == task) & (table.method == method) & (table.metric == "diverged") & (table.value > 0)]
+def diverged(table: pd.DataFrame, task: str, method: str, users: Iterable[str] | None = None) -> int:
+    """How many runs diverged."""
+    rows = table[table.lost]
+    rows = rows[(rows.task == task) & (rows.method == method)]
     if users is not None:
         rows = rows[rows.user.isin(list(users))]
-    return pd.MultiIndex.from_frame(rows[RUN].drop_duplicates())
+    return len(rows[RUN].drop_duplicates())
+
+
+def runs(table: pd.DataFrame, task: str, method: str, users: Iterable[str]) -> int:
+    """How many runs there are, diverged ones included."""
+    rows = table[(table.method == method) & (table.task == task)]
+    return len(rows.loc[rows.user.isin(list(users)), RUN].drop_duplicates())
 
 
 def values(table: pd.DataFrame, task: str, method: str, metric: str, users: Iterable[str] | None = None) -> pd.Series:
     """The final values of a metric, indexed by (user, seed); diverged and NaN runs left out."""
-    rows = table[(table.task == task) & (table.method == method) & (table.metric == metric) & (table.stage == "final")]
+    rows = table[(table.metric == metric) & (table.method == method)]
+    rows = rows[(rows.task == task) & (rows.stage == "final") & ~rows.lost & np.isfinite(rows.value)]
     if users is not None:
         rows = rows[rows.user.isin(list(users))]
-    found = rows.set_index(RUN).value
-    return found[np.isfinite(found) & ~found.index.isin(diverged(table, task, method))].astype(float)
+    return rows.set_index(RUN).value.astype(float)
 
 
 def curves(table: pd.DataFrame, task: str, method: str, metric: str, user: str) -> pd.DataFrame:
@@ -65,11 +75,10 @@ def curves(table: pd.DataFrame, task: str, method: str, metric: str, user: str) 
 
     The last round takes its value from the final, larger set of samples.
     """
-    rows = table[
-        (table.task == task) & (table.method == method) & (table.metric == metric) & (table.user == user)
-    ].sort_values("stage", key=lambda stage: stage == "final", kind="stable")
+    rows = table[(table.metric == metric) & (table.method == method)]
+    rows = rows[(rows.task == task) & (rows.user == user) & ~rows.lost]
+    rows = rows.sort_values("stage", key=lambda stage: stage == "final", kind="stable")
     rows = rows.drop_duplicates(["round", "seed"], keep="last")
-    rows = rows[~rows.seed.isin(diverged(table, task, method, [user]).get_level_values("seed"))]
     return rows.pivot(index="round", columns="seed", values="value").sort_index()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from papa import report, views
@@ -61,32 +63,27 @@ def _families(table: pd.DataFrame, grid: Grid, task: str) -> dict[str, list[str]
 
 def _rows(
     table: pd.DataFrame, grid: Grid, task: str, method: str, reference: str, variants: list[str]
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     """One row per metric. The reference is shown over the users that its variants ran for."""
     mine = table[(table.task == task) & table.method.isin(variants if method == reference else [method])]
     users = [user for user in views.users_of(grid, task) if user in set(mine.user)]
     change = "(reference)" if method == reference else views.spelled(views.changes(grid, method, reference))
+    counts = {
+        "diverged": views.diverged(table, task, method, users),
+        "runs": views.runs(table, task, method, users),
+    }
     rows = []
     for metric in SHOWN:
         found = views.values(table, task, method, metric, users)
         against = views.values(table, task, reference, metric, users)
-        nothing = report.columns(Estimate(float("nan"), float("nan"), float("nan"), 0, "none"), "difference")
-        difference = (
-            nothing if method == reference else report.columns(views.difference(found, against, grid), "difference")
-        )
+        if method == reference:
+            against = against.iloc[:0]
         rows.append(
             {"task": task, "reference": reference, "method": method, "change": change, "metric": metric}
             | {"users": " ".join(users)}
             | report.columns(views.estimate(found, grid))
-            | difference
-            | {
-                "diverged": len(views.diverged(table, task, method, users)),
-                "runs": len(
-                    table[(table.task == task) & (table.method == method) & table.user.isin(users)].drop_duplicates(
-                        views.RUN
-                    )
-                ),
-            }
+            | report.columns(views.difference(found, against, grid), "difference")
+            | counts
         )
     return rows
 

@@ -33,14 +33,15 @@ def make(table: pd.DataFrame, grid: Grid) -> Made:
         pools = {user: [user] for user in users} | ({POOLED: users} if len(users) > 1 else {})
         for pool, members in pools.items():
             found = _estimates(table, grid, task, members)
+            lost = {method: views.diverged(table, task, method, members) for method, _ in found}
             rows += [
                 {"task": task, "user": pool, "method": method, "algorithm": grid.methods[method][0], "metric": metric}
                 | report.columns(value)
-                | {"diverged": len(views.diverged(table, task, method, members))}
+                | {"diverged": lost[method]}
                 for (method, metric), value in found.items()
             ]
             if found:
-                parts.append(f"### {task}: {pool}\n\n{_markdown(table, task, members, found)}")
+                parts.append(f"### {task}: {pool}\n\n{_markdown(found, lost)}")
     frame = pd.DataFrame(
         rows, columns=["task", "user", "method", "algorithm", "metric", "mean", "lower", "upper", "n_seeds", "diverged"]
     )
@@ -52,18 +53,18 @@ def _estimates(table: pd.DataFrame, grid: Grid, task: str, users: list[str]) -> 
     final = table[(table.task == task) & (table.stage == "final") & table.user.isin(users)]
     found = {}
     for method in views.main_methods(grid, task):
-        for metric in final.loc[final.method == method, "metric"].unique():
-            found[method, metric] = views.estimate(views.values(final, task, method, metric, users), grid)
+        mine = final[final.method == method]
+        for metric in mine.metric.unique():
+            found[method, metric] = views.estimate(views.values(mine, task, method, metric, users), grid)
     return found
 
 
-def _markdown(table: pd.DataFrame, task: str, users: list[str], found: dict[tuple[str, str], Estimate]) -> str:
+def _markdown(found: dict[tuple[str, str], Estimate], lost: dict[str, int]) -> str:
     shown = {metric: head for metric, head in SHOWN.items() if any(key[1] == metric for key in found)}
     rows = []
     for method in dict.fromkeys(key[0] for key in found):
         cells = [found.get((method, metric)) for metric in shown]
-        lost = len(views.diverged(table, task, method, users))
-        name = method + (f" ({lost} diverged)" if lost else "")
+        name = method + (f" ({lost[method]} diverged)" if lost[method] else "")
         seeds = max((cell.n for cell in cells if cell), default=0)
         texts = [
             report.plus_minus(cell, shown[m][1]) if cell else report.NOTHING
@@ -91,7 +92,7 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
         "Alignment to one user's taste: share of final samples that the judge behind the labels (gold) and a judge "
         "never queried (held-out) count as liked; distance to reference images of the preferred classes; diversity.",
         report.quote(table, grid, tasks, methods, users),
-        "The floor of FID and KID is real against real images at the same sample sizes: what a perfect method would show.",
+        "The floor of FID and KID is real against real images at equal sample sizes: what a perfect method would show.",
         report.unit_sentence(grid),
         report.diverged_sentence(table, tasks, methods),
     )

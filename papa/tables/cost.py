@@ -86,7 +86,7 @@ def make(table: pd.DataFrame, grid: Grid) -> Made:
 def _rows(table: pd.DataFrame, grid: Grid, task: str, user: str, method: str) -> list[dict]:
     level = target(table, grid, task, user)
     ran = views.values(table, task, method, "preference_gold", [user])
-    lost = len(views.diverged(table, task, method, [user]))
+    lost = views.diverged(table, task, method, [user])
     if ran.empty and not lost:
         return []
     rows = []
