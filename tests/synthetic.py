@@ -168,3 +168,57 @@ def shift(table: pd.DataFrame, method: str, metric: str, by: float) -> pd.DataFr
     """The same table with a method's metric moved."""
     hit = (table.method == method) & (table.metric == metric)
     return table.assign(value=table.value + by * hit)
+
+
+def _digit(kind: int) -> np.ndarray:
+    """(8, 8) something that looks drawn."""
+    draw = np.random.default_rng(kind)
+    image = np.zeros((8, 8))
+    row, column = 1, int(draw.integers(2, 6))
+    for _ in range(14):
+        image[row, column] = 255
+        row, column = min(row + int(draw.integers(0, 2)), 7), int(np.clip(column + draw.integers(-1, 2), 1, 6))
+    return image
+
+
+def store_samples(of: Grid, count: int = 32) -> None:
+    """Write base samples and final samples of every run of `digits`, where the figures look for them."""
+    for spec in of:
+        draw = np.random.default_rng([spec.seed, len(spec.method)])
+        images = np.stack([_digit(int(kind)) for kind in draw.integers(0, 10, count)])[:, None].astype(np.uint8)
+        for path, name in ((spec.folder, "final"), (of.pool(spec.task, spec.seed).folder, "images")):
+            path.mkdir(parents=True, exist_ok=True)
+            np.savez(path / "samples.npz", **{name: images})
+
+
+def particle_grid(folder: Path | str, betas: tuple[float, ...] = (1.0, 3.0)) -> Grid:
+    """The grid of a small gmm2d configuration."""
+    methods = {"base": {}} | {f"fkc-b{b:g}": {"algorithm": "fkc", "reward": "true", "beta_max": b} for b in betas}
+    block = {"task": "gmm2d", "methods": list(methods), "users": ["linear", "quadratic"], "seeds": [0]}
+    return Grid(Config.model_validate({"results": str(folder), "methods": methods, "grid": {"particles": block}}))
+
+
+def store_particles(of: Grid, count: int = 1000) -> pd.DataFrame:
+    """Write particles and densities of `particle_grid`; returns its long table."""
+    x = np.linspace(-4, 4, 61)
+    centres = np.array([[-1.5, 0.0], [1.5, 1.0], [0.5, -1.5]])
+    rows = []
+    for spec in of:
+        beta = float(spec.settings.model_dump().get("beta_max", 0.0))
+        tilt = np.exp(beta * (centres @ (0.6, -0.3)))
+        share = tilt / tilt.sum()
+        shift = beta * 0.25 * np.array([0.6, -0.3])
+        draw = np.random.default_rng(spec.seed)
+        which = draw.choice(3, count, p=share)
+        points = centres[which] + shift + draw.normal(0, 0.5, (count, 2))
+        spec.folder.mkdir(parents=True, exist_ok=True)
+        np.savez(spec.folder / "samples.npz", final=points)
+        mesh = np.stack(np.meshgrid(x, x), -1)
+        parts = [s * np.exp(-((mesh - c - shift) ** 2).sum(-1) / 0.5) for s, c in zip(share, centres, strict=True)]
+        path = Path(of.config.results) / "gmm2d" / "density" / f"{spec.user}.npz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stored = dict(np.load(path)) if path.is_file() else {"x": x, "y": x}
+        np.savez(path, **stored | {f"tilted_{beta:g}" if beta else "base": sum(parts)})
+        axes = {"task": "gmm2d", "method": spec.method, "algorithm": spec.algorithm, "user": spec.user, "seed": 0}
+        rows.append(axes | {"round": 0, "stage": "final", "metric": "share_error", "value": 0.01, "unit": "share"})
+    return pd.DataFrame(rows)

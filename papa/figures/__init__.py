@@ -1,0 +1,48 @@
+"""The figures: one file and one line each, made from the long table and the stored samples alone.
+
+A module of a figure has `draw(table, grid)`, the Matplotlib figure, and `caption(table, grid)`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+import pandas as pd
+
+from papa import report, views
+from papa.config import unknown
+from papa.errors import SettingsError
+from papa.grid import Grid
+
+FIGURES: dict[str, str] = {
+    "F1": "papa.figures.labels:draw",
+    "F2": "papa.figures.pareto:draw",
+    "F3": "papa.figures.samples:draw",
+    "F4": "papa.figures.truncation:draw",
+    "F5": "papa.figures.temperature:draw",
+    "F7": "papa.figures.particles:draw",
+    "F9": "papa.figures.judges:draw",
+}
+
+
+def plot(name: str, table: pd.DataFrame, grid: Grid, folder: Path) -> list[Path]:
+    """Draw a figure and write it as PNG and PDF, with its caption for the report.
+
+    A figure for which nothing ran says so in its place: the files are there in any case.
+
+    Returns: the paths `<name>.png`, `.pdf` and `.rst` in `folder`.
+    Raises:  SettingsError for an unknown name, RecordError for a long table that is not one or for
+             samples that cannot be read, OSError.
+    """
+    if name not in FIGURES:
+        raise SettingsError(unknown("figure", name, FIGURES))
+    from papa.figures import style  # Matplotlib takes a while to import
+
+    table = views.check(table)
+    module, function = FIGURES[name].split(":")
+    figures = import_module(module)
+    with style.paper():
+        drawn = getattr(figures, function)(table, grid)
+        paths = style.save(drawn, Path(folder) / name)
+    return [*paths, report.write_text(Path(folder) / f"{name}.rst", figures.caption(table, grid))]

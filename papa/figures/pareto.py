@@ -1,0 +1,100 @@
+"""F2: preference against diversity, every method and every variant.
+
+Users for whom the variants ran get a wide panel, the others share a row.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from papa import report, views
+from papa.figures import style
+from papa.grid import Grid
+from papa.stats import Estimate
+
+X, Y = "pairwise_ratio", "preference_held_out"
+SWEEPS = {"fkc": "beta_max", "epapa": "frozen_below"}
+
+
+def draw(table: pd.DataFrame, grid: Grid) -> Figure:
+    """F2 from the long table."""
+    panels = [(task, user) for task in views.preference_tasks(table) for user in views.users_of(grid, task)]
+    if not panels:
+        return style.nothing("No run measured preference.")
+    wide = [panel for panel in panels if _has_variants(table, grid, *panel)]
+    narrow = [panel for panel in panels if panel not in wide]
+    rows = [[panel] for panel in wide] + [narrow[i : i + 2] for i in range(0, len(narrow), 2)]
+    heights = [3.6] * len(wide) + [2.4] * (len(rows) - len(wide))
+    drawn = style.figure(style.FULL, sum(heights))
+    pending = []
+    for part, row in zip(drawn.subfigures(len(rows), 1, height_ratios=heights, squeeze=False).flat, rows, strict=True):
+        for ax, (task, user) in zip(part.subplots(1, len(row), squeeze=False).flat, row, strict=True):
+            pending.append((ax, _panel(ax, table, grid, task, user)))
+    for ax, labels in pending:
+        style.direct_labels(ax, labels)
+    return drawn
+
+
+def _has_variants(table: pd.DataFrame, grid: Grid, task: str, user: str) -> bool:
+    ran = set(table.loc[(table.task == task) & (table.user == user), "method"])
+    return bool(ran & set(views.variant_methods(grid, task)))
+
+
+def _panel(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, user: str) -> list[style.Label]:
+    main = views.main_methods(grid, task)
+    points: dict[str, tuple[Estimate, Estimate]] = {}
+    for method in [*main, *views.variant_methods(grid, task)]:
+        x, y = (views.estimate(views.values(table, task, method, metric, [user]), grid) for metric in (X, Y))
+        if x.n and y.n:
+            points[method] = x, y
+    for reference, setting in SWEEPS.items():
+        line = [points[m] for m in views.sweep(grid, reference, setting).points if m in points]
+        if len(line) > 2 and reference in points:
+            ax.plot(
+                [x.mean for x, _ in line],
+                [y.mean for _, y in line],
+                color=style.colour(grid, reference),
+                lw=0.7,
+                alpha=0.6,
+            )
+    labels = []
+    for method, (x, y) in points.items():
+        ink, is_main = style.colour(grid, method), method in main
+        fill = ink if is_main else "white"
+        look = {
+            "color": ink,
+            "markerfacecolor": fill,
+            "markersize": 5.5 if is_main else 3.5,
+            "zorder": 4 if is_main else 3,
+        }
+        style.errorbar(ax, x, y, fmt=style.marker(grid, method), **look)
+        labels.append(style.Label(x, y, _short(grid, method), ink, 7 if is_main else 5.8))
+    ax.set_title(user)
+    ax.set_xlabel("mean pairwise distance / base's")
+    ax.set_ylabel("preference (held-out judge)")
+    ax.margins(0.08, 0.08)
+    return labels
+
+
+def _short(grid: Grid, method: str) -> str:
+    """A variant's label without the name of its reference."""
+    reference = views.reference_of(grid, method)
+    is_main = any(method in views.main_methods(grid, block.task) for block in grid.config.grid.values())
+    return method if reference is None or is_main else method.removeprefix(f"{reference}-")
+
+
+def caption(table: pd.DataFrame, grid: Grid) -> str:
+    """The caption of F2."""
+    tasks = views.preference_tasks(table)
+    methods = [m for task in tasks for m in (*views.main_methods(grid, task), *views.variant_methods(grid, task))]
+    users = [user for task in tasks for user in views.users_of(grid, task)]
+    return report.paragraph(
+        "Preference (held-out judge) against diversity (mean pairwise feature distance over the base's): up and right "
+        "is better. Filled: compared methods; open: their variants, in their colour; lines join the sweeps of FKC's "
+        "beta and of EPAPA's k.",
+        report.quote(table, grid, tasks, methods, users),
+        report.unit_sentence(grid),
+        report.diverged_sentence(table, tasks, methods),
+    )
