@@ -65,7 +65,7 @@ USERS: dict[str, dict[str, UserEntry]] = {
     "gmm2d": {
         "linear": UserEntry("papa.users.functions:LinearReward", {"slope": (0.6, -0.3)}),
         "quadratic": UserEntry(
-            "papa.users.functions:QuadraticReward", {"slope": (0.5, -0.2), "centre": (-0.5, 0.0), "curvature": 0.4}
+            "papa.users.functions:QuadraticReward", {"slope": (0.8, -0.2), "centre": (0.2, 0.2), "curvature": 0.3}
         ),
         "component": UserEntry(
             "papa.users.functions:ComponentReward", {"component": 1, "bonus": 0.75, "exact_at": 2.0}
@@ -84,6 +84,7 @@ METRICS: dict[str, Entry] = {
     "preference": Entry("papa.metrics.preference:Preference"),
     "fidelity": Entry("papa.metrics.fidelity:Fidelity"),
     "diversity": Entry("papa.metrics.diversity:Diversity"),
+    "golden": Entry("papa.metrics.golden:Golden"),
     "cost": Entry("papa.metrics.cost:Cost"),
 }
 

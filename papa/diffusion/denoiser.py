@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from papa.diffusion.schedule import sigmas_of
+from papa.errors import PapaError
 
 Denoiser = Callable[[Tensor, float], Tensor]
 """(n, ...) noisy states y and their noise level sigma > 0 -> (n, ...) clean estimates."""
@@ -33,7 +34,7 @@ class Cost:
     frozen: int = 0
 
 
-class DiffusionDivergedError(RuntimeError):
+class DiffusionDivergedError(PapaError):
     """A model returned NaN or infinity: the run ends with the status `diverged`."""
 
 

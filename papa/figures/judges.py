@@ -51,7 +51,7 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     users = [user for task in tasks for user in views.users_of(grid, task)]
     return report.paragraph(
         "Final preference under the judge that gave the labels (gold) against a judge of another family that no method "
-        f"queried; one point per run, variants open. Below the band ({MARGIN}) a method has over-optimized the gold judge.",
+        f"queried; one point per run, variants open. Below the band ({MARGIN}) a method over-optimizes the gold judge.",
         report.quote(table, grid, tasks, methods, users),
         report.diverged_sentence(table, tasks, methods),
     )

@@ -21,6 +21,7 @@ from papa.grid import Grid
 
 SIDE = 4
 """Images per row and per column of a grid."""
+GREY = 215
 SKIPPED = ("best_of_n",)
 """Algorithms without samples of their own: they pick among the base's."""
 
@@ -40,18 +41,18 @@ def read(path: Path, name: str) -> np.ndarray | None:
 
 
 def montage(images: np.ndarray, side: int = SIDE, gap: int = 1) -> np.ndarray:
-    """The first side² images as one.
+    """The first side² images as one, with grey lines between them.
 
     Args:    images: (n, C, H, W) uint8, C = 1 (bright strokes on black) or 3.
-    Returns: (h, w, 3) uint8. Grey images are inverted, to ink on paper; gaps and missing ones are white.
+    Returns: (h, w, 3) uint8. Grey images are inverted, to ink on paper; missing ones are grey.
     """
     images = images[: side * side]
     _, channels, height, width = images.shape
-    canvas = np.full((side * (height + gap) - gap, side * (width + gap) - gap, 3), 255, np.uint8)
+    canvas = np.full((side * (height + gap) + gap, side * (width + gap) + gap, 3), GREY, np.uint8)
     for index, image in enumerate(images):
         row, column = divmod(index, side)
         tile = 255 - np.repeat(image, 3, axis=0) if channels == 1 else image
-        top, left = row * (height + gap), column * (width + gap)
+        top, left = gap + row * (height + gap), gap + column * (width + gap)
         canvas[top : top + height, left : left + width] = tile.transpose(1, 2, 0)
     return canvas
 
@@ -74,7 +75,7 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
         return style.nothing("No run measured preference.")
     columns = max(len(shown_methods(grid, task)) for task, _ in rows)
     width = style.FULL / max(columns, 4)
-    drawn = style.figure(width * columns, (width + 0.22) * len(rows) + 0.2)
+    drawn = style.figure(width * columns, (0.94 * width + 0.2) * len(rows) + 0.2)
     axes = drawn.subplots(len(rows), columns, squeeze=False)
     for (task, user), row in zip(rows, axes, strict=True):
         for ax in row:
@@ -119,8 +120,8 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     users = [user for task in tasks for user in views.users_of(grid, task)]
     seeds = [f"seed {seed_of(table, task)} ({task})" for task in tasks]
     return report.paragraph(
-        f"The first {SIDE * SIDE} samples before (base) and after alignment, unselected; {', '.join(seeds)}. The same place "
-        "has the same index, for the base and the fine-tuned methods the same starting noise. Below each grid the share "
-        "of all final samples that the gold judge counts as liked.",
+        f"The first {SIDE * SIDE} samples before (base) and after alignment, unselected; {', '.join(seeds)}. "
+        "The same place has the same index, for the base and the fine-tuned methods the same starting noise. Below "
+        "each grid the share of all final samples that the gold judge counts as liked.",
         report.quote(table, grid, tasks, methods, users),
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -25,7 +26,7 @@ FULL = 6.9
 """Width of a page, in inches. A column is half of it."""
 COLUMN = 3.35
 
-RC = {
+RC: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # comes with Matplotlib, so it looks alike everywhere
     "font.size": 7.5,
@@ -83,9 +84,9 @@ def colour(grid: Grid, method: str) -> str:
 
 def darker(ink: str) -> str:
     """A colour that is readable as thin text: light ones lose a third."""
-    rgb = np.array(to_rgb(ink))
-    light = float(rgb @ (0.299, 0.587, 0.114))
-    return to_hex(rgb * (0.68 if light > 0.5 else 1.0))
+    red, green, blue = to_rgb(ink)
+    scale = 0.68 if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else 1.0
+    return to_hex((scale * red, scale * green, scale * blue))
 
 
 def marker(grid: Grid, method: str) -> str:
@@ -176,7 +177,7 @@ def direct_labels(ax: Axes, labels: Sequence[Label]) -> None:
     taken = [box for label in labels for box in _obstacles(ax, label, drawn.dpi / 72)]
     inside = ax.get_window_extent(renderer)
     for label in labels:
-        tried = []
+        tried: list[tuple[int, int, tuple[float, float, str, str], Bbox]] = []
         for place in _places():
             note = _write(ax, label, *place)
             note.update_positions(renderer)

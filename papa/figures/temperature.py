@@ -108,9 +108,9 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     who = [user for task in tasks for user in users(table, grid, task)]
     methods = [*sweep, *dict.fromkeys(method for _, _, method, _ in checks)]
     return report.paragraph(
-        "FKC's inverse temperature β (the last round's and the final samples'). (a) preference and (b) diversity with "
+        "FKC's inverse temperature β (the last round's and the final samples'). (a) preference, (b) diversity with "
         "the surrogate reward. (c) with the true liking s as reward: measured mean liking (points) against the "
-        f"prediction E[s exp(βs)] / E[exp(βs)] from {grid.config.measures.base} base samples (line; band ± {TOLERANCE}).",
+        f"prediction E[s exp(βs)] / E[exp(βs)] from {grid.config.measures.base} base samples (line, ± {TOLERANCE}).",
         report.quote(table, grid, tasks if sweep else [], list(sweep), who),
         f"Controls: {', '.join(dict.fromkeys(method for _, _, method, _ in checks))}." if checks else "No control ran.",
         report.unit_sentence(grid),

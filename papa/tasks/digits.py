@@ -48,7 +48,7 @@ class Digits(Task):
     # ------------------------------------------------------------ the model
 
     def unet(self) -> nn.Module:
-        unet = UNet2DModel.from_pretrained(folder(NAME) / "unet", use_safetensors=True)
+        unet = UNet2DModel.from_pretrained(folder(NAME) / "unet", use_safetensors=True, low_cpu_mem_usage=False)
         return unet.to(self.device).eval()
 
     def sigmas(self) -> Tensor:
@@ -93,6 +93,10 @@ class Digits(Task):
         images, labels = self.part("C")
         net = Features(self._network(feature_network(), "features"))
         return References(images, labels, net, net.net.head.in_features)
+
+    def other_real_images(self) -> tuple[Tensor, np.ndarray]:
+        (xa, ya), (xb, yb) = self.part("A"), self.part("B")
+        return torch.cat([xa, xb]), np.concatenate([ya, yb])
 
 
 class Features(nn.Module):

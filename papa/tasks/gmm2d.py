@@ -7,11 +7,9 @@ the exact posterior mean, so what differs from the closed form is the sampler's 
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +20,7 @@ from papa.diffusion.denoiser import Cost, Denoiser
 from papa.diffusion.mixture import Mixture
 from papa.diffusion.schedule import log_spaced_sigmas
 from papa.errors import PapaError
+from papa.records import npz_bytes, write_atomic
 from papa.registry import USERS
 from papa.tasks.interface import Task
 
@@ -30,6 +29,9 @@ from papa.tasks.interface import Task
 WEIGHTS = (0.4, 0.35, 0.25)
 MEANS = ((-1.0, 0.0), (0.6, 0.8), (0.6, -0.8))
 COVARIANCES = (((0.16, 0.06), (0.06, 0.20)), ((0.20, -0.08), (-0.08, 0.14)), ((0.10, 0.02), (0.02, 0.16)))
+
+FIGURE_BETAS = (0.5, 1.0, 2.0, 3.0, 4.0)
+"""Inverse temperatures whose exact densities are written for figures."""
 
 EDGE = 3.0
 """The density grid covers [-EDGE, EDGE] along both axes."""
@@ -72,12 +74,16 @@ class Gmm2d(Task):
     def decode(self, latents: Tensor) -> Tensor:
         return latents
 
+    def prepare(self, results: Path, log: Callable[[str], None]) -> list[Path]:
+        """The exact densities of every user, for figure F7."""
+        return [self.write_density(results / "gmm2d" / "density", user, FIGURE_BETAS) for user in USERS["gmm2d"]]
+
     def write_density(self, folder: str | Path, user: str, betas: Sequence[float], points: int = 161) -> Path:
         """Write the base density and its tilts by a user's reward on a grid, for figure F7.
 
         Args:    folder: made if missing. user: a name in `papa.registry.USERS["gmm2d"]`. betas: inverse
                  temperatures. points: grid points along each axis.
-        Returns: folder/density_{user}.npz with x (nx,), y (ny,), base (ny, nx) and, for every beta,
+        Returns: folder/{user}.npz with x (nx,), y (ny,), base (ny, nx) and, for every beta,
                  tilted_{beta:g} (ny, nx): densities per unit of area. A tilt without a closed form is
                  normalized by its sum over the grid.
         Raises:  PapaError for a user that there is not.
@@ -98,17 +104,6 @@ class Gmm2d(Task):
                 z = unnormalized.sum() * (axis[1] - axis[0]) ** 2
             density[f"tilted_{beta:g}"] = unnormalized / z
         images = {name: values.cpu().numpy().reshape(points, points) for name, values in density.items()}
-        return _write_npz(Path(folder) / f"density_{user}.npz", {"x": axis, "y": axis, **images})
-
-
-def _write_npz(path: Path, arrays: dict[str, Any]) -> Path:
-    """Write to a temporary name beside `path`, then rename: a reader sees the whole file or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+        file = Path(folder) / f"{user}.npz"
+        write_atomic(file, npz_bytes({"x": axis, "y": axis, **images}))
+        return file

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -50,6 +52,9 @@ class Task(ABC):
     spread: float = field(default=1.0, init=False)
     alphas_cumprod: Tensor | None = field(default=None, init=False)
 
+    def __post_init__(self) -> None:  # noqa: B027 - a hook: subclasses load their model here
+        """Called by the generated `__init__`."""
+
     @abstractmethod
     def sigmas(self) -> Tensor:
         """(steps + 1,) float64 noise levels of the task's sampler, the last one 0."""
@@ -72,6 +77,10 @@ class Task(ABC):
             "use a method that leaves the model as it is: base, best_of_n or fkc."
         )
 
+    def prepare(self, results: Path, log: Callable[[str], None]) -> list[Path]:
+        """Make what figures need of the task beside its runs, in `results`; returns the files."""
+        return []
+
     def pack(self, images: Tensor) -> np.ndarray:
         """Images as they are stored in a run record."""
         return images.detach().cpu().numpy()
@@ -87,3 +96,10 @@ class Task(ABC):
     def references(self) -> References | None:
         """Real images for FID and KID, or None where the truth is known in closed form."""
         return None
+
+    def other_real_images(self) -> tuple[Tensor, np.ndarray]:
+        """Real images and labels that the references leave out, for the floor of FID and KID.
+
+        Raises:  PapaError where there are none.
+        """
+        raise PapaError(f"{type(self).__name__} has no real images")

@@ -1,0 +1,16 @@
+# The table of contents: `snakemake --cores all` makes every table, figure and verdict.
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/tasks.smk"
+include: "workflow/rules/align.smk"
+include: "workflow/rules/metrics.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/figures.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        TABLE_FILES,
+        CLAIM_FILES,
+        FIGURE_FILES,

@@ -1,0 +1,255 @@
+"""The `papa` command. Each stage of the workflow is one subcommand that can be run by hand.
+
+Nothing heavy is imported before a subcommand needs it, so `papa --help` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from papa import __version__
+from papa.errors import PapaError
+
+if TYPE_CHECKING:
+    from papa.grid import Grid, PoolSpec, RunSpec
+    from papa.tasks.interface import Task
+
+
+def log(message: str) -> None:
+    """One line of progress, at once, on standard error."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def load_grid(args: argparse.Namespace) -> Grid:
+    from papa import grid
+
+    overrides = json.loads(args.override) if args.override else {}
+    return grid.load(args.config, overrides)
+
+
+def open_task(name: str, settings: Any, device: str, threads: int) -> Task:
+    """Load a task on the device that the configuration wants."""
+    from papa.machine import pick_device, use_threads
+    from papa.registry import TASKS
+
+    use_threads(threads)
+    chosen = pick_device(device)
+    if chosen != device:
+        log(f"device: {device} -> {chosen}")
+    return TASKS[name].load()(settings, chosen)
+
+
+def stamp(args: argparse.Namespace, text: str) -> None:
+    """Tell the workflow that the stage is done: everything it was asked for stands in the store."""
+    from papa.records import write_atomic
+
+    if args.stamp:
+        write_atomic(Path(args.stamp), text + "\n")
+
+
+def pools_of(grid: Grid) -> Callable[[RunSpec], PoolSpec]:
+    return lambda spec: grid.pool(spec.task, spec.seed)
+
+
+# ---------------------------------------------------------------- subcommands
+
+
+def prepare(args: argparse.Namespace) -> None:
+    from papa.registry import TASKS, find
+
+    try:
+        entry = find("task", TASKS, args.task)
+    except KeyError as error:
+        raise PapaError(str(error.args[0])) from None
+    if args.retrain:
+        from importlib import import_module
+
+        from papa.machine import use_threads
+
+        use_threads(args.threads)
+        try:
+            recipe = import_module(f"{entry.module}_recipe")
+        except ModuleNotFoundError:
+            raise PapaError(f"task {args.task} has no trained artefacts, so there is nothing to retrain.") from None
+        recipe.retrain(log, steps=args.steps)
+    task = open_task(args.task, entry.settings(), "cpu", args.threads)
+    extra = task.prepare(Path(args.results), log)
+    stamp(args, "\n".join(map(str, extra)))
+    log(f"task {args.task}: ready")
+
+
+def base(args: argparse.Namespace) -> None:
+    grid = load_grid(args)
+    from papa import pool
+
+    specs = [grid.pool(args.task, seed) for seed in args.seeds]
+    task = open_task(args.task, specs[0].task_settings, grid.config.device, args.threads)
+    pool.main(specs, task, log)
+    stamp(args, "\n".join(spec.key for spec in specs))
+
+
+def align(args: argparse.Namespace) -> None:
+    grid = load_grid(args)
+    specs = grid.select(args.task, args.method, args.user, args.seeds)
+    from papa.align import align_all
+
+    task = open_task(args.task, specs[0].task_settings, grid.config.device, args.threads)
+    align_all(specs, pools_of(grid), task, log)
+    stamp(args, "\n".join(spec.key for spec in specs))
+
+
+def score(args: argparse.Namespace) -> None:
+    grid = load_grid(args)
+    specs = grid.select(args.task, args.method, args.user, args.seeds)
+    from papa.score import score as score_runs
+
+    for name in dict.fromkeys(spec.task for spec in specs):
+        chosen = [spec for spec in specs if spec.task == name]
+        # Every chunk scores its share: runs are dealt out in turn, so that the shares are equal.
+        chosen = chosen[args.part :: args.parts]
+        if chosen:
+            task = open_task(name, chosen[0].task_settings, "cpu", args.threads)
+            score_runs(chosen, pools_of(grid), task, log)
+    stamp(args, "scored")
+
+
+def collect(args: argparse.Namespace) -> None:
+    grid = load_grid(args)
+    from papa.collect import collect as collect_runs
+
+    path = collect_runs(grid)
+    log(f"{path}: written")
+
+
+def table(args: argparse.Namespace) -> None:
+    _write(args, "tables")
+
+
+def plot(args: argparse.Namespace) -> None:
+    _write(args, "figures")
+
+
+def _write(args: argparse.Namespace, kind: str) -> None:
+    from papa.config import unknown
+
+    grid = load_grid(args)
+    from papa.collect import read_table
+
+    if kind == "tables":
+        from papa.tables import TABLES as known
+        from papa.tables import write as write_one
+
+        folder = Path(grid.config.results) / "tables"
+    else:
+        from papa.figures import FIGURES as known
+        from papa.figures import plot as write_one
+
+        folder = Path(grid.config.figures)
+    if args.name not in known:
+        raise PapaError(unknown(kind.removesuffix("s"), args.name, known))
+    for path in write_one(args.name, read_table(grid), grid, folder):
+        log(f"{path}: written")
+
+
+def claims(args: argparse.Namespace) -> None:
+    grid = load_grid(args)
+    from papa.claims import write as write_claims
+    from papa.collect import read_table
+
+    for path in write_claims(read_table(grid), grid, Path(grid.config.results)):
+        log(f"{path}: written")
+
+
+def doctor(args: argparse.Namespace) -> None:
+    grid = load_grid(args)
+    from papa.doctor import examine
+
+    problems = examine(grid, print)
+    if problems:
+        raise PapaError(f"{problems} thing(s) above stand in the way; each line says what to do.")
+
+
+def schema(args: argparse.Namespace) -> None:
+    from papa.schema import config_schema
+
+    print(json.dumps(config_schema(), indent=2))
+
+
+# ---------------------------------------------------------------- the parser
+
+
+def parser() -> argparse.ArgumentParser:
+    root = argparse.ArgumentParser(
+        prog="papa",
+        description="Align diffusion models to one person's taste, and measure it. `snakemake --cores all` runs "
+        "these stages in order; each can be run by hand.",
+    )
+    root.add_argument("--version", action="version", version=f"papa {__version__}")
+    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, run: Callable[[argparse.Namespace], None], help: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
+        command.set_defaults(run=run)
+        command.add_argument("--config", default="config.yaml", help="configuration file (default: %(default)s)")
+        command.add_argument("--override", metavar="JSON", help='top-level settings that win, e.g. \'{"device": "cpu"}\'')
+        return command
+
+    def runs(command: argparse.ArgumentParser, required: bool) -> None:
+        command.add_argument("--task", required=required, help="task, as in the configuration's grid")
+        command.add_argument("--method", required=required, help="method label, as in the configuration")
+        command.add_argument("--user", required=required, help="user, as in the configuration's grid")
+        command.add_argument("--seeds", type=int, nargs="+", help="seeds (default: all of the grid)")
+
+    def job(command: argparse.ArgumentParser) -> None:
+        command.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
+        command.add_argument("--stamp", metavar="FILE", help="file to write when everything is done")
+
+    command = add("prepare", prepare, "check a task's artefacts against their sha256, or train them again")
+    command.add_argument("--task", required=True, help="task name")
+    command.add_argument("--retrain", action="store_true", help="train the artefacts anew and replace them")
+    command.add_argument("--steps", type=int, help="with --retrain: training steps of the base model")
+    command.add_argument("--results", default="results", help="results folder (default: %(default)s)")
+    job(command)
+    command = add("base", base, "draw the base samples of a task, shared by all methods and users")
+    command.add_argument("--task", required=True, help="task name")
+    command.add_argument("--seeds", type=int, nargs="+", required=True, help="seeds")
+    job(command)
+    command = add("align", align, "run alignments; finished ones are skipped")
+    runs(command, required=True)
+    job(command)
+    command = add("score", score, "measure finished runs; measured ones are skipped")
+    runs(command, required=False)
+    command.add_argument("--part", type=int, default=0, help="which share of the runs (default: %(default)s)")
+    command.add_argument("--parts", type=int, default=1, help="number of shares (default: %(default)s)")
+    job(command)
+    add("collect", collect, "verify all runs and write the long table results/runs.parquet")
+    command = add("table", table, "write one table as CSV and Markdown")
+    command.add_argument("name", help="for example T1")
+    command = add("plot", plot, "draw one figure as PNG and PDF")
+    command.add_argument("name", help="for example F1")
+    add("claims", claims, "give a verdict on every claim of the papers")
+    add("doctor", doctor, "say what is missing before anything starts: weights, device, disk")
+    add("schema", schema, "print the JSON schema of the configuration")
+    return root
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    args = parser().parse_args(argv)
+    try:
+        args.run(args)
+    except PapaError as error:
+        print(f"papa {args.command}: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""What a metric is: a class with `measure(run) -> rows`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from papa.config import Measures
+from papa.rng import Stream
+from papa.tasks.interface import Judge, References, Task
+from papa.users.interface import User
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure of one run. stage: "round" for the curves, "final" for the aligned result."""
+
+    metric: str
+    value: float
+    unit: str
+    round: int
+    stage: str = "final"
+
+
+@dataclass
+class Bench:
+    """What all runs of a task share: judges, references, measure settings. Loaded once a process."""
+
+    task: Task
+    measures: Measures
+    stream: Stream
+
+    @cached_property
+    def judges(self) -> dict[str, Judge]:
+        return self.task.judges()
+
+    @cached_property
+    def references(self) -> References | None:
+        return self.task.references()
+
+
+@dataclass
+class RunView:
+    """One finished run as the metrics see it.
+
+    images: stage name ("round_01", ..., "final") -> (n, ...) images. base: (n, ...) images of the
+    base pool of the same seed. feedback: the lines of the log. meta: `run.json`.
+    """
+
+    bench: Bench
+    meta: dict[str, Any]
+    images: dict[str, Tensor]
+    base: Tensor
+    feedback: list[dict[str, Any]]
+    rounds: list[dict[str, str]]
+    user: User
+
+    @property
+    def last(self) -> int:
+        """The number of rounds."""
+        return len(self.feedback)
+
+    def stages(self) -> Iterator[tuple[int, str, Tensor]]:
+        """(round, stage, images) of every curve point, base first, and of the final samples.
+
+        The curve's last point is the first part of the final samples, so that every point of a curve
+        has the same number of samples.
+        """
+        n = self.bench.measures.per_round
+        yield 0, "round", self.base[:n]
+        for name, images in self.images.items():
+            if name.startswith("round_"):
+                yield int(name.removeprefix("round_")), "round", images
+        if "final" in self.images:
+            yield self.last, "round", self.images["final"][:n]
+            yield self.last, "final", self.images["final"]
+
+
+class Metric(ABC):
+    """A family of figures."""
+
+    @abstractmethod
+    def measure(self, run: RunView) -> list[Row]:
+        """The rows of this run; none where the metric does not apply."""
+
+
+Measure = Callable[[Tensor], float]

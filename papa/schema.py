@@ -1,0 +1,29 @@
+"""The JSON schema of the configuration, generated from the settings classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from papa.config import Config
+from papa.registry import METHODS, TASKS
+
+
+def config_schema() -> dict[str, Any]:
+    """The schema of config.yaml, with the settings of every task and method in their places."""
+    schema = Config.model_json_schema()
+    definitions = schema.setdefault("$defs", {})
+    variants = []
+    for name, entry in METHODS.items():
+        own = entry.settings.model_json_schema()
+        definitions.update(own.pop("$defs", {}))
+        own["properties"] = {"algorithm": {"const": name}, **own["properties"]}
+        own["title"] = name
+        variants.append(own)
+    schema["properties"]["methods"]["additionalProperties"] = {"anyOf": variants}
+    tasks = {}
+    for name, entry in TASKS.items():
+        own = entry.settings.model_json_schema()
+        definitions.update(own.pop("$defs", {}))
+        tasks[name] = own
+    schema["properties"]["tasks"] |= {"properties": tasks, "additionalProperties": False}
+    return schema

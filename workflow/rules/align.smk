@@ -1,0 +1,30 @@
+# Alignment: one job runs the seeds of a chunk, one method, one user. The runs lie in a store that no rule
+# declares as its output (Snakemake would delete finished seeds with a failed job); the job's stamp says
+# that all of them are there, and `collect` verifies each.
+
+
+rule align:
+    input:
+        lambda wildcards: expand(
+            rules.base_samples.output, task=wildcards.task, seed=seeds_of(wildcards)
+        ),
+    output:
+        f"{STAMPS}/align/{{task}}/{{method}}/{{user}}/chunk{{chunk}}.txt",
+    log:
+        f"{LOGS}/align/{{task}}/{{method}}/{{user}}/chunk{{chunk}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/align/{{task}}/{{method}}/{{user}}/chunk{{chunk}}.tsv"
+    params:
+        key=keys_of,
+        seeds=seeds_of,
+        arguments=ARGUMENTS,
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=3000,
+        runtime=120,
+    shell:
+        "python -m papa align {params.arguments} --task {wildcards.task} --method {wildcards.method}"
+        " --user {wildcards.user} --seeds {params.seeds} --threads {threads} --stamp {output} 2> {log}"

@@ -1,0 +1,67 @@
+# What all rules share: the grid, the folders, and how a rule calls `papa`.
+# The settings are read and checked by `papa.grid`; nothing here imports torch.
+
+import json
+from pathlib import Path
+
+import yaml
+
+from papa import grid as papa_grid
+from papa.errors import PapaError
+from papa.figures import FIGURES
+from papa.provenance import source_hash
+from papa.registry import METRICS
+from papa.tables import TABLES
+
+# One configuration file makes the experiment. Values of `--config key=value` win over it.
+CONFIG_FILE = str(workflow.overwrite_configfiles[-1]) if workflow.overwrite_configfiles else "config.yaml"
+_FROM_FILE = yaml.safe_load(Path(CONFIG_FILE).read_text()) or {}
+OVERRIDES = {key: value for key, value in config.items() if _FROM_FILE.get(key) != value}
+
+try:
+    GRID = papa_grid.load(CONFIG_FILE, OVERRIDES)
+except PapaError as error:
+    raise WorkflowError(f"{CONFIG_FILE}: {error}")
+
+RESULTS, FIGURE_FOLDER = GRID.config.results, GRID.config.figures
+STAMPS = f"{RESULTS}/stamps"
+LOGS = f"{RESULTS}/logs"
+ENVIRONMENT = "../../environment.yml"
+
+# What every command carries, so that it can be copied out of the log and run by hand.
+ARGUMENTS = f"--config {CONFIG_FILE}" + (f" --override '{json.dumps(OVERRIDES)}'" if OVERRIDES else "")
+
+
+def chunks(seeds):
+    """Seeds of one process after another. A new seed at the end leaves the earlier chunks as they are."""
+    size = GRID.config.seeds_per_job
+    return [sorted(seeds)[i : i + size] for i in range(0, len(seeds), size)]
+
+
+# (task, method, user) -> its chunks of seeds; (task) -> its seeds.
+CHUNKS, SEEDS = {}, {}
+for _spec in GRID:
+    CHUNKS.setdefault((_spec.task, _spec.method, _spec.user), []).append(_spec.seed)
+    SEEDS.setdefault(_spec.task, set()).add(_spec.seed)
+CHUNKS = {axes: chunks(seeds) for axes, seeds in CHUNKS.items()}
+TASKS = sorted(SEEDS)
+
+
+def seeds_of(wildcards):
+    """The seeds of one alignment job."""
+    return CHUNKS[wildcards.task, wildcards.method, wildcards.user][int(wildcards.chunk)]
+
+
+def keys_of(wildcards):
+    """The completion keys of one alignment job: it is made again when one of them changes."""
+    specs = GRID.select(wildcards.task, wildcards.method, wildcards.user, seeds_of(wildcards))
+    return [spec.key for spec in specs]
+
+
+def align_stamps():
+    """The stamp of every alignment job."""
+    return [
+        f"{STAMPS}/align/{task}/{method}/{user}/chunk{chunk}.txt"
+        for (task, method, user), parts in CHUNKS.items()
+        for chunk in range(len(parts))
+    ]

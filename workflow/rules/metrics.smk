@@ -1,0 +1,49 @@
+# Measures: score every run (judges and references are loaded once a process), then the long table.
+
+SCORE_PARTS = 2
+SCORE_SOURCES = source_hash("papa.score", *(entry.module for entry in METRICS.values()))
+
+
+rule score:
+    input:
+        align_stamps(),
+    output:
+        f"{STAMPS}/score/part{{part}}.txt",
+    log:
+        f"{LOGS}/score/part{{part}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/score/part{{part}}.tsv"
+    params:
+        key=SCORE_SOURCES,
+        measures=GRID.config.measures.model_dump(),
+        parts=SCORE_PARTS,
+        arguments=ARGUMENTS,
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=60,
+    shell:
+        "python -m papa score {params.arguments} --part {wildcards.part} --parts {params.parts}"
+        " --threads {threads} --stamp {output} 2> {log}"
+
+
+rule collect:
+    input:
+        expand(rules.score.output, part=range(SCORE_PARTS)),
+    output:
+        f"{RESULTS}/runs.parquet",
+    log:
+        f"{LOGS}/collect.log",
+    params:
+        key=source_hash("papa.collect"),
+        arguments=ARGUMENTS,
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    shell:
+        "python -m papa collect {params.arguments} 2> {log}"

@@ -1,0 +1,45 @@
+# Tasks: check the artefacts, and draw the base samples that all methods and users share.
+
+
+rule prepare:
+    output:
+        f"{STAMPS}/prepare/{{task}}.txt",
+    log:
+        f"{LOGS}/prepare/{{task}}.log",
+    params:
+        key=lambda wildcards: source_hash(f"papa.tasks.{wildcards.task}"),
+        results=RESULTS,
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    shell:
+        "python -m papa prepare --task {wildcards.task} --results {params.results}"
+        " --stamp {output} 2> {log}"
+
+
+rule base_samples:
+    input:
+        rules.prepare.output,
+    output:
+        f"{STAMPS}/base/{{task}}/seed{{seed}}.txt",
+    log:
+        f"{LOGS}/base/{{task}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/base/{{task}}/seed{{seed}}.tsv"
+    params:
+        key=lambda wildcards: GRID.pool(wildcards.task, int(wildcards.seed)).key,
+        arguments=ARGUMENTS,
+    conda:
+        ENVIRONMENT
+    threads: 1
+    priority: 10  # everything of this seed waits for it
+    resources:
+        gpu=1,
+        mem_mb=3000,
+        runtime=60,
+    shell:
+        "python -m papa base {params.arguments} --task {wildcards.task} --seeds {wildcards.seed}"
+        " --threads {threads} --stamp {output} 2> {log}"
