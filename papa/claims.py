@@ -177,29 +177,34 @@ def _best(part: Part, claim: Claim, table: pd.DataFrame, users: list[str]) -> st
 
 
 def _matched(part: Part, claim: Claim, method: str, table: pd.DataFrame, grid: Grid, users: list[str]) -> pd.Series:
-    """Differences at equal gold preference, for the pairs where the sweep brackets the reference."""
+    """Differences at equal gold preference, for the pairs where the sweep ran whole and brackets the reference.
+
+    (A line between few points would lie below a concave front and speak against the method.)
+    """
     reference = _best(part, claim, table, users)
     aim = _values(table, claim, reference, PREFERENCE, users)
     against = _values(table, claim, reference, part.metric, users)
     points = views.sweep(grid, method, str(part.sweep)).points
-    preference, metric = (
-        pd.concat(
-            {label: views.values(table, claim.task, label, name, users) for label in points}
-            or {"": pd.Series(dtype=float)},
-            axis=1,
-        )
-        for name in (PREFERENCE, part.metric)
-    )
+    preference, metric = (_whole(table, claim, list(points), name, users) for name in (PREFERENCE, part.metric))
     effects = {}
     for pair in aim.index.intersection(against.index).intersection(preference.index).intersection(metric.index):
-        line = pd.DataFrame({"x": preference.loc[pair], "y": metric.loc[pair]}).dropna().sort_values("x")
+        line = pd.DataFrame({"x": preference.loc[pair], "y": metric.loc[pair]}).sort_values("x")
         if len(line) > 1 and line.x.iloc[0] <= aim[pair] <= line.x.iloc[-1]:
             effects[pair] = float(np.interp(aim[pair], line.x, line.y) - against[pair])
     if not effects:
         raise NotRunError(
-            f"no seed where the sweep of {method} over {part.sweep} brackets the preference of {reference}"
+            f"no seed where a whole sweep of {method} over {part.sweep} brackets the preference of {reference}"
         )
     return pd.Series(effects).rename_axis(views.RUN)
+
+
+def _whole(table: pd.DataFrame, claim: Claim, methods: list[str], metric: str, users: list[str]) -> pd.DataFrame:
+    """A metric of several methods, one column each, for the (user, seed) pairs that all of those that ran have."""
+    found = {method: views.values(table, claim.task, method, metric, users) for method in methods}
+    found = {method: values for method, values in found.items() if not values.empty}
+    if not found:
+        raise NotRunError(f"no finished run of {' or '.join(methods) or 'the method'} with {metric}")
+    return pd.concat(found, axis=1).dropna()
 
 
 def _findings(claim: Claim, table: pd.DataFrame, grid: Grid) -> Iterator[Finding]:

@@ -184,5 +184,5 @@ def by_seed(values: pd.Series) -> pd.Series:
         raise ValueError("a (user, seed) pair occurs twice; a run has one value")
     if values.empty:
         return pd.Series(dtype=np.float64, index=pd.Index([], name="seed"))
-    wide = values.unstack("user")
-    return wide.dropna().mean(axis=1).sort_index()
+    seeds = values.groupby(level="seed")
+    return seeds.mean()[seeds.count() == values.index.get_level_values("user").nunique()]

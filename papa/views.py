@@ -61,10 +61,15 @@ def runs(table: pd.DataFrame, task: str, method: str, users: Iterable[str]) -> i
     return len(rows.loc[rows.user.isin(list(users)), RUN].drop_duplicates())
 
 
+def finished(table: pd.DataFrame) -> pd.DataFrame:
+    """The final, finite measurements of the runs that did not diverge."""
+    return table[(table.stage == "final") & ~table.lost & np.isfinite(table.value)]
+
+
 def values(table: pd.DataFrame, task: str, method: str, metric: str, users: Iterable[str] | None = None) -> pd.Series:
     """The final values of a metric, indexed by (user, seed); diverged and NaN runs left out."""
     rows = table[(table.metric == metric) & (table.method == method)]
-    rows = rows[(rows.task == task) & (rows.stage == "final") & ~rows.lost & np.isfinite(rows.value)]
+    rows = finished(rows[rows.task == task])
     if users is not None:
         rows = rows[rows.user.isin(list(users))]
     return rows.set_index(RUN).value.astype(float)

@@ -22,6 +22,7 @@ SHOWN: dict[str, tuple[str, int]] = {
 FLOORS = {"fid_preferred": "fid_preferred_floor", "kid_preferred": "kid_preferred_floor"}
 FLOOR_ROW = "real images (floor)"
 POOLED = "all users"
+NOTHING = pd.Series(dtype=float, index=pd.MultiIndex.from_arrays([[], []], names=views.RUN))
 
 
 def make(table: pd.DataFrame, grid: Grid) -> Made:
@@ -54,8 +55,9 @@ def _estimates(table: pd.DataFrame, grid: Grid, task: str, users: list[str]) -> 
     found = {}
     for method in views.main_methods(grid, task):
         mine = final[final.method == method]
+        whole = {metric: rows.set_index(views.RUN).value for metric, rows in views.finished(mine).groupby("metric")}
         for metric in mine.metric.unique():
-            found[method, metric] = views.estimate(views.values(mine, task, method, metric, users), grid)
+            found[method, metric] = views.estimate(whole.get(metric, NOTHING), grid)
     return found
 
 

@@ -1,0 +1,172 @@
+"""The figures: what they show, that they are the same twice, and that nothing missing breaks them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation, Text
+from PIL import Image
+
+from papa import figures, views
+from papa.errors import RecordError, SettingsError
+from papa.figures import judges, labels, particles, samples, style, temperature, truncation
+from papa.grid import Grid
+from papa.stats import Estimate
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> Grid:
+    blocks = {name: block.model_dump() for name, block in synthetic.grid().config.grid.items()}
+    for block in blocks.values():
+        block["users"] = block["users"][:2]
+    grid = synthetic.grid(tmp_path_factory.mktemp("results"), grid=blocks)
+    synthetic.store_samples(grid)
+    return grid
+
+
+@pytest.fixture(scope="module")
+def table(grid: Grid) -> pd.DataFrame:
+    return views.check(synthetic.long_table(grid, rounds=3))
+
+
+def lines(drawn: Figure, axis: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    found = {str(line.get_label()): line for line in drawn.axes[axis].get_lines()}
+    return {label: (np.asarray(line.get_xdata()), np.asarray(line.get_ydata())) for label, line in found.items()}
+
+
+def words(drawn: Figure) -> set[str]:
+    return {text.get_text() for text in drawn.findobj(Text) if isinstance(text, Text)}
+
+
+@pytest.mark.parametrize("name", [name for name in figures.FIGURES if name != "F7"])
+def test_every_figure_is_drawn_and_comes_out_the_same_twice(
+    name: str, table: pd.DataFrame, grid: Grid, tmp_path: Path
+) -> None:
+    first = figures.plot(name, table, grid, tmp_path / "a")
+    assert [path.name for path in first] == [f"{name}.png", f"{name}.pdf", f"{name}.rst"]
+    again = figures.plot(name, table, grid, tmp_path / "b")
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
+    assert Image.open(first[0]).size[0] >= 200 * style.COLUMN - 1
+    assert "80 labels in rounds of 8" in first[2].read_text()
+
+
+@pytest.mark.parametrize("name", figures.FIGURES)
+def test_a_figure_without_runs_says_so(name: str, table: pd.DataFrame, grid: Grid, tmp_path: Path) -> None:
+    png, _, caption = figures.plot(name, table.iloc[:0], grid, tmp_path)
+    assert Image.open(png).size[1] < 300 and "Nothing of this ran." in caption.read_text()
+
+
+def test_an_unknown_figure_names_the_nearest(table: pd.DataFrame, grid: Grid, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="unknown figure 'F11'; did you mean 'F1'"):
+        figures.plot("F11", table, grid, tmp_path)
+
+
+def test_f1_shows_the_mean_over_seeds_at_the_labels_that_it_took(table: pd.DataFrame, grid: Grid) -> None:
+    drawn = labels.draw(table, grid)
+    rows = table[(table.method == "papa") & (table.user == "likes-1479") & (table.metric == "preference_gold")]
+    x, y = lines(drawn, 0)["papa"]
+    assert list(x) == [0, 8, 16, 24]
+    assert y[1] == pytest.approx(rows[rows["round"] == 1].value.mean())
+    assert y[-1] == pytest.approx(rows[rows.stage == "final"].value.mean()), "the last point is the final measure"
+    assert set(synthetic.MAIN) <= words(drawn) and len(drawn.axes) == 2
+
+
+def test_f1_leaves_out_a_diverged_run(table: pd.DataFrame, grid: Grid) -> None:
+    without = labels.draw(views.check(synthetic.diverge(table, "papa", 0)), grid)
+    rows = table[(table.method == "papa") & (table.user == "likes-1479") & (table.metric == "preference_gold")]
+    kept = rows[(rows["round"] == 1) & (rows.seed != 0)].value.mean()
+    assert lines(without, 0)["papa"][1][1] == pytest.approx(kept)
+
+
+def test_f2_names_every_method_and_variant(table: pd.DataFrame, grid: Grid) -> None:
+    from papa.figures import pareto
+
+    with style.paper():
+        found = words(pareto.draw(table, grid))
+    assert set(synthetic.MAIN) <= found and {"no-qpde", "k0.6", "b8", "lambda"} <= found
+
+
+def test_labels_cover_neither_points_nor_each_other() -> None:
+    drawn = style.figure(3, 3)
+    ax = drawn.subplots()
+    near = [Estimate(value, value - 0.02, value + 0.02, 3, "t") for value in (0.5, 0.505, 0.51)]
+    ax.set(xlim=(0, 1), ylim=(0, 1))
+    style.direct_labels(ax, [style.Label(found, found, f"method {i}", "black") for i, found in enumerate(near)])
+    notes = [child for child in ax.get_children() if isinstance(child, Annotation)]
+    drawn.draw_without_rendering()
+    renderer = drawn.canvas.get_renderer()  # type: ignore[attr-defined]
+    boxes = [super(Annotation, note).get_window_extent(renderer) for note in notes]
+    assert len(boxes) == 3
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    centres = ax.transData.transform([(found.mean, found.mean) for found in near])
+    assert not any(box.contains(*centre) for box in boxes for centre in centres)
+
+
+def test_f3_says_where_a_run_is_missing(table: pd.DataFrame, grid: Grid) -> None:
+    path = next(spec.folder for spec in grid.select(method="fkc", user="likes-1479", seeds=[0])) / "samples.npz"
+    assert "not run" not in words(samples.draw(table, grid))
+    kept = path.read_bytes()
+    try:
+        path.unlink()
+        assert "not run" in words(samples.draw(table, grid))
+        path.write_bytes(kept[: len(kept) // 2])
+        with pytest.raises(RecordError, match=r"samples\.npz cannot be read"):
+            samples.draw(table, grid)
+    finally:
+        path.write_bytes(kept)
+
+
+def test_a_montage_keeps_order_and_inverts_grey() -> None:
+    images = np.arange(4, dtype=np.uint8).reshape(4, 1, 1, 1)
+    found = samples.montage(images, side=2, gap=1)
+    assert found.shape == (5, 5, 3)
+    assert found[1::2, 1::2, 0].ravel().tolist() == [255, 254, 253, 252] and found[0, 0, 0] == samples.GREY
+    colour = np.array([10, 20, 30], np.uint8).reshape(1, 3, 1, 1)
+    assert samples.montage(colour, side=1)[1, 1].tolist() == [10, 20, 30]
+
+
+def test_f4_has_papa_at_zero_and_the_share_of_evaluations(table: pd.DataFrame, grid: Grid) -> None:
+    x, y = lines(truncation.draw(table, grid), 2)["training evaluations"]
+    assert list(x) == [0, 0.2, 0.4, 0.6, 0.8] and y == pytest.approx([1, 0.8, 0.6, 0.4, 0.2])
+
+
+def test_f5_holds_the_measured_liking_against_the_predicted(table: pd.DataFrame, grid: Grid) -> None:
+    drawn = temperature.draw(table, grid)
+    x, y = lines(drawn, 2)["predicted, likes-1479"]
+    tilt = 0.37 * np.exp(x)
+    assert list(x) == [0.5, 1, 2, 4] and y == pytest.approx(tilt / (tilt + 0.63))
+    assert list(lines(drawn, 0)["gold judge"][0]) == [0.5, 1, 2, 4, 8, 12], "no control in the sweep"
+
+
+def test_f7_puts_particles_on_the_density_of_their_beta(tmp_path: Path) -> None:
+    grid = synthetic.particle_grid(tmp_path)
+    table = views.check(synthetic.store_particles(grid))
+    drawn = particles.draw(table, grid)
+    assert {"base", "fkc-b1, β = 1", "fkc-b3, β = 3", "linear", "quadratic"} <= words(drawn)
+    assert len(drawn.axes) == 6 and all(len(ax.collections) == 3 for ax in drawn.axes)
+    paths = figures.plot("F7", table, grid, tmp_path / "figures")
+    assert "100 denoising steps (gmm2d)" in paths[2].read_text()
+
+
+def test_contours_enclose_the_shares_that_they_name() -> None:
+    axis = np.linspace(-5, 5, 401)
+    density = np.exp(-(axis[:, None] ** 2 + axis**2) / 2)
+    for level, mass in zip(particles.level_sets(density), particles.MASS, strict=True):
+        assert level == pytest.approx(1 - mass, abs=0.005)  # exp(-r²/2) of a Gaussian's disc of that mass
+
+
+def test_f9_has_a_point_for_every_run(table: pd.DataFrame, grid: Grid) -> None:
+    drawn = judges.draw(table, grid)
+    points = sum(len(np.asarray(dots.get_offsets())) for dots in drawn.axes[0].collections[1:])
+    assert points == len(table[(table.metric == "preference_held_out") & (table.stage == "final")])
+
+
+def test_each_compared_method_has_a_colour_of_its_own(grid: Grid) -> None:
+    inks = {style.colour(grid, method) for method in synthetic.MAIN}
+    assert len(inks) == len(synthetic.MAIN)
+    assert style.colour(grid, "papa-no-qpde") == style.colour(grid, "papa")
