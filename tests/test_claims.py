@@ -31,6 +31,11 @@ def verdicts(table: pd.DataFrame, grid: Grid) -> dict[str, Judged]:
     return {judged.claim.id: judged for judged in claims.judge(claims.load(), table, grid)}
 
 
+def verdict(name: str, table: pd.DataFrame, grid: Grid) -> Judged:
+    """The verdict on one claim of the ledger, alone."""
+    return claims.judge([claim for claim in claims.load() if claim.id == name], table, grid)[0]
+
+
 def one(table: pd.DataFrame, grid: Grid, **part: object) -> Judged:
     """The verdict on a ledger of one claim of one part."""
     claim = Claim.model_validate({"id": "x", "sentence": "", "source": "", "refuted_by": "", "parts": [part]})
@@ -59,14 +64,14 @@ BOTH_WAYS = [
 def test_every_claim_can_be_supported_and_refuted(
     claim: str, method: str, metric: str, true: float, false: float, table: pd.DataFrame, grid: Grid
 ) -> None:
-    supported = verdicts(synthetic.shift(table, method, metric, true), grid)[claim]
-    refuted = verdicts(synthetic.shift(table, method, metric, false), grid)[claim]
+    supported = verdict(claim, synthetic.shift(table, method, metric, true), grid)
+    refuted = verdict(claim, synthetic.shift(table, method, metric, false), grid)
     assert (supported.verdict, refuted.verdict) == ("supported", "refuted")
 
 
 def test_epapa_at_more_than_its_share_of_evaluations_is_refuted(table: pd.DataFrame, grid: Grid) -> None:
     better = synthetic.shift(table, "epapa", "preference_gold", 0.1)
-    judged = verdicts(synthetic.shift(better, "epapa", "train_forward", 300.0), grid)["epapa-is-cheaper"]
+    judged = verdict("epapa-is-cheaper", synthetic.shift(better, "epapa", "train_forward", 300.0), grid)
     assert judged.verdict == "refuted" and judged.deciding is not None
     assert judged.deciding.comparison == "train_forward: epapa / papa ≤ 0.6"
     assert judged.deciding.estimate.mean == pytest.approx((6144 + 300) / 10240)
@@ -81,14 +86,14 @@ def test_below_five_seeds_all_is_undecided() -> None:
 
 def test_five_seeds_are_enough() -> None:
     grid = synthetic.grid(seeds=5)
-    assert verdicts(synthetic.long_table(grid, rounds=1), grid)["papa-beats-base"].verdict == "supported"
+    assert verdict("papa-beats-base", synthetic.long_table(grid, rounds=1), grid).verdict == "supported"
 
 
 def test_what_did_not_run_is_named(table: pd.DataFrame, grid: Grid) -> None:
     found = verdicts(table, grid)
     assert found["ppd-few-shots"].verdict == "not run" and "ppd" in found["ppd-few-shots"].reason
     assert found["papa-survives-flips"].verdict == "not run" and "20%" in found["papa-survives-flips"].reason
-    gone = verdicts(table[table.method != "papa-no-qpde"], grid)["qpde-keeps-diversity"]
+    gone = verdict("qpde-keeps-diversity", table[table.method != "papa-no-qpde"], grid)
     assert gone.verdict == "not run" and "papa-no-qpde" in gone.reason
     assert {judged.verdict for judged in verdicts(table.iloc[:0], grid).values()} == {"not run"}
 
@@ -108,7 +113,7 @@ def test_flipped_users_decide_their_claim_and_no_other() -> None:
     table = pd.concat([clean, synthetic.shift(noisy, "papa", "preference_gold", 0.5)])
     found = verdicts(table, grid)
     assert found["papa-survives-flips"].verdict == "supported"
-    assert found["papa-beats-base"].findings == verdicts(clean, grid)["papa-beats-base"].findings
+    assert found["papa-beats-base"].findings == verdict("papa-beats-base", clean, grid).findings
 
 
 def test_an_effect_at_its_margin_is_undecided(table: pd.DataFrame, grid: Grid) -> None:
@@ -132,9 +137,9 @@ def test_holm_keeps_a_close_call_undecided_in_a_large_ledger(table: pd.DataFrame
 
 
 def test_a_diverged_run_of_its_own_method_keeps_a_claim_from_being_supported(table: pd.DataFrame, grid: Grid) -> None:
-    own = verdicts(synthetic.diverge(table, "papa"), grid)["papa-beats-base"]
+    own = verdict("papa-beats-base", synthetic.diverge(table, "papa"), grid)
     assert own.verdict == "undecided" and "diverged" in own.reason
-    other = verdicts(synthetic.diverge(table, "papa-no-qpde"), grid)["qpde-keeps-diversity"]
+    other = verdict("qpde-keeps-diversity", synthetic.diverge(table, "papa-no-qpde"), grid)
     assert other.verdict == "supported", "a rival's failures do not count against the claim"
 
 
@@ -150,10 +155,10 @@ def points(table: pd.DataFrame, values: dict[str, tuple[float, float]]) -> pd.Da
 def test_matched_interpolates_whole_sweeps_at_equal_preference(table: pd.DataFrame, grid: Grid) -> None:
     line = {"fkc-b0.5": (0.3, 1.0), "fkc-b1": (0.4, 1.0), "fkc": (0.6, 1.0), "fkc-b4": (0.8, 0.9), "fkc-b8": (0.9, 0.7)}
     line |= {"fkc-tuned": (0.95, 0.6), "papa": (0.85, 0.75), "epapa": (0.5, 1.0)}
-    found = verdicts(points(table, line), grid)["fkc-keeps-diversity"]
+    found = verdict("fkc-keeps-diversity", points(table, line), grid)
     assert found.findings[0].estimate.mean == pytest.approx(0.05)
     outside = points(table, line | {"papa": (0.99, 0.75)})
-    assert verdicts(outside, grid)["fkc-keeps-diversity"].verdict == "not run"
+    assert verdict("fkc-keeps-diversity", outside, grid).verdict == "not run"
 
 
 def test_files(table: pd.DataFrame, grid: Grid, tmp_path: Path) -> None:

@@ -29,6 +29,11 @@ def table(grid: Grid) -> pd.DataFrame:
     return synthetic.long_table(grid, rounds=4)
 
 
+@pytest.fixture(scope="module")
+def alignment(table: pd.DataFrame, grid: Grid) -> tables.Made:
+    return tables.make("T1", table, grid)
+
+
 def raw(table: pd.DataFrame, method: str, metric: str) -> pd.DataFrame:
     """Final values by hand: index seed, one column per user."""
     rows = table[(table.method == method) & (table.metric == metric) & (table.stage == "final")]
@@ -103,15 +108,15 @@ def test_a_new_variant_and_a_new_method_appear_by_themselves() -> None:
 # ---------------------------------------------------------------- T1
 
 
-def test_t1_holds_the_mean_and_t_interval_of_each_user(table: pd.DataFrame, grid: Grid) -> None:
-    row = only(tables.make("T1", table, grid).frame, method="papa", user="likes-3", metric="preference_gold")
+def test_t1_holds_the_mean_and_t_interval_of_each_user(table: pd.DataFrame, alignment: tables.Made) -> None:
+    row = only(alignment.frame, method="papa", user="likes-3", metric="preference_gold")
     mean, half = by_hand(raw(table, "papa", "preference_gold")["likes-3"])
     assert (row["mean"], row.lower, row.upper) == pytest.approx((mean, mean - half, mean + half))
     assert (row.n_seeds, row.diverged) == (3, 0)
 
 
-def test_t1_pools_users_within_a_seed(table: pd.DataFrame, grid: Grid) -> None:
-    row = only(tables.make("T1", table, grid).frame, method="papa", user="all users", metric="preference_gold")
+def test_t1_pools_users_within_a_seed(table: pd.DataFrame, alignment: tables.Made) -> None:
+    row = only(alignment.frame, method="papa", user="all users", metric="preference_gold")
     mean, half = by_hand(raw(table, "papa", "preference_gold").mean(axis=1))
     assert (row["mean"], row.upper - row["mean"], row.n_seeds) == pytest.approx((mean, half, 3))
 

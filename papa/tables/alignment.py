@@ -34,7 +34,7 @@ def make(table: pd.DataFrame, grid: Grid) -> Made:
         pools = {user: [user] for user in users} | ({POOLED: users} if len(users) > 1 else {})
         for pool, members in pools.items():
             found = _estimates(table, grid, task, members)
-            lost = {method: views.diverged(table, task, method, members) for method, _ in found}
+            lost = {method: views.diverged(table, task, method, members) for method in {key[0] for key in found}}
             rows += [
                 {"task": task, "user": pool, "method": method, "algorithm": grid.methods[method][0], "metric": metric}
                 | report.columns(value)
@@ -55,9 +55,10 @@ def _estimates(table: pd.DataFrame, grid: Grid, task: str, users: list[str]) -> 
     found = {}
     for method in views.main_methods(grid, task):
         mine = final[final.method == method]
-        whole = {metric: rows.set_index(views.RUN).value for metric, rows in views.finished(mine).groupby("metric")}
+        whole = views.finished(mine).set_index(["metric", *views.RUN]).value.sort_index()
         for metric in mine.metric.unique():
-            found[method, metric] = views.estimate(whole.get(metric, NOTHING), grid)
+            values = whole.loc[metric] if metric in whole.index else NOTHING
+            found[method, metric] = views.estimate(values, grid)
     return found
 
 
