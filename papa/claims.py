@@ -82,10 +82,12 @@ class Claim(Settings):
 class Finding:
     """A part held against the table for one method and one bound.
 
-    p_for: of "the bound holds"; p_against: of "it does not" (both one-sided t tests over seeds).
+    users: whom the effect is averaged over, within each seed. p_for: of "the bound holds"; p_against: of
+    "it does not" (both one-sided t tests over seeds). diverged: runs of the method that are left out.
     """
 
     comparison: str
+    users: list[str]
     estimate: Estimate
     p_for: float
     p_against: float
@@ -169,11 +171,12 @@ def _effects(part: Part, claim: Claim, method: str, table: pd.DataFrame, grid: G
 
 
 def _best(part: Part, claim: Claim, table: pd.DataFrame, users: list[str]) -> str:
-    """The reference; of several the one with the highest gold preference."""
+    """The reference; of several the one with the highest gold preference among those that ran."""
     if len(part.references) == 1:
         return part.references[0]
-    means = {name: _values(table, claim, name, PREFERENCE, users).mean() for name in part.references}
-    return max(means, key=lambda name: means[name])
+    found = {name: views.values(table, claim.task, name, PREFERENCE, users) for name in part.references}
+    means = {name: values.mean() for name, values in found.items() if not values.empty}
+    return max(means, key=lambda name: means[name], default=part.references[0])
 
 
 def _matched(part: Part, claim: Claim, method: str, table: pd.DataFrame, grid: Grid, users: list[str]) -> pd.Series:
@@ -210,19 +213,25 @@ def _whole(table: pd.DataFrame, claim: Claim, methods: list[str], metric: str, u
 def _findings(claim: Claim, table: pd.DataFrame, grid: Grid) -> Iterator[Finding]:
     for part in claim.parts:
         for method in _methods(part, claim, table, grid):
-            seeds = stats.by_seed(_effects(part, claim, method, table, grid)).to_numpy()
+            effects = _effects(part, claim, method, table, grid)
+            users, seeds = list(effects.index.unique("user")), stats.by_seed(effects).to_numpy()
             found = stats.estimate(seeds, grid.config.confidence)
             lost = views.diverged(table, claim.task, method, _users(claim, grid))
             text = _spelled(part, method)
             if part.at_least is not None:
                 bound = f"{text} ≥ {part.at_least:g}"
                 yield Finding(
-                    bound, found, stats.p_at_least(seeds, part.at_least), stats.p_below(seeds, part.at_least), lost
+                    bound,
+                    users,
+                    found,
+                    stats.p_at_least(seeds, part.at_least),
+                    stats.p_below(seeds, part.at_least),
+                    lost,
                 )
             if part.at_most is not None:
                 bound = f"{text} ≤ {part.at_most:g}"
                 yield Finding(
-                    bound, found, stats.p_at_most(seeds, part.at_most), stats.p_above(seeds, part.at_most), lost
+                    bound, users, found, stats.p_at_most(seeds, part.at_most), stats.p_above(seeds, part.at_most), lost
                 )
 
 

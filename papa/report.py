@@ -107,7 +107,8 @@ def quote(table: pd.DataFrame, grid: Grid, tasks: Sequence[str], methods: Sequen
     """What was run, in the configuration's own numbers: budget, steps, users, seeds, samples."""
     if not tasks:
         return "Nothing of this ran."
-    settings = [grid.methods[method][1] for method in methods if method in grid.methods]
+    asking = [method for method in methods if method != views.BASE] or methods  # the base asks for no labels
+    settings = [grid.methods[method][1] for method in asking if method in grid.methods]
     budgets = sorted({(entry.labels, entry.per_round) for entry in settings})
     steps = [
         f"{grid.task_settings[task].steps} denoising steps ({task})" for task in tasks if task in grid.task_settings

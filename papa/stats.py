@@ -11,7 +11,7 @@ t test at every count.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -171,12 +171,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def by_seed(values: pd.Series) -> pd.Series:
+def by_seed(values: pd.Series, users: Collection[str] | None = None) -> pd.Series:
     """One value per seed: the mean over users, for the seeds that have every user.
 
     A seed that lacks a user would change the mix of users, so it is left out.
 
-    Args:    values: indexed by (user, seed), finite; one value per index.
+    Args:    values: indexed by (user, seed), finite; one value per index. users: whom a seed must have;
+             by default those of `values`.
     Returns: indexed by seed, sorted.
     Raises:  ValueError if an index is there twice.
     """
@@ -185,4 +186,5 @@ def by_seed(values: pd.Series) -> pd.Series:
     if values.empty:
         return pd.Series(dtype=np.float64, index=pd.Index([], name="seed"))
     seeds = values.groupby(level="seed")
-    return seeds.mean()[seeds.count() == values.index.get_level_values("user").nunique()]
+    wanted = values.index.get_level_values("user").nunique() if users is None else len(users)
+    return seeds.mean()[seeds.count() == wanted]

@@ -6,7 +6,7 @@ settings of the configuration; a method added there appears by itself. Nothing h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,9 +87,12 @@ def curves(table: pd.DataFrame, task: str, method: str, metric: str, user: str) 
     return rows.pivot(index="round", columns="seed", values="value").sort_index()
 
 
-def estimate(found: pd.Series, grid: Grid) -> stats.Estimate:
-    """Mean over seeds (users averaged within a seed) with the interval of the configuration's level."""
-    return stats.estimate(stats.by_seed(found).to_numpy(), grid.config.confidence)
+def estimate(found: pd.Series, grid: Grid, users: Collection[str] | None = None) -> stats.Estimate:
+    """Mean over seeds (users averaged within a seed) with the interval of the configuration's level.
+
+    A seed must have all `users`, by default those of `found`.
+    """
+    return stats.estimate(stats.by_seed(found, users).to_numpy(), grid.config.confidence)
 
 
 def difference(found: pd.Series, reference: pd.Series, grid: Grid) -> stats.Estimate:
@@ -115,6 +118,14 @@ def users_of(grid: Grid, task: str) -> list[str]:
     """Users of the grid whose answers carry no added noise, in the grid's order."""
     noisy = {label for label, entry in grid.config.users.items() if entry.flip or entry.missing}
     return list(dict.fromkeys(spec.user for spec in grid if spec.task == task and spec.user not in noisy))
+
+
+def common_users(table: pd.DataFrame, grid: Grid, task: str) -> list[str]:
+    """The users for whom every compared method ran that ran at all."""
+    main = set(main_methods(grid, task))
+    rows = table[(table.task == task) & table.method.isin(main)]
+    methods = rows.groupby("user").method.nunique()
+    return [user for user in users_of(grid, task) if methods.get(user, 0) == rows.method.nunique()]
 
 
 def is_control(grid: Grid, method: str) -> bool:

@@ -51,7 +51,7 @@ BOTH_WAYS = [
     ("epapa-is-cheaper", "epapa", "preference_gold", 0.1, -0.3),
     ("fkc-reaches-papa", "fkc", "preference_gold", 0.5, 0.0),
     ("fkc-tuned-reaches-papa", "fkc-tuned", "preference_gold", 0.0, -0.5),
-    ("fkc-tuned-reaches-papa", "fkc-tuned", "train_forward", 0.0, 100.0),
+    ("fkc-tuned-reaches-papa", "fkc-tuned", "train", 0.0, 100.0),
     ("fkc-keeps-diversity", "papa", "pairwise_ratio", -0.2, 0.2),
     ("no-reward-hacking", "epapa", "preference_held_out", 0.0, -0.3),
     ("diversity-term-works", "fkc-diversity", "pairwise_ratio", 0.1, -0.1),
@@ -71,10 +71,10 @@ def test_every_claim_can_be_supported_and_refuted(
 
 def test_epapa_at_more_than_its_share_of_evaluations_is_refuted(table: pd.DataFrame, grid: Grid) -> None:
     better = synthetic.shift(table, "epapa", "preference_gold", 0.1)
-    judged = verdict("epapa-is-cheaper", synthetic.shift(better, "epapa", "train_forward", 300.0), grid)
+    judged = verdict("epapa-is-cheaper", synthetic.shift(better, "epapa", "train", 900.0), grid)
     assert judged.verdict == "refuted" and judged.deciding is not None
-    assert judged.deciding.comparison == "train_forward: epapa / papa ≤ 0.6"
-    assert judged.deciding.estimate.mean == pytest.approx((6144 + 300) / 10240)
+    assert judged.deciding.comparison == "train: epapa / papa ≤ 0.6"
+    assert judged.deciding.estimate.mean == pytest.approx((3 * 6144 + 900) / (3 * 10240))
 
 
 def test_below_five_seeds_all_is_undecided() -> None:

@@ -150,7 +150,7 @@ def test_f7_puts_particles_on_the_density_of_their_beta(tmp_path: Path) -> None:
     grid = synthetic.particle_grid(tmp_path)
     table = views.check(synthetic.store_particles(grid))
     drawn = particles.draw(table, grid)
-    assert {"base", "fkc-b1, β = 1", "fkc-b3, β = 3", "linear", "quadratic"} <= words(drawn)
+    assert {"base", "fkc-b1\nβ = 1", "fkc-b3\nβ = 3", "linear", "quadratic"} <= words(drawn)
     assert len(drawn.axes) == 6 and all(len(ax.collections) == 3 for ax in drawn.axes)
     paths = figures.plot("F7", table, grid, tmp_path / "figures")
     assert "100 denoising steps (gmm2d)" in paths[2].read_text()

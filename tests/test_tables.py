@@ -116,7 +116,7 @@ def test_t1_holds_the_mean_and_t_interval_of_each_user(table: pd.DataFrame, alig
 
 
 def test_t1_pools_users_within_a_seed(table: pd.DataFrame, alignment: tables.Made) -> None:
-    row = only(alignment.frame, method="papa", user="all users", metric="preference_gold")
+    row = only(alignment.frame, method="papa", user="pooled", metric="preference_gold")
     mean, half = by_hand(raw(table, "papa", "preference_gold").mean(axis=1))
     assert (row["mean"], row.upper - row["mean"], row.n_seeds) == pytest.approx((mean, half, 3))
 
@@ -161,7 +161,7 @@ def steps(grid: Grid, curves: dict[str, list[float]]) -> pd.DataFrame:
             for stage in ["round", "final"] if index == len(curve) - 1 else ["round"]:
                 at = axes | {"round": index, "stage": stage, "unit": ""}
                 rows += [at | {"metric": "preference_gold", "value": value}]
-                rows += [at | {"metric": "train_forward", "value": 100.0 * index}]
+                rows += [at | {"metric": "train", "value": 100.0 * index}]
     return pd.DataFrame(rows)
 
 
@@ -169,7 +169,7 @@ def test_t3_compares_at_the_level_that_all_reach(grid: Grid) -> None:
     table = steps(grid, {"papa": [0.1, 0.5, 0.7, 0.9], "epapa": [0.1, 0.2, 0.55, 0.6], "base": [0.1] * 4})
     frame = tables.make("T3", table, grid).frame
     assert set(frame.target) == {0.6} and set(frame.method) == {"papa", "epapa"}
-    spent = {(row.method, row.up_to): row["mean"] for _, row in frame[frame.metric == "train_forward"].iterrows()}
+    spent = {(row.method, row.up_to): row["mean"] for _, row in frame[frame.metric == "train"].iterrows()}
     assert spent == {
         ("papa", "whole budget"): 300,
         ("papa", "equal alignment"): 200,
@@ -177,13 +177,22 @@ def test_t3_compares_at_the_level_that_all_reach(grid: Grid) -> None:
         ("epapa", "equal alignment"): 300,
     }
     assert math.isnan(only(frame, method="papa", up_to="equal alignment", metric="seconds")["mean"])
+    assert only(frame, method="papa", up_to="equal alignment", metric="labels")["mean"] == 16
+
+
+def test_a_cost_known_at_some_rounds_only_is_not_averaged(grid: Grid) -> None:
+    table = steps(grid, {"papa": [0.1, 0.5, 0.7, 0.9], "epapa": [0.1, 0.2, 0.55, 0.6]})
+    final_only = table[(table.metric != "train") | (table.stage == "final")]
+    frame = tables.make("T3", final_only, grid).frame
+    assert math.isnan(only(frame, method="papa", up_to="equal alignment", metric="train")["mean"])
+    assert only(frame, method="papa", up_to="whole budget", metric="train")["mean"] == 300
 
 
 def test_t3_shows_a_method_that_diverged(grid: Grid) -> None:
     table = steps(grid, {"papa": [0.1, 0.9], "epapa": [0.1, 0.6]})
     bad = table.iloc[[0]].assign(metric="diverged", value=1.0, stage="final", round=1)
     frame = tables.make("T3", pd.concat([table, bad]), grid).frame
-    row = only(frame, method="papa", up_to="equal alignment", metric="train_forward")
+    row = only(frame, method="papa", up_to="equal alignment", metric="train")
     assert (row.runs, row.reached, row.diverged) == (1, 0, 1) and math.isnan(row["mean"])
 
 

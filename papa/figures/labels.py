@@ -18,9 +18,9 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
     panels = [(task, user) for task in views.preference_tasks(table) for user in views.users_of(grid, task)]
     if not panels:
         return style.nothing("No run measured preference.")
-    columns = min(3, len(panels))
+    columns = len(panels) if len(panels) <= 4 else 3
     rows = -(-len(panels) // columns)
-    drawn = style.figure(max(style.COLUMN, style.FULL * columns / 3), 2.1 * rows + 0.5)
+    drawn = style.figure(max(style.COLUMN, min(style.FULL, style.FULL * columns / 3)), 2.1 * rows + 0.5)
     axes = drawn.subplots(rows, columns, sharey=True, squeeze=False)
     for ax, (task, user) in zip(axes.flat, panels, strict=False):
         for method in views.main_methods(grid, task):

@@ -49,7 +49,7 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
         for method, ax in zip(methods, row, strict=True):
             _panel(ax, table, grid, user, method)
             if ax in axes[0]:
-                ax.set_title(method if method == views.BASE else f"{method}, β = {beta_of(grid, method):g}")
+                ax.set_title(method if method == views.BASE else f"{method}\nβ = {beta_of(grid, method):g}", fontsize=7)
         row[0].set_ylabel(user)
     return drawn
 

@@ -75,7 +75,7 @@ def _evaluations(ax: Axes, table: pd.DataFrame, grid: Grid, task: str) -> None:
     sweep, who = points(table, grid, task), users(table, grid, task)
     first = next(iter(sweep))
     for metric, label, ink in (
-        ("train_forward", "training evaluations", style.COLOURS["papa"][0]),
+        ("train", "training evaluations", style.COLOURS["papa"][0]),
         ("seconds", "seconds", style.FAINT),
     ):
         whole = views.values(table, task, first, metric, who)

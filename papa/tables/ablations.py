@@ -18,7 +18,7 @@ SHOWN: dict[str, tuple[str, int]] = {
     "pairwise_ratio": ("distance / base's", 3),
     "entropy": ("entropy", 3),
     "fid_preferred": ("FID to preferred", 2),
-    "train_forward": ("training evaluations", 0),
+    "train": ("training evaluations", 0),
 }
 IN_MARKDOWN = ("preference_gold", "pairwise_ratio", "entropy", "fid_preferred")
 AXES = ["task", "reference", "method", "change", "metric"]

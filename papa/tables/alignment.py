@@ -21,7 +21,7 @@ SHOWN: dict[str, tuple[str, int]] = {
 }
 FLOORS = {"fid_preferred": "fid_preferred_floor", "kid_preferred": "kid_preferred_floor"}
 FLOOR_ROW = "real images (floor)"
-POOLED = "all users"
+POOLED = "pooled"
 NOTHING = pd.Series(dtype=float, index=pd.MultiIndex.from_arrays([[], []], names=views.RUN))
 
 
@@ -31,7 +31,8 @@ def make(table: pd.DataFrame, grid: Grid) -> Made:
     rows, parts = [], []
     for task in tasks:
         users = views.users_of(grid, task)
-        pools = {user: [user] for user in users} | ({POOLED: users} if len(users) > 1 else {})
+        common = views.common_users(table, grid, task)
+        pools = {user: [user] for user in users} | ({POOLED: common} if len(common) > 1 else {})
         for pool, members in pools.items():
             found = _estimates(table, grid, task, members)
             lost = {method: views.diverged(table, task, method, members) for method in {key[0] for key in found}}
@@ -41,8 +42,9 @@ def make(table: pd.DataFrame, grid: Grid) -> Made:
                 | {"diverged": lost[method]}
                 for (method, metric), value in found.items()
             ]
+            of = f" ({', '.join(members)})" if pool == POOLED else ""
             if found:
-                parts.append(f"### {task}: {pool}\n\n{_markdown(found, lost)}")
+                parts.append(f"### {task}: {pool}{of}\n\n{_markdown(found, lost)}")
     frame = pd.DataFrame(
         rows, columns=["task", "user", "method", "algorithm", "metric", "mean", "lower", "upper", "n_seeds", "diverged"]
     )
@@ -58,7 +60,7 @@ def _estimates(table: pd.DataFrame, grid: Grid, task: str, users: list[str]) -> 
         whole = views.finished(mine).set_index(["metric", *views.RUN]).value.sort_index()
         for metric in mine.metric.unique():
             values = whole.loc[metric] if metric in whole.index else NOTHING
-            found[method, metric] = views.estimate(values, grid)
+            found[method, metric] = views.estimate(values, grid, users)
     return found
 
 

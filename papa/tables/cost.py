@@ -17,10 +17,11 @@ from papa.tables import Made
 
 COSTS: dict[str, str] = {
     "labels": "labels",
-    "train_forward": "training forward",
+    "train": "training",
+    "forward": "forward",
     "backward": "backward",
     "frozen": "frozen base",
-    "forward": "all forward",
+    "sample": "per sample",
     "seconds": "seconds",
     "peak_memory": "memory (MiB)",
 }
@@ -54,19 +55,26 @@ def target(table: pd.DataFrame, grid: Grid, task: str, user: str) -> float:
     return float(min((found.min() for found in final if not found.empty), default=np.nan))
 
 
-def spent(table: pd.DataFrame, task: str, method: str, user: str, metric: str, level: float) -> pd.Series:
+def spent(table: pd.DataFrame, grid: Grid, task: str, method: str, user: str, metric: str, level: float) -> pd.Series:
     """Cost of each seed at the first round whose preference reaches `level`; NaN where it never does.
+
+    NaN for all seeds where one of them has no measurement at its round: the others would be a selection.
 
     Returns: indexed by seed.
     """
     preference = views.curves(table, task, method, "preference_gold", user)
     reached = (preference >= level).idxmax().where((preference >= level).any())
+    if metric == "labels":  # known from the settings at every round
+        settings = grid.methods[method][1]
+        return (reached * settings.per_round).clip(upper=settings.labels).astype(float)
     cost = views.curves(table, task, method, metric, user)
     at = {
         seed: cost[seed].get(row, np.nan) if seed in cost and np.isfinite(row) else np.nan
         for seed, row in reached.items()
     }
-    return pd.Series(at, dtype=float).rename_axis("seed")
+    found = pd.Series(at, dtype=float).rename_axis("seed")
+    complete = found.notna().sum() == reached.notna().sum()
+    return found if complete else found * np.nan
 
 
 def make(table: pd.DataFrame, grid: Grid) -> Made:
@@ -92,7 +100,7 @@ def _rows(table: pd.DataFrame, grid: Grid, task: str, user: str, method: str) ->
     rows = []
     for metric in COSTS:
         whole = views.estimate(views.values(table, task, method, metric, [user]), grid)
-        equal = spent(table, task, method, user, metric, level)
+        equal = spent(table, grid, task, method, user, metric, level)
         found = stats.estimate(equal.dropna().to_numpy(), grid.config.confidence)
         hits = int((views.curves(table, task, method, "preference_gold", user) >= level).any().sum())
         for up_to, value, count in ((WHOLE, whole, len(ran)), (EQUAL, found, hits)):
@@ -126,8 +134,9 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     methods = [method for task in tasks for method in compared(grid, task)]
     users = [user for task in tasks for user in views.users_of(grid, task)]
     return report.paragraph(
-        "Cost: labels, denoiser evaluations (forward of training, backward, of the frozen base, all forward ones "
-        "with sampling) and seconds of a run, for its whole budget and up to the first round of equal alignment, "
+        "Cost: labels, denoiser evaluations while learning (training: backward, the forward that it needs, and the "
+        "frozen base; forward: all of them, drawing what is shown included), forward ones per returned sample, and "
+        "seconds of a run, for its whole budget and up to the first round of equal alignment, "
         "the highest preference that every run of the table reaches in the end. The per-round preference "
         "comes from fewer samples than the final one, so a first crossing is somewhat early.",
         report.quote(table, grid, tasks, methods, users),

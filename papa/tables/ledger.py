@@ -18,6 +18,7 @@ AXES = [
     "sentence",
     "source",
     "comparison",
+    "users",
     "effect",
     "lower",
     "upper",
@@ -38,6 +39,7 @@ def frame(judged: list[Judged]) -> pd.DataFrame:
         rows.append(
             {key: getattr(entry.claim, key) for key in ("id", "sentence", "source", "refuted_by")}
             | {"verdict": entry.verdict, "reason": entry.reason, "p": entry.p, "p_holm": entry.p_holm}
+            | {"users": " ".join(found.users) if found else ""}
             | {"comparison": found.comparison if found else "", "effect": estimate.mean, "seeds": estimate.n}
             | {"lower": estimate.lower, "upper": estimate.upper}
         )
