@@ -76,6 +76,7 @@ def _panel(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, user: str) -> l
     ax.set_xlabel("mean pairwise distance / base's")
     ax.set_ylabel("preference (held-out judge)")
     ax.margins(0.08, 0.08)
+    ax.locator_params(nbins=5)
     return labels
 
 
