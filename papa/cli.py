@@ -196,7 +196,9 @@ def parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
         command.set_defaults(run=run)
         command.add_argument("--config", default="config.yaml", help="configuration file (default: %(default)s)")
-        command.add_argument("--override", metavar="JSON", help='top-level settings that win, e.g. \'{"device": "cpu"}\'')
+        command.add_argument(
+            "--override", metavar="JSON", help='top-level settings that win, e.g. \'{"device": "cpu"}\''
+        )
         return command
 
     def runs(command: argparse.ArgumentParser, required: bool) -> None:

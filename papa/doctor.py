@@ -40,7 +40,9 @@ def _folder(name: str) -> str:
     while not place.exists():
         place = place.parent
     if not os.access(place, os.W_OK):
-        raise PapaError(f"{place} cannot be written; give write permission or choose another folder in the configuration.")
+        raise PapaError(
+            f"{place} cannot be written; give write permission or choose another folder in the configuration."
+        )
     return f"folder {name}: can be written"
 
 
@@ -59,5 +61,7 @@ def _disk(grid: Grid) -> str:
         place = place.parent
     free, needed = shutil.disk_usage(place).free, runs * BYTES_PER_RUN
     if free < needed:
-        raise PapaError(f"{runs} runs want up to {needed / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free at {place}.")
+        raise PapaError(
+            f"{runs} runs want up to {needed / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free at {place}."
+        )
     return f"disk: {runs} runs want up to {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free"

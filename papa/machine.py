@@ -12,9 +12,10 @@ from pathlib import Path
 
 import torch
 
+from papa import __version__
 from papa.errors import SettingsError
 
-PACKAGES = ("papa", "torch", "diffusers", "numpy", "scikit-learn", "torchmetrics", "snakemake")
+PACKAGES = ("torch", "diffusers", "numpy", "scikit-learn", "torchmetrics", "snakemake")
 
 
 def pick_device(wanted: str) -> str:
@@ -58,7 +59,7 @@ def peak_memory_mib() -> float:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that results depend on."""
-    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    return {"python": platform.python_version(), "papa": __version__, **{name: version(name) for name in PACKAGES}}
 
 
 def git_commit() -> str | None:

@@ -12,7 +12,7 @@ def config_schema() -> dict[str, Any]:
     """The schema of config.yaml, with the settings of every task and method in their places."""
     schema = Config.model_json_schema()
     definitions = schema.setdefault("$defs", {})
-    variants = []
+    variants: list[dict[str, Any]] = []
     for name, entry in METHODS.items():
         own = entry.settings.model_json_schema()
         definitions.update(own.pop("$defs", {}))

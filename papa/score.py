@@ -16,6 +16,7 @@ from papa.rng import Stream
 from papa.scores import FILE, read_scores, score_key
 from papa.tasks.interface import Task
 
+
 def view(spec: RunSpec, pool: PoolSpec, bench: Bench) -> RunView:
     """A finished run and its base pool, verified and loaded."""
     meta = verify(spec.folder, spec.key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -55,7 +56,7 @@ def euler_ancestral(
     """
     levels = sigmas.tolist()
     y = levels[0] * noise(0)
-    for step, (sigma, sigma_next) in enumerate(zip(levels[:-1], levels[1:], strict=True)):
+    for step, (sigma, sigma_next) in enumerate(pairwise(levels)):
         mean, variance = ancestral_kernel(y, denoise(y, sigma), sigma, sigma_next)
         y = mean + variance**0.5 * noise(step + 1) if variance > 0 else mean
         if on_step:

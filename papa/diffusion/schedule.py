@@ -8,6 +8,8 @@ Samplers and SMC are written in the VE view, training losses in the VP view.
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import torch
 from diffusers import EulerAncestralDiscreteScheduler
@@ -26,7 +28,7 @@ def sampling_sigmas(scheduler_config: dict, n_steps: int) -> Tensor:
              n_steps: number of denoising steps, 1 or more.
     Returns: (n_steps + 1,) float64, falling, the last one 0.
     """
-    scheduler = EulerAncestralDiscreteScheduler.from_config(scheduler_config)
+    scheduler = cast(EulerAncestralDiscreteScheduler, EulerAncestralDiscreteScheduler.from_config(scheduler_config))
     scheduler.set_timesteps(n_steps)
     return scheduler.sigmas.double()
 

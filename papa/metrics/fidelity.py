@@ -29,7 +29,7 @@ class Fidelity(Metric):
         rows = []
         sets = {"all": references.images}
         if run.user.classes is not None:
-            sets["preferred"] = references.images[np.isin(references.labels, run.user.classes)]
+            sets["preferred"] = references.images[torch.from_numpy(np.isin(references.labels, run.user.classes))]
         for name, real in sets.items():
             distances = self.distances(run.bench, real, final)
             floor = self.floor(run, name, real, len(final))
@@ -48,7 +48,7 @@ class Fidelity(Metric):
         if key not in self._floors:
             images, labels = run.bench.task.other_real_images()
             if name == "preferred":
-                images = images[np.isin(labels, run.user.classes or ())]
+                images = images[torch.from_numpy(np.isin(labels, run.user.classes or ()))]
             rng = run.bench.stream.at("floor", name).generator()
             chosen = torch.from_numpy(rng.integers(len(images), size=n))
             self._floors[key] = self.distances(run.bench, real, images[chosen])
@@ -60,7 +60,10 @@ class Fidelity(Metric):
         references = bench.references
         assert references is not None
         with torch.no_grad():
-            both = [(references.features(images).double(), is_real) for images, is_real in ((real, True), (generated, False))]
+            both = [
+                (references.features(images).double(), is_real)
+                for images, is_real in ((real, True), (generated, False))
+            ]
         given = Given(references.feature_dim)
         fid = FrechetInceptionDistance(feature=given, normalize=True).set_dtype(torch.float64)
         kid = KernelInceptionDistance(

@@ -127,7 +127,9 @@ def evaluate(denoise: Denoiser, reward: Reward, y: Tensor, sigma: float, options
     return Point(y.detach(), x0.detach(), value.detach(), gradient)
 
 
-def exact_step(point: Point, noise: Tensor, levels: tuple[float, float], beta_next: float, options: Options) -> tuple[Tensor, Tensor]:
+def exact_step(
+    point: Point, noise: Tensor, levels: tuple[float, float], beta_next: float, options: Options
+) -> tuple[Tensor, Tensor]:
     """Propose y' from the tilted ancestral kernel: (y', log p(y'|y) - log q(y'|y))."""
     mean, variance = ancestral_kernel(point.y, point.x0, *levels)
     if variance == 0:

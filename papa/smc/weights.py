@@ -15,7 +15,7 @@ def checked(log_w: Tensor) -> Tensor:
     """
     log_w = log_w.double()
     if torch.isnan(log_w).any() or (log_w == torch.inf).any():
-        raise ValueError("log-weights hold NaN or +infinity: the reward or the model returned a value that is no number")
+        raise ValueError("log-weights hold NaN or +infinity: the reward or the model returned no number")
     if (log_w == -torch.inf).all(-1).any():
         raise ValueError("every weight of a population is zero: the reward excludes all of its particles")
     return log_w

@@ -8,7 +8,7 @@ judges' accuracies). The base model and FID's feature network saw A and B, not C
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -24,14 +24,18 @@ from papa.tasks.interface import Judge, References, Task
 
 NAME = "digits"
 
+GAMMA: Any = 0.02
+"""Kernel width of the held-out judge (scikit-learn's annotation knows only its strings)."""
+
 
 @cache
 def real_digits() -> tuple[Tensor, np.ndarray]:
     """All (1797, 1, 8, 8) images in [-1, 1] and their (1797,) labels."""
     from sklearn.datasets import load_digits  # a second of import that aligning does not need
 
-    data = load_digits()
-    return torch.from_numpy(data.images.astype(np.float32) / 8 - 1)[:, None], data.target
+    pixels, labels = load_digits(return_X_y=True)
+    images = np.asarray(pixels, dtype=np.float32).reshape(-1, *SHAPE) / 8 - 1
+    return torch.from_numpy(images), np.asarray(labels)
 
 
 class Digits(Task):
@@ -41,15 +45,16 @@ class Digits(Task):
         self.card: dict[str, Any] = verified_card(NAME)
         self.shape = SHAPE
         self.spread = self.card["spread"]
-        self._scheduler = DDPMScheduler.from_pretrained(folder(NAME) / "scheduler")
+        self._scheduler = cast(DDPMScheduler, DDPMScheduler.from_pretrained(folder(NAME) / "scheduler"))
         self.alphas_cumprod = self._scheduler.alphas_cumprod
         self._base = self.unet().requires_grad_(False)
 
     # ------------------------------------------------------------ the model
 
     def unet(self) -> nn.Module:
-        unet = UNet2DModel.from_pretrained(folder(NAME) / "unet", use_safetensors=True, low_cpu_mem_usage=False)
-        return unet.to(self.device).eval()
+        path = folder(NAME) / "unet"
+        unet = UNet2DModel.from_pretrained(path, use_safetensors=True, low_cpu_mem_usage=False)
+        return cast(nn.Module, unet).to(self.device).eval()
 
     def sigmas(self) -> Tensor:
         return sampling_sigmas(dict(self._scheduler.config), self.settings.steps)
@@ -130,7 +135,7 @@ class HeldOutJudge:
     def __init__(self, images: Tensor, labels: np.ndarray) -> None:
         from sklearn.svm import SVC
 
-        self.machine = SVC(C=10.0, gamma=0.02).fit(images.flatten(1).numpy(), labels)
+        self.machine = SVC(C=10.0, gamma=GAMMA).fit(images.flatten(1).numpy(), labels)
 
     def probabilities(self, images: Tensor) -> np.ndarray:
         """One-hot decisions: this judge gives verdicts, not certainties."""

@@ -52,7 +52,7 @@ def measured(stream: Stream) -> dict[str, Any]:
     bench = Bench(task, Measures(), stream.at("card", "kid"))
     features = task.references().features
     with torch.no_grad():
-        feature_class = features.net.head(torch.relu(features(reference))).argmax(1).numpy()  # type: ignore[operator, union-attr]
+        feature_class = features.net(reference).argmax(1).numpy()  # pyright: ignore[reportCallIssue]
     fid = Fidelity.distances(bench, reference, samples)
     drawn = torch.from_numpy(stream.at("card", "floor").generator().integers(len(seen), size=SAMPLES))
     floor = Fidelity.distances(bench, reference, seen[drawn])
@@ -82,15 +82,17 @@ def write_readme() -> None:
     near = figures["nearest_training_image"]
     histogram = ", ".join(f"{digit}: {share:.3f}" for digit, share in enumerate(figures["class_histogram"]))
     data = ", ".join(f"{digit}: {share:.3f}" for digit, share in enumerate(figures["class_histogram_of_data"]))
+    a, b, c = (len(card["splits"][part]) for part in "ABC")
     files = "\n".join(f"| `{name}` | `{digest}` |" for name, digest in sorted(card["sha256"].items()))
     text = f"""# Model card: digits
 
 Made by `papa prepare --task digits --retrain`; this page is generated from `card.json`.
 
 * **Data.** scikit-learn's `load_digits`: 1,797 real handwritten digits, 8x8, scaled to [-1, 1]. Three
-  disjoint stratified parts: A ({len(card["splits"]["A"])}), B ({len(card["splits"]["B"])}), C ({len(card["splits"]["C"])}).
-* **Base model.** DDPM, `UNet2DModel` with {figures["unet_parameters"]:,} parameters, T = {recipe["timesteps"]}, trained on
-  A and B, never on C: {recipe["steps"]:,} steps of {recipe["batch"]} images, seed {recipe["seed"]}. Largest VE noise
+  disjoint stratified parts: A ({a}), B ({b}), C ({c}).
+* **Base model.** DDPM, `UNet2DModel` with {figures["unet_parameters"]:,} parameters,
+  T = {recipe["timesteps"]}, trained on A and B, never on C: {recipe["steps"]:,} steps of
+  {recipe["batch"]} images, seed {recipe["seed"]}. Largest VE noise
   level {figures["largest_sigma"]}.
 * **Gold judge** (labels): a small CNN trained on A. **Held-out judge**: a support vector machine on B, fitted
   where it is used. **Feature network** of FID: another CNN, trained on A and B.
