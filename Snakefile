@@ -1,5 +1,6 @@
 # The table of contents: `snakemake --cores all` makes every table, figure and verdict.
 
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/tasks.smk"
 include: "workflow/rules/align.smk"

@@ -297,12 +297,12 @@ def _decide(judged: Judged, p_holm: float, alpha: float) -> Judged:
 
 
 def write(table: pd.DataFrame, grid: Grid, results_folder: Path) -> list[Path]:
-    """Judge every claim and write `claims.json`, `claims.md` and `tables/T7.csv`, `.md`, `.rst`.
+    """Judge every claim and write `claims.json` and `claims.md` (table T7 shows the same ledger).
 
     Raises:  RecordError for a long table that is not one, OSError.
     """
-    from papa import tables  # T7 shows the ledger, so it imports this module
-    from papa.tables import ledger
+    from papa.tables import ledger  # it imports this module
+
 
     folder = Path(results_folder)
     table = views.check(table)
@@ -320,7 +320,6 @@ def write(table: pd.DataFrame, grid: Grid, results_folder: Path) -> list[Path]:
         report.write_text(
             folder / "claims.md", f"# Claims\n\n{ledger.caption(judged, table, grid)}\n{ledger.markdown(judged)}"
         ),
-        *tables.write("T7", table, grid, folder / "tables"),
     ]
 
 

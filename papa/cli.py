@@ -78,7 +78,9 @@ def prepare(args: argparse.Namespace) -> None:
             raise PapaError(f"task {args.task} has no trained artefacts, so there is nothing to retrain.") from None
         recipe.retrain(log, steps=args.steps)
     task = open_task(args.task, entry.settings(), "cpu", args.threads)
-    extra = task.prepare(Path(args.results), log)
+    # Nothing of a task needs a configuration but the place of what it writes.
+    results = load_grid(args).config.results if Path(args.config).is_file() else "results"
+    extra = task.prepare(Path(results), log)
     stamp(args, "\n".join(map(str, extra)))
     log(f"task {args.task}: ready")
 
@@ -215,7 +217,6 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--task", required=True, help="task name")
     command.add_argument("--retrain", action="store_true", help="train the artefacts anew and replace them")
     command.add_argument("--steps", type=int, help="with --retrain: training steps of the base model")
-    command.add_argument("--results", default="results", help="results folder (default: %(default)s)")
     job(command)
     command = add("base", base, "draw the base samples of a task, shared by all methods and users")
     command.add_argument("--task", required=True, help="task name")

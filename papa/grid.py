@@ -218,11 +218,10 @@ def describe(error: ValidationError, where: str) -> str:
     return "Invalid settings. " + " ".join(places)
 
 
-def load(path: str | Path, overrides: dict[str, Any] | None = None) -> Grid:
-    """Read a configuration file.
+def read(path: str | Path) -> dict[str, Any]:
+    """The values of a configuration file; with `extends: other.yaml`, its top-level keys win over that file's.
 
-    Args:    overrides: top-level values that win over the file's (from the command line).
-    Raises:  SettingsError if the file is missing, not YAML, or holds an unknown or invalid setting.
+    Raises:  SettingsError if the file is missing, not YAML, or no mapping.
     """
     path = Path(path)
     if not path.is_file():
@@ -233,4 +232,14 @@ def load(path: str | Path, overrides: dict[str, Any] | None = None) -> Grid:
         raise SettingsError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(data, dict):
         raise SettingsError(f"{path} holds no settings; compare it with config.yaml.")
-    return Grid(_validated(Config, data | (overrides or {}), ""))
+    parent = data.pop("extends", None)
+    return data if parent is None else read(path.parent / parent) | data
+
+
+def load(path: str | Path, overrides: dict[str, Any] | None = None) -> Grid:
+    """Read a configuration file and check it.
+
+    Args:    overrides: top-level values that win over the file's (from the command line).
+    Raises:  SettingsError for an unknown or invalid setting, or as `read` does.
+    """
+    return Grid(_validated(Config, read(path) | (overrides or {}), ""))

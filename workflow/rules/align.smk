@@ -5,19 +5,13 @@
 
 rule align:
     input:
-        lambda wildcards: expand(
-            rules.base_samples.output, task=wildcards.task, seed=seeds_of(wildcards)
-        ),
+        lambda wildcards: expand(rules.base_samples.output, task=wildcards.task, seed=seeds_of(wildcards)),
     output:
         f"{STAMPS}/align/{{task}}/{{method}}/{{user}}/chunk{{chunk}}.txt",
     log:
         f"{LOGS}/align/{{task}}/{{method}}/{{user}}/chunk{{chunk}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/align/{{task}}/{{method}}/{{user}}/chunk{{chunk}}.tsv"
-    params:
-        key=keys_of,
-        seeds=seeds_of,
-        arguments=ARGUMENTS,
     conda:
         ENVIRONMENT
     threads: 1
@@ -25,6 +19,10 @@ rule align:
         gpu=1,
         mem_mb=3000,
         runtime=120,
+    params:
+        key=keys_of,
+        seeds=seeds_of,
+        arguments=ARGUMENTS,
     shell:
         "python -m papa align {params.arguments} --task {wildcards.task} --method {wildcards.method}"
         " --user {wildcards.user} --seeds {params.seeds} --threads {threads} --stamp {output} 2> {log}"

@@ -4,8 +4,6 @@
 import json
 from pathlib import Path
 
-import yaml
-
 from papa import grid as papa_grid
 from papa.errors import PapaError
 from papa.figures import FIGURES
@@ -15,10 +13,9 @@ from papa.tables import TABLES
 
 # One configuration file makes the experiment. Values of `--config key=value` win over it.
 CONFIG_FILE = str(workflow.overwrite_configfiles[-1]) if workflow.overwrite_configfiles else "config.yaml"
-_FROM_FILE = yaml.safe_load(Path(CONFIG_FILE).read_text()) or {}
-OVERRIDES = {key: value for key, value in config.items() if _FROM_FILE.get(key) != value}
-
 try:
+    _FROM_FILE = papa_grid.read(CONFIG_FILE)
+    OVERRIDES = {key: value for key, value in config.items() if key != "extends" and _FROM_FILE.get(key) != value}
     GRID = papa_grid.load(CONFIG_FILE, OVERRIDES)
 except PapaError as error:
     raise WorkflowError(f"{CONFIG_FILE}: {error}")
@@ -65,3 +62,21 @@ def align_stamps():
         for (task, method, user), parts in CHUNKS.items()
         for chunk in range(len(parts))
     ]
+
+
+def made_by(target):
+    """Sources of "module:function": editing one table or figure makes that one again, and nothing else."""
+    return source_hash(target.split(":")[0])
+
+
+def reported(folder, name, suffix, category):
+    """An output that stands in the report, with the caption that `papa` writes beside it.
+
+    The caption quotes the configuration and what was run, so it is made with the output.
+    """
+    return report(
+        f"{folder}/{name}{suffix}",
+        caption=str(Path(folder, f"{name}.rst").absolute()),
+        category=category,
+        labels={"name": name, "as": suffix.removeprefix(".")},
+    )

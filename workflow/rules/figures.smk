@@ -16,15 +16,15 @@ for _name, _target in FIGURES.items():
             caption=f"{FIGURE_FOLDER}/{_name}.rst",
         log:
             f"{LOGS}/figures/{_name}.log",
-        params:
-            name=_name,
-            key=made_by(_target),
-            arguments=ARGUMENTS,
         conda:
             ENVIRONMENT
         threads: 1
         resources:
             mem_mb=1500,
             runtime=10,
+        params:
+            name=_name,
+            key=made_by(_target),
+            arguments=ARGUMENTS,
         shell:
             "python -m papa plot {params.arguments} {params.name} 2> {log}"

@@ -13,17 +13,17 @@ rule score:
         f"{LOGS}/score/part{{part}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/score/part{{part}}.tsv"
-    params:
-        key=SCORE_SOURCES,
-        measures=GRID.config.measures.model_dump(),
-        parts=SCORE_PARTS,
-        arguments=ARGUMENTS,
     conda:
         ENVIRONMENT
     threads: 1
     resources:
         mem_mb=3000,
         runtime=60,
+    params:
+        key=SCORE_SOURCES,
+        measures=GRID.config.measures.model_dump(),
+        parts=SCORE_PARTS,
+        arguments=ARGUMENTS,
     shell:
         "python -m papa score {params.arguments} --part {wildcards.part} --parts {params.parts}"
         " --threads {threads} --stamp {output} 2> {log}"
@@ -36,14 +36,14 @@ rule collect:
         f"{RESULTS}/runs.parquet",
     log:
         f"{LOGS}/collect.log",
-    params:
-        key=source_hash("papa.collect"),
-        arguments=ARGUMENTS,
     conda:
         ENVIRONMENT
     threads: 1
     resources:
         mem_mb=2000,
         runtime=10,
+    params:
+        key=source_hash("papa.collect"),
+        arguments=ARGUMENTS,
     shell:
         "python -m papa collect {params.arguments} 2> {log}"

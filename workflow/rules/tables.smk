@@ -1,24 +1,5 @@
 # Tables and the verdicts on the papers' claims, from the long table alone.
 
-
-def made_by(target):
-    """Sources of "module:function": editing one table or figure makes that one again, and nothing else."""
-    return source_hash(target.split(":")[0])
-
-
-def reported(folder, name, suffix, category):
-    """An output that stands in the report, with the caption that `papa` writes beside it.
-
-    The caption quotes the configuration and what was run, so it is made with the output.
-    """
-    return report(
-        f"{folder}/{name}{suffix}",
-        caption=str(Path(folder, f"{name}.rst").absolute()),
-        category=category,
-        labels={"name": name, "as": suffix.removeprefix(".")},
-    )
-
-
 TABLE_FILES = [f"{RESULTS}/tables/{name}{suffix}" for name in TABLES for suffix in (".md", ".csv")]
 CLAIM_FILES = [f"{RESULTS}/claims.md", f"{RESULTS}/claims.json"]
 
@@ -35,16 +16,16 @@ for _name, _target in TABLES.items():
             caption=f"{RESULTS}/tables/{_name}.rst",
         log:
             f"{LOGS}/tables/{_name}.log",
-        params:
-            name=_name,
-            key=made_by(_target),
-            arguments=ARGUMENTS,
         conda:
             ENVIRONMENT
         threads: 1
         resources:
             mem_mb=1000,
             runtime=10,
+        params:
+            name=_name,
+            key=made_by(_target),
+            arguments=ARGUMENTS,
         shell:
             "python -m papa table {params.arguments} {params.name} 2> {log}"
 
@@ -57,14 +38,14 @@ rule claims:
         numbers=f"{RESULTS}/claims.json",
     log:
         f"{LOGS}/claims.log",
-    params:
-        key=source_hash("papa.claims"),
-        arguments=ARGUMENTS,
     conda:
         ENVIRONMENT
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
+    params:
+        key=source_hash("papa.claims"),
+        arguments=ARGUMENTS,
     shell:
         "python -m papa claims {params.arguments} 2> {log}"

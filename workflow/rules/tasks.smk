@@ -6,18 +6,17 @@ rule prepare:
         f"{STAMPS}/prepare/{{task}}.txt",
     log:
         f"{LOGS}/prepare/{{task}}.log",
-    params:
-        key=lambda wildcards: source_hash(f"papa.tasks.{wildcards.task}"),
-        results=RESULTS,
     conda:
         ENVIRONMENT
     threads: 1
     resources:
         mem_mb=2000,
         runtime=10,
+    params:
+        key=lambda wildcards: source_hash(f"papa.tasks.{wildcards.task}"),
+        arguments=ARGUMENTS,
     shell:
-        "python -m papa prepare --task {wildcards.task} --results {params.results}"
-        " --stamp {output} 2> {log}"
+        "python -m papa prepare {params.arguments} --task {wildcards.task} --stamp {output} 2> {log}"
 
 
 rule base_samples:
@@ -29,17 +28,17 @@ rule base_samples:
         f"{LOGS}/base/{{task}}/seed{{seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/base/{{task}}/seed{{seed}}.tsv"
-    params:
-        key=lambda wildcards: GRID.pool(wildcards.task, int(wildcards.seed)).key,
-        arguments=ARGUMENTS,
+    priority: 10  # everything of this seed waits for it
     conda:
         ENVIRONMENT
     threads: 1
-    priority: 10  # everything of this seed waits for it
     resources:
         gpu=1,
         mem_mb=3000,
         runtime=60,
+    params:
+        key=lambda wildcards: GRID.pool(wildcards.task, int(wildcards.seed)).key,
+        arguments=ARGUMENTS,
     shell:
         "python -m papa base {params.arguments} --task {wildcards.task} --seeds {wildcards.seed}"
         " --threads {threads} --stamp {output} 2> {log}"
