@@ -45,9 +45,9 @@ class BestOfN(Method[BestOfNSettings]):
         return {"surrogate_mse": self._error}
 
     def state(self) -> dict[str, Any]:
-        return super().state() | {"seen": self.seen.state(), "surrogate": self.surrogate.state_dict()}
+        return super().state() | {"seen": self.seen.state(), "surrogate": self.surrogate.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         super().restore(state)
         self.seen.restore(state["seen"])
-        self.surrogate.load_state_dict(state["surrogate"])
+        self.surrogate.restore(state["surrogate"])

@@ -128,14 +128,14 @@ class Fkc(Method[FkcSettings]):
         return dict(self._figures)
 
     def state(self) -> dict[str, Any]:
-        return super().state() | {"seen": self.seen.state(), "surrogate": self.surrogate.state_dict()}
+        return super().state() | {"seen": self.seen.state(), "surrogate": self.surrogate.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         super().restore(state)
         self.seen.restore(state["seen"])
         if self.round:
             self._past = self.seen.latents[-self.settings.history :] if self.settings.history else None
-        self.surrogate.load_state_dict(state["surrogate"])
+        self.surrogate.restore(state["surrogate"])
 
 
 def distinct_first(parents: Tensor, ancestors: Tensor, k: int, stream: Stream) -> Tensor:

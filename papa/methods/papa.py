@@ -160,5 +160,5 @@ class Papa(Method[PapaSettings]):
     def restore(self, state: dict[str, Any]) -> None:
         super().restore(state)
         self.unet.load_state_dict(state["unet"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))  # it keeps what it is given
         self.seen.restore(state["seen"])

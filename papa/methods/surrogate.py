@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from papa.config import SurrogateSettings
+from papa.diffusion.denoiser import DiffusionDivergedError
 from papa.rng import Stream
 
 
@@ -51,6 +54,7 @@ class Surrogate(nn.Module):
         """Regress the liking on everything seen, `epochs` passes; unanswered items (NaN) are left out.
 
         Returns: the last epoch's mean squared error, NaN where nothing was answered.
+        Raises:  DiffusionDivergedError where the error is NaN or infinite.
         """
         answered = np.flatnonzero(~np.isnan(liking))
         if not len(answered):
@@ -65,4 +69,16 @@ class Surrogate(nn.Module):
                     self.optimizer.zero_grad()
                     loss.backward()
                     self.optimizer.step()
+        if not math.isfinite(loss.item()):
+            raise DiffusionDivergedError("the surrogate's error is NaN or infinite; lower surrogate.lr")
         return loss.item()
+
+    def state(self) -> dict[str, Any]:
+        """Weights and optimizer, as copies that later fits leave alone."""
+        return copy.deepcopy({"weights": self.state_dict(), "optimizer": self.optimizer.state_dict()})
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a state made by `state`."""
+        state = copy.deepcopy(state)
+        self.load_state_dict(state["weights"])
+        self.optimizer.load_state_dict(state["optimizer"])
