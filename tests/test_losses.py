@@ -557,11 +557,21 @@ def test_a_nan_from_the_model_ends_the_run_as_diverged_with_a_record(
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_a_learning_rate_that_blows_the_model_up_is_seen(tmp_path: Path, digits: Digits) -> None:
-    """Without any broken part: a run that really diverges."""
-    data = tiny.config(tmp_path, tiny.DIGITS)
-    data["methods"]["papa"] |= {"lr": 1e30, "negatives": "published"}
-    grid = tiny.grid(tmp_path, tiny.DIGITS, methods=data["methods"])
-    (spec,) = grid.select("digits", "papa", "likes-1479", [1])
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("papa", {"lr": 1e30, "negatives": "published"}),
+        ("fkc", {"surrogate": {"lr": 1e30, "epochs": 9, "channels": 8}}),
+    ],
+)
+def test_a_learning_rate_that_blows_a_model_up_is_seen(
+    tmp_path: Path, digits: Digits, name: str, given: dict[str, Any]
+) -> None:
+    """Without any broken part: runs that really diverge."""
+    methods = tiny.config(tmp_path)["methods"]
+    methods[name] |= given
+    grid = tiny.grid(tmp_path, tiny.DIGITS, methods=methods)
+    (spec,) = grid.select("digits", name, "likes-1479", [1])
     align(spec, grid.pool("digits", 1), digits, lambda line: None)
-    assert verify(spec.folder, spec.key)["status"] == "diverged"
+    meta = verify(spec.folder, spec.key)
+    assert meta["status"] == "diverged" and "lr" in meta["reason"]
