@@ -52,6 +52,17 @@ class Fkc(Method[FkcSettings]):
         tilted = max(1, self.settings.rounds - 2)
         return first + (last - first) * min(1.0, max(0, self.round - 1) / tilted)
 
+    def _along_trajectory(self, beta: float) -> Tensor:
+        """(steps + 1,) inverse temperatures from 0 at pure noise to `beta` at the data.
+
+        Linear in the step. A reward of the noisy state itself would then pull far too hard where the
+        states are wide, so there beta rises as sigma_d^2 / (sigma_d^2 + sigma^2) does.
+        """
+        if self.settings.reward_on == "state":
+            spread = self.task.spread**2
+            return beta * spread / (spread + self._sigmas**2)
+        return torch.linspace(0, beta, len(self._sigmas), dtype=torch.float64)
+
     @property
     def tilted(self) -> bool:
         """Whether there is anything to tilt by: labels, or the control's true liking."""
@@ -82,10 +93,9 @@ class Fkc(Method[FkcSettings]):
         def uniforms(step: int) -> Tensor:
             return torch.from_numpy(stream.at("resampling", step=step).uniform(populations, n)).to(task.device)
 
-        betas = torch.linspace(0, beta, len(self._sigmas), dtype=torch.float64)
         denoise = task.denoiser(self.cost)
         reward = self._reward(gamma, populations)
-        return fkc(denoise, reward, self._sigmas, betas, noise, uniforms, self.options, start)
+        return fkc(denoise, reward, self._sigmas, self._along_trajectory(beta), noise, uniforms, self.options, start)
 
     def ask(self, k: int) -> Query:
         stream = self.stream.at("ask", round=self.round)
