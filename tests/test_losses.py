@@ -574,4 +574,4 @@ def test_a_learning_rate_that_blows_a_model_up_is_seen(
     (spec,) = grid.select("digits", name, "likes-1479", [1])
     align(spec, grid.pool("digits", 1), digits, lambda line: None)
     meta = verify(spec.folder, spec.key)
-    assert meta["status"] == "diverged" and "lr" in meta["reason"]
+    assert meta["status"] == "diverged" and "lower" in meta["reason"]
