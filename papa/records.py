@@ -14,6 +14,7 @@ import os
 import shutil
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ def write_atomic(file: Path, data: bytes | str) -> None:
             os.fsync(handle.fileno())
         os.replace(temporary, file)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing can be written, nothing can be removed either
+            temporary.unlink()
         raise _cannot_write(file, error) from error
 
 
@@ -80,8 +82,13 @@ def write_record(folder: Path, files: Mapping[str, bytes], meta: Mapping[str, An
             folder.rename(old)
         new.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
+    except (OSError, PapaError) as error:
         shutil.rmtree(new, ignore_errors=True)
+        if old.exists() and not folder.exists():
+            with suppress(OSError):
+                old.rename(folder)
+        if isinstance(error, PapaError):
+            raise
         raise _cannot_write(folder, error) from error
 
 
