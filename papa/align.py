@@ -75,7 +75,7 @@ def align(spec: RunSpec, pool: PoolSpec, task: Task, log: Log) -> None:
             log(f"{spec.folder}: round {h}/{last}, liked {np.nansum(happened.feedback.liking):g} of {len(shown[-1])}")
         learning = asdict(method.cost)
         began = time.monotonic()
-        images["final"] = task.pack(task.decode(method.sample(spec.config.measures.final)))
+        images["final"] = task.pack(task.decode(method.sample(final_count(spec, method))))
         final_seconds = time.monotonic() - began
     except DiffusionDivergedError as error:
         status, reason = "diverged", str(error)
@@ -110,6 +110,12 @@ def align(spec: RunSpec, pool: PoolSpec, task: Task, log: Log) -> None:
             "weights": artefact_hashes(spec.task),
         },
     )
+
+
+def final_count(spec: RunSpec, method: Method[Any]) -> int:
+    """Final samples: as asked, or as many as the base pool has candidates for (best of 16 draws fewer)."""
+    measures = spec.config.measures
+    return min(measures.final, max(1, measures.base // method.candidates))
 
 
 def measured(method: Method[Any], task: Task, n: int) -> np.ndarray:

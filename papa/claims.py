@@ -297,7 +297,7 @@ def _decide(judged: Judged, p_holm: float, alpha: float) -> Judged:
 
 
 def write(table: pd.DataFrame, grid: Grid, results_folder: Path) -> list[Path]:
-    """Judge every claim and write `claims.json` and `claims.md` (table T7 shows the same ledger).
+    """Judge every claim and write `claims.json`, `claims.md` and its caption (table T7 shows the same ledger).
 
     Raises:  RecordError for a long table that is not one, OSError.
     """
@@ -315,11 +315,11 @@ def write(table: pd.DataFrame, grid: Grid, results_folder: Path) -> list[Path]:
         )
         + "\n"
     )
+    caption = ledger.caption(judged, table, grid)
     return [
         report.write_text(folder / "claims.json", text),
-        report.write_text(
-            folder / "claims.md", f"# Claims\n\n{ledger.caption(judged, table, grid)}\n{ledger.markdown(judged)}"
-        ),
+        report.write_text(folder / "claims.md", f"# Claims\n\n{caption}\n{ledger.markdown(judged)}"),
+        report.write_text(folder / "claims.rst", caption),
     ]
 
 

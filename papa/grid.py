@@ -58,7 +58,7 @@ class RunSpec:
             "user_settings": self.user_settings.model_dump(exclude={"user"}),
             "seed": self.seed,
             "root_seed": self.config.root_seed,
-            "samples": {"final": self.config.measures.final, "per_round": self.config.measures.per_round},
+            "samples": self.config.measures.model_dump(include={"final", "per_round", "base"}),
             "device": self.config.device,
         }
 

@@ -61,12 +61,14 @@ def import_closure(*modules: str) -> list[str]:
 
 @cache
 def source_hash(*modules: str) -> str:
-    """Hash of the sources in the import closure of `modules`."""
+    """Hash of the sources in the import closure of `modules`, and of the data that goes by a module's name."""
     digest = hashlib.sha256()
     for module in import_closure(*modules):
         file = module_file(module)
         assert file is not None
         digest.update(module.encode() + b"\0" + file.read_bytes() + b"\0")
+        if (data := file.with_suffix(".yaml")).is_file():  # claims.py reads claims.yaml
+            digest.update(data.read_bytes() + b"\0")
     return digest.hexdigest()
 
 

@@ -30,9 +30,17 @@ class BestOfN(Method[BestOfNSettings]):
 
     def tell(self, query: Query, feedback: Feedback) -> None:
         self.seen.add(query, feedback)
+        if self.settings.n > 1:  # one candidate leaves nothing to choose
+            self._fit()
+        self.round += 1
+
+    def _fit(self) -> None:
         fit_stream = self.stream.at("surrogate", "fit", round=self.round)
         self._error = self.surrogate.fit(self.seen.latents, self.seen.liking, fit_stream)
-        self.round += 1
+
+    @property
+    def candidates(self) -> int:
+        return self.settings.n
 
     def sample(self, n: int) -> Tensor:
         candidates = self.base_latents(n * self.settings.n)

@@ -61,6 +61,11 @@ class Method(ABC, Generic[S]):
         """The task's prompt for k items, or None."""
         return None if self.task.condition is None else [self.task.condition] * k
 
+    @property
+    def candidates(self) -> int:
+        """Base samples that one returned sample takes from the shared pool; 1 for most methods."""
+        return 1
+
     @abstractmethod
     def ask(self, k: int) -> Query:
         """The next k items to show. Changes nothing that was learned."""

@@ -45,7 +45,7 @@ class Surrogate(nn.Module):
         self.net = nn.Sequential(*lift, *mlp)
         self.settings = settings
         initialize(self, stream.at("init"))
-        self.optimizer = torch.optim.Adam(self.parameters(), lr=settings.lr)
+        self.optimizer = torch.optim.Adam(self.parameters(), lr=settings.lr, fused=True)
 
     def forward(self, latents: Tensor) -> Tensor:
         return self.net(latents.float()).squeeze(-1)

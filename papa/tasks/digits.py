@@ -54,7 +54,7 @@ class Digits(Task):
     def unet(self) -> nn.Module:
         path = folder(NAME) / "unet"
         unet = UNet2DModel.from_pretrained(path, use_safetensors=True, low_cpu_mem_usage=False)
-        return cast(nn.Module, unet).to(self.device).eval()
+        return cast(nn.Module, unet).float().to(self.device).eval()
 
     def sigmas(self) -> Tensor:
         return sampling_sigmas(dict(self._scheduler.config), self.settings.steps)
