@@ -22,7 +22,7 @@ rule align:
     params:
         key=keys_of,
         seeds=seeds_of,
-        arguments=ARGUMENTS,
+        arguments=arguments,
     shell:
         "python -m papa align {params.arguments} --task {wildcards.task} --method {wildcards.method}"
         " --user {wildcards.user} --seeds {params.seeds} --threads {threads} --stamp {output} 2> {log}"

@@ -29,6 +29,14 @@ ENVIRONMENT = "../../environment.yml"
 ARGUMENTS = f"--config {CONFIG_FILE}" + (f" --override '{json.dumps(OVERRIDES)}'" if OVERRIDES else "")
 
 
+def arguments(wildcards, output):
+    """`ARGUMENTS` as a parameter that no rerun hangs on: results depend on settings, wherever those stand.
+
+    Snakemake compares parameters between runs, except those that it takes to be made from the outputs.
+    """
+    return ARGUMENTS
+
+
 def chunks(seeds):
     """Seeds of one process after another. A new seed at the end leaves the earlier chunks as they are."""
     size = GRID.config.seeds_per_job
@@ -42,6 +50,22 @@ for _spec in GRID:
     SEEDS.setdefault(_spec.task, set()).add(_spec.seed)
 CHUNKS = {axes: chunks(seeds) for axes, seeds in CHUNKS.items()}
 TASKS = sorted(SEEDS)
+
+
+def drop_untrue_stamps():
+    """A record that was damaged and deleted by hand, as the error text says, is made again by the next run."""
+    for (task, method, user), parts in CHUNKS.items():
+        for chunk, seeds in enumerate(parts):
+            stamp = Path(STAMPS, "align", task, method, user, f"chunk{chunk}.txt")
+            if not all(spec.folder.exists() for spec in GRID.select(task, method, user, seeds)):
+                stamp.unlink(missing_ok=True)
+    for task, seeds in SEEDS.items():
+        for seed in seeds:
+            if not GRID.pool(task, seed).folder.exists():
+                Path(STAMPS, "base", task, f"seed{seed}.txt").unlink(missing_ok=True)
+
+
+drop_untrue_stamps()
 
 
 def seeds_of(wildcards):
@@ -65,8 +89,11 @@ def align_stamps():
 
 
 def made_by(target):
-    """Sources of "module:function": editing one table or figure makes that one again, and nothing else."""
-    return source_hash(target.split(":")[0])
+    """Sources of "module:function": editing one table or figure makes that one again, and nothing else.
+
+    Beside the runs they depend on one setting, the level of their intervals.
+    """
+    return [source_hash(target.split(":")[0]), GRID.config.confidence]
 
 
 def reported(folder, name, suffix, category):

@@ -25,6 +25,6 @@ for _name, _target in FIGURES.items():
         params:
             name=_name,
             key=made_by(_target),
-            arguments=ARGUMENTS,
+            arguments=arguments,
         shell:
             "python -m papa plot {params.arguments} {params.name} 2> {log}"

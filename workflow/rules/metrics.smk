@@ -23,7 +23,7 @@ rule score:
         key=SCORE_SOURCES,
         measures=GRID.config.measures.model_dump(),
         parts=SCORE_PARTS,
-        arguments=ARGUMENTS,
+        arguments=arguments,
     shell:
         "python -m papa score {params.arguments} --part {wildcards.part} --parts {params.parts}"
         " --threads {threads} --stamp {output} 2> {log}"
@@ -44,6 +44,6 @@ rule collect:
         runtime=10,
     params:
         key=source_hash("papa.collect"),
-        arguments=ARGUMENTS,
+        arguments=arguments,
     shell:
         "python -m papa collect {params.arguments} 2> {log}"

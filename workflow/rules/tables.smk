@@ -25,7 +25,7 @@ for _name, _target in TABLES.items():
         params:
             name=_name,
             key=made_by(_target),
-            arguments=ARGUMENTS,
+            arguments=arguments,
         shell:
             "python -m papa table {params.arguments} {params.name} 2> {log}"
 
@@ -36,6 +36,7 @@ rule claims:
     output:
         readable=reported(RESULTS, "claims", ".md", "Claims"),
         numbers=f"{RESULTS}/claims.json",
+        caption=f"{RESULTS}/claims.rst",
     log:
         f"{LOGS}/claims.log",
     conda:
@@ -45,7 +46,7 @@ rule claims:
         mem_mb=1000,
         runtime=10,
     params:
-        key=source_hash("papa.claims"),
-        arguments=ARGUMENTS,
+        key=made_by("papa.claims:write"),
+        arguments=arguments,
     shell:
         "python -m papa claims {params.arguments} 2> {log}"

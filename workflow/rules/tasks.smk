@@ -14,7 +14,7 @@ rule prepare:
         runtime=10,
     params:
         key=lambda wildcards: source_hash(f"papa.tasks.{wildcards.task}"),
-        arguments=ARGUMENTS,
+        arguments=arguments,
     shell:
         "python -m papa prepare {params.arguments} --task {wildcards.task} --stamp {output} 2> {log}"
 
@@ -38,7 +38,7 @@ rule base_samples:
         runtime=60,
     params:
         key=lambda wildcards: GRID.pool(wildcards.task, int(wildcards.seed)).key,
-        arguments=ARGUMENTS,
+        arguments=arguments,
     shell:
         "python -m papa base {params.arguments} --task {wildcards.task} --seeds {wildcards.seed}"
         " --threads {threads} --stamp {output} 2> {log}"
