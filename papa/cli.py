@@ -28,7 +28,12 @@ def log(message: str) -> None:
 def load_grid(args: argparse.Namespace) -> Grid:
     from papa import grid
 
-    overrides = json.loads(args.override) if args.override else {}
+    try:
+        overrides = json.loads(args.override) if args.override else {}
+        if not isinstance(overrides, dict):
+            raise ValueError("no object")
+    except ValueError as error:
+        raise PapaError(f'--override is no JSON object ({error}); write it like \'{{"device": "cpu"}}\'.') from None
     return grid.load(args.config, overrides)
 
 
@@ -108,6 +113,8 @@ def align(args: argparse.Namespace) -> None:
 def score(args: argparse.Namespace) -> None:
     grid = load_grid(args)
     specs = grid.select(args.task, args.method, args.user, args.seeds)
+    if not 0 <= args.part < args.parts:
+        raise PapaError(f"--part {args.part} of --parts {args.parts} is no share; shares count from 0 to parts - 1.")
     from papa.score import score as score_runs
 
     for name in dict.fromkeys(spec.task for spec in specs):
@@ -185,6 +192,13 @@ def schema(args: argparse.Namespace) -> None:
 # ---------------------------------------------------------------- the parser
 
 
+def positive(text: str) -> int:
+    """A number of things on the command line."""
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
 def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(
         prog="papa",
@@ -210,7 +224,7 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--seeds", type=int, nargs="+", help="seeds (default: all of the grid)")
 
     def job(command: argparse.ArgumentParser) -> None:
-        command.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
+        command.add_argument("--threads", type=positive, default=1, help="CPU threads (default: %(default)s)")
         command.add_argument("--stamp", metavar="FILE", help="file to write when everything is done")
 
     command = add("prepare", prepare, "check a task's artefacts against their sha256, or train them again")
@@ -228,7 +242,7 @@ def parser() -> argparse.ArgumentParser:
     command = add("score", score, "measure finished runs; measured ones are skipped")
     runs(command, required=False)
     command.add_argument("--part", type=int, default=0, help="which share of the runs (default: %(default)s)")
-    command.add_argument("--parts", type=int, default=1, help="number of shares (default: %(default)s)")
+    command.add_argument("--parts", type=positive, default=1, help="number of shares (default: %(default)s)")
     job(command)
     add("collect", collect, "verify all runs and write the long table results/runs.parquet")
     command = add("table", table, "write one table as CSV and Markdown")
@@ -251,6 +265,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except BrokenPipeError:
         return 1
+    except OSError as error:
+        place = f" {error.filename}" if error.filename else ""
+        print(
+            f"papa {args.command}: cannot read or write{place}: {error.strerror or error}. What is finished is kept. "
+            "Give permission there or free disk space, then run the same command again.",
+            file=sys.stderr,
+        )
+        return 2
     return 0
 
 

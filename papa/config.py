@@ -281,7 +281,7 @@ class Config(Settings):
     """Folder of figures."""
     root_seed: int = 2026
     """Root of all random streams."""
-    device: str = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     """auto, cpu, cuda or cuda:0. `auto` takes CUDA where there is one."""
     seeds_per_job: Positive = 3
     """Seeds that one process runs (starting a process costs several seconds)."""

@@ -39,7 +39,7 @@ def _folder(name: str) -> str:
     place = Path(name).absolute()
     while not place.exists():
         place = place.parent
-    if not os.access(place, os.W_OK):
+    if not place.is_dir() or not os.access(place, os.W_OK):
         raise PapaError(
             f"{place} cannot be written; give write permission or choose another folder in the configuration."
         )

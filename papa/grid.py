@@ -185,7 +185,14 @@ class Grid:
         return chosen
 
     def pool(self, task: str, seed: int) -> PoolSpec:
-        """The base samples of a task and seed."""
+        """The base samples of a task and seed.
+
+        Raises:  SettingsError for a task that the grid does not use.
+        """
+        if task not in self.task_settings:
+            raise SettingsError(
+                f"the grid of this configuration has no such run: {unknown('task', task, self.task_settings)}"
+            )
         return PoolSpec(task, seed, self.task_settings[task], self.config)
 
 
@@ -218,22 +225,25 @@ def describe(error: ValidationError, where: str) -> str:
     return "Invalid settings. " + " ".join(places)
 
 
-def read(path: str | Path) -> dict[str, Any]:
+def read(path: str | Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The values of a configuration file; with `extends: other.yaml`, its top-level keys win over that file's.
 
-    Raises:  SettingsError if the file is missing, not YAML, or no mapping.
+    Args:    below: the files that extend this one.
+    Raises:  SettingsError if the file is missing, not YAML, or no mapping, or if it extends itself.
     """
     path = Path(path)
     if not path.is_file():
         raise SettingsError(f"there is no configuration file {path}; the default is config.yaml in the repository.")
+    if path.resolve() in below:
+        raise SettingsError(f"{path} extends itself; remove `extends` from one of the files.")
     try:
-        data = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(data, dict):
         raise SettingsError(f"{path} holds no settings; compare it with config.yaml.")
     parent = data.pop("extends", None)
-    return data if parent is None else read(path.parent / parent) | data
+    return data if parent is None else read(path.parent / str(parent), (*below, path.resolve())) | data
 
 
 def load(path: str | Path, overrides: dict[str, Any] | None = None) -> Grid:

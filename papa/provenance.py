@@ -14,6 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from papa.errors import ArtefactError
+
 PACKAGE = Path(__file__).parent
 
 # Not part of any closure: what these files say reaches a run through its resolved settings, which the
@@ -79,9 +81,26 @@ def file_sha256(path: Path) -> str:
 
 @cache
 def artefact_hashes(task: str) -> dict[str, str]:
-    """The sha256 of every shipped artefact of a task, as its model card states them (empty without one)."""
+    """The sha256 of every shipped artefact of a task, as its model card states them (empty without one).
+
+    Raises:  ArtefactError for a card that cannot be read.
+    """
     card = PACKAGE / "data" / task / "card.json"
-    return json.loads(card.read_text())["sha256"] if card.is_file() else {}
+    return read_card(card, task)["sha256"] if card.is_file() else {}
+
+
+def read_card(card: Path, task: str) -> dict[str, Any]:
+    """A model card.
+
+    Raises:  ArtefactError if it cannot be read.
+    """
+    try:
+        return json.loads(card.read_text())
+    except ValueError as error:
+        raise ArtefactError(
+            f"the model card {card} cannot be read ({error}); reinstall papa, or make the artefacts again with "
+            f"`papa prepare --task {task} --retrain`."
+        ) from None
 
 
 def completion_key(settings: dict[str, Any], modules: tuple[str, ...], weights: dict[str, str]) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from papa.errors import ArtefactError
-from papa.provenance import PACKAGE, file_sha256
+from papa.provenance import PACKAGE, file_sha256, read_card
 
 
 def folder(task: str) -> Path:
@@ -28,7 +27,7 @@ def verified_card(task: str) -> dict[str, Any]:
             f"the model card {card_file} is missing; reinstall papa, or make the artefacts again with "
             f"`papa prepare --task {task} --retrain`."
         )
-    card = json.loads(card_file.read_text())
+    card = read_card(card_file, task)
     for name, expected in card["sha256"].items():
         check(folder(task) / name, expected, task)
     return card
