@@ -59,7 +59,8 @@ class Surrogate(nn.Module):
         answered = np.flatnonzero(~np.isnan(liking))
         if not len(answered):
             return math.nan
-        x, y = latents[answered].float(), torch.from_numpy(liking[answered]).to(latents.device).float()
+        x = latents[torch.from_numpy(answered)].float()
+        y = torch.from_numpy(liking[answered]).to(x)
         rng, loss = stream.generator(), torch.zeros(())
         with torch.enable_grad():
             for _ in range(self.settings.epochs):

@@ -190,12 +190,11 @@ def fkc(
     """
     levels, beta = sigmas.tolist(), betas.tolist()
     populations, n = uniforms(0).shape
-    device = sigmas.device if start is None else start.device
     y = levels[0] * noise(0) if start is None else start
     point = evaluate(denoise, reward, y, levels[0], options)
     log_w = (beta[0] * point.reward.double()).view(populations, n)
     log_z = torch.zeros(populations, dtype=torch.float64, device=log_w.device)
-    slots = torch.arange(n, device=device).expand(populations, n)
+    slots = torch.arange(n, device=log_w.device).expand(populations, n)
     ancestors, parents = slots, slots
     rows = torch.arange(populations, device=log_w.device)[:, None] * n
     trace = Trace()
