@@ -91,7 +91,8 @@ class PapaSettings(MethodSettings):
     c_pref: NonNegative = 1.0
     """Weight of the preference term (the timestep weights sum to 1)."""
     c_qpde: NonNegative = 1.0
-    """Weight of the term that stays near the anchor (a mean over timesteps)."""
+    """Weight of the term that stays near the anchor (a mean over timesteps). At 1 the optimum is the model
+    conditioned on being liked (see `papa.methods.papa`)."""
     weights: Literal["uniform", "lambda"] = "uniform"
     """Timestep weights of the preference term: 1/T, or the paper's lambda_t (normalized)."""
     first_weight: Literal["clipped", "published"] = "clipped"

@@ -118,7 +118,9 @@ def read_meta(folder: Path) -> dict[str, Any]:
     try:
         return json.loads((folder / META).read_text())
     except FileNotFoundError:
-        raise RecordError(f"there is no record in {folder}; run the alignment that makes it.") from None
+        raise RecordError(
+            f"there is no record in {folder}; run the alignment that makes it (base samples: `papa base`)."
+        ) from None
     except (OSError, ValueError) as error:
         raise RecordError(f"{folder / META} cannot be read ({error}); delete the folder and run again.") from error
 

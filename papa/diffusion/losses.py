@@ -2,7 +2,10 @@
 
     L(theta) = mean over labelled items i of
                  c_pref r_i sum over t in TT of lambda_t MSE(eps, eps_theta(x_t^i, t))
-               + c_qpde mean over t in TT of MSE(eps_theta(x_t^i, t), eps_anchor(x_t^i, t))
+               + c_qpde (1/T) sum over t in TT of MSE(eps_theta(x_t^i, t), eps_anchor(x_t^i, t))
+
+with sum of lambda_t = 1 over all T timesteps. For PAPA (TT = all) the second sum is the paper's mean; for
+EPAPA it stays the same sum over fewer timesteps, so that the balance at each of them is the same.
 
 Every variant of it (exact or stratified, EPAPA, the release's second term) is the same weighted sum
 over pairs (item, timestep), with other weights. A chunk adds its part of the sum, so neither memory

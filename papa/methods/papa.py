@@ -2,6 +2,16 @@
 
 Source: PAPA: Online Personalized Active Preference Alignment (arXiv 2607.00486), Theorem 4.2. EPAPA is
 PAPA with `frozen_below` > 0: timesteps below k are neither trained nor sampled with the tuned model.
+
+Why c_qpde = c_pref. Let p be the share of liked items among those that could have made x_t, and eps_L,
+eps_D the mean noise of the liked and of the disliked ones, so that the base is f* = p eps_L + (1-p) eps_D.
+With equal timestep weights the loss at x_t is least where
+
+    (2p - 1) f + c f = p eps_L - (1-p) eps_D + c f*,        c = c_qpde / c_pref
+
+and for c = 1 that is f = eps_L exactly: the model conditioned on being liked, no more and no less. Below 1
+it extrapolates beyond the liked items and loses diversity (for p < (1-c)/2 without bound); above 1 it falls
+short. The balance is the same at every timestep, so EPAPA's anchor term is the same sum over fewer ones.
 """
 
 from __future__ import annotations
@@ -131,7 +141,7 @@ class Papa(Method[PapaSettings]):
         r = torch.from_numpy(feedback)[:, None]
         mean = 1 / len(feedback)
         preference = settings.c_pref * mean * r * self._timestep_weights()[timesteps] * (trained / strata)
-        near = torch.full_like(preference, settings.c_qpde * mean / strata)
+        near = torch.full_like(preference, settings.c_qpde * mean * (trained / self.total) / strata)
         if settings.qpde_timesteps == "last":
             near = torch.where(timesteps == self.total - 1, near * strata, 0.0)
         if settings.qpde_on == "liked":
