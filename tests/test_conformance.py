@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,9 @@ import yaml
 from torch import Tensor
 
 from papa import cli, grid
+from papa.align import final_count
 from papa.collect import read_table
+from papa.config import Measures
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.errors import PapaError
@@ -43,9 +46,9 @@ def task_of(name: str) -> Task:
 
 @cache
 def base_pool(task: str) -> Tensor:
-    """32 base samples: what every method of this task and seed shares."""
+    """64 base samples: what every method of this task and seed shares."""
     of = task_of(task)
-    noise = stream_noise(Stream(0).at("sample"), (32, *of.shape), of.dtype)
+    noise = stream_noise(Stream(0).at("sample"), (64, *of.shape), of.dtype)
     return euler_ancestral(of.denoiser(Cost()), of.sigmas(), noise)
 
 
@@ -325,6 +328,20 @@ def test_every_configured_method_learns_and_samples(label: str, task: str) -> No
     method.tell(query, Feedback(np.array([1.0, 0.0]), np.array([0.9, 0.1])))
     samples = method.sample(3)
     assert samples.shape[0] == 3 and torch.isfinite(samples).all()
+
+
+@everywhere
+def test_final_samples_never_want_more_candidates_than_the_pool_holds(name: str, task: str) -> None:
+    method = build(name, task)
+    assert method.candidates >= 1
+    spec: Any = SimpleNamespace(config=SimpleNamespace(measures=Measures(final=40, base=64)))
+    count = final_count(spec, method)
+    assert 1 <= count <= 40 and method.sample(count).shape[0] == count
+
+
+def test_best_of_16_draws_as_many_as_there_are_candidates_for() -> None:
+    spec: Any = SimpleNamespace(config=SimpleNamespace(measures=Measures(final=40, base=64)))
+    assert final_count(spec, build("best_of_n", "gmm2d", n=16)) == 4
 
 
 # ---------------------------------------------------------------- a method that does not exist yet

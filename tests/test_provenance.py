@@ -176,6 +176,12 @@ def test_editing_a_figure_or_a_table_changes_no_key(copied: Path, tmp_path: Path
     assert keys(tmp_path) == before
 
 
+def test_data_that_goes_by_a_modules_name_is_part_of_its_hash(copied: Path) -> None:
+    before = provenance.source_hash("papa.claims")
+    edit(copied / "claims.yaml")
+    assert provenance.source_hash("papa.claims") != before
+
+
 def test_editing_a_metric_scores_anew_and_aligns_nothing(copied: Path, tmp_path: Path) -> None:
     before = keys(tmp_path)
     edit(copied / "metrics" / "diversity.py")

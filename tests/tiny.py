@@ -39,7 +39,8 @@ def config(folder: Path, block: dict[str, Any] = PLANE, **given: Any) -> dict[st
         "base": {"labels": 4, "per_round": 2},
         "best_of_n": {name: SMALL[name] for name in ("labels", "per_round", "n", "surrogate")},
         "papa": {name: SMALL[name] for name in ("labels", "per_round", "updates", "items", "timesteps")},
-        "fkc": {name: SMALL[name] for name in ("labels", "per_round", "particles", "surrogate")},
+        # A strong tilt, so that it shows in stored images however little the surrogate has learned.
+        "fkc": {name: SMALL[name] for name in ("labels", "per_round", "particles", "surrogate")} | {"beta_max": 60},
     }
     data = {
         "results": str(folder / "results"),
