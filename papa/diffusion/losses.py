@@ -126,9 +126,12 @@ def _two_terms(
 
 @torch.no_grad()
 def _frozen(net: nn.Module, x_t: Tensor, t: Tensor, needed: Tensor, cost: Cost) -> Tensor:
-    """Predictions of a frozen network where they are needed, zeros elsewhere."""
-    result = torch.zeros_like(x_t)
-    if needed.any():
-        result[needed] = net(x_t[needed], t[needed]).sample
-        cost.frozen += int(needed.sum())
-    return result
+    """Predictions of a frozen network if any are needed, else zeros.
+
+    The whole chunk goes through it even if a part would do: in a batch of another size the last bits
+    differ, and Adam makes steps of full length out of a gradient that should be exactly zero.
+    """
+    if not needed.any():
+        return torch.zeros_like(x_t)
+    cost.frozen += len(t)
+    return net(x_t, t).sample
