@@ -16,6 +16,7 @@ from papa.diffusion.sampler import euler_ancestral
 from papa.errors import RecordError
 from papa.grid import PoolSpec
 from papa.machine import git_commit, peak_memory_mib, reset_peak_memory, versions
+from papa.provenance import artefact_hashes
 from papa.records import npz_bytes, read_arrays, verify, write_record
 from papa.rng import Stream
 from papa.tasks.interface import Task
@@ -58,12 +59,17 @@ def make_pool(spec: PoolSpec, task: Task) -> None:
     meta = {
         "kind": "base",
         "key": spec.key,
+        "task": spec.task,
+        "seed": spec.seed,
         "asked": spec.described,
         "evaluations": {"forward": cost.forward},
         "seconds": time.monotonic() - start,
         "peak_memory_mib": peak_memory_mib(),
+        "device": task.device,
+        "threads": torch.get_num_threads(),
         "versions": versions(),
         "git_commit": git_commit(),
+        "weights": artefact_hashes(spec.task),
     }
     write_record(spec.folder, files, meta)
 
