@@ -53,12 +53,17 @@ TASKS = sorted(SEEDS)
 
 
 def drop_untrue_stamps():
-    """A record that was damaged and deleted by hand, as the error text says, is made again by the next run."""
+    """A record that was damaged and deleted by hand, as the error text says, is made again by the next run.
+
+    A stamp says that its records are there. Scores hang on all of them, so those are looked through again.
+    """
     for (task, method, user), parts in CHUNKS.items():
         for chunk, seeds in enumerate(parts):
             stamp = Path(STAMPS, "align", task, method, user, f"chunk{chunk}.txt")
-            if not all(spec.folder.exists() for spec in GRID.select(task, method, user, seeds)):
-                stamp.unlink(missing_ok=True)
+            records = [*GRID.select(task, method, user, seeds), *(GRID.pool(task, seed) for seed in seeds)]
+            if stamp.exists() and not all(record.folder.exists() for record in records):
+                for untrue in (stamp, *Path(STAMPS, "score").glob("*.txt")):
+                    untrue.unlink(missing_ok=True)
     for task, seeds in SEEDS.items():
         for seed in seeds:
             if not GRID.pool(task, seed).folder.exists():
