@@ -1,0 +1,38 @@
+"""One tiny run is made for all tests (`finished`); a test that changes something works in a copy of it (`again`)."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from workplace import NEEDED, REPOSITORY, Work
+
+
+@pytest.fixture(scope="session")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> Work:
+    """The working tree as a clone holds it. Tests change nothing in it."""
+    root = tmp_path_factory.mktemp("clean") / "papa"
+    root.mkdir()
+    for name in NEEDED:
+        source = REPOSITORY / name
+        if source.is_dir():
+            shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+        else:
+            shutil.copy2(source, root)
+    return Work(root)
+
+
+@pytest.fixture(scope="session")
+def finished(clean: Work, tmp_path_factory: pytest.TempPathFactory) -> Work:
+    """The tiny experiment, run to its end. Tests change nothing in it."""
+    work = clean.copy_to(tmp_path_factory.mktemp("finished") / "papa")
+    work.configure()
+    work.made()
+    return work
+
+
+@pytest.fixture
+def again(finished: Work, tmp_path: Path) -> Work:
+    """A copy of the finished experiment, to change."""
+    return finished.copy_to(tmp_path / "papa")
