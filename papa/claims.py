@@ -14,13 +14,11 @@ twice the smaller of both, corrected after Holm over all claims that could be te
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.resources import files
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -294,47 +292,3 @@ def _decide(judged: Judged, p_holm: float, alpha: float) -> Judged:
 
 
 # ---------------------------------------------------------------- files
-
-
-def write(table: pd.DataFrame, grid: Grid, results_folder: Path) -> list[Path]:
-    """Judge every claim and write `claims.json`, `claims.md` and its caption (table T7 shows the same ledger).
-
-    Raises:  RecordError for a long table that is not one, OSError.
-    """
-    from papa.tables import ledger  # it imports this module
-
-
-    folder = Path(results_folder)
-    table = views.check(table)
-    judged = judge(load(), table, grid)
-    text = (
-        json.dumps(
-            [_as_json(entry, row) for entry, row in zip(judged, ledger.frame(judged).to_dict("records"), strict=True)],
-            indent=2,
-            ensure_ascii=False,
-        )
-        + "\n"
-    )
-    caption = ledger.caption(judged, table, grid)
-    return [
-        report.write_text(folder / "claims.json", text),
-        report.write_text(folder / "claims.md", f"# Claims\n\n{caption}\n{ledger.markdown(judged)}"),
-        report.write_text(folder / "claims.rst", caption),
-    ]
-
-
-def _as_json(entry: Judged, row: dict[Any, Any]) -> Any:
-    claim = entry.claim.model_dump(exclude_none=True)
-    whole = row | {"parts": claim["parts"], "findings": [asdict(found) for found in entry.findings]}
-    return _plain(whole)
-
-
-def _plain(value: Any) -> Any:
-    """JSON's own types; NaN becomes null."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

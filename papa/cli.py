@@ -167,8 +167,8 @@ def _write(args: argparse.Namespace, kind: str) -> None:
 
 def claims(args: argparse.Namespace) -> None:
     grid = load_grid(args)
-    from papa.claims import write as write_claims
     from papa.collect import read_table
+    from papa.tables.ledger import write as write_claims
 
     for path in write_claims(read_table(grid), grid, Path(grid.config.results)):
         log(f"{path}: written")

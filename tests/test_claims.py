@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from papa import claims
 from papa.claims import Claim, Judged
 from papa.grid import Grid
+from papa.tables import ledger
 
 SEEDS = 6
 
@@ -162,7 +163,7 @@ def test_matched_interpolates_whole_sweeps_at_equal_preference(table: pd.DataFra
 
 
 def test_files(table: pd.DataFrame, grid: Grid, tmp_path: Path) -> None:
-    paths = claims.write(table, grid, tmp_path)
+    paths = ledger.write(table, grid, tmp_path)
     names = [path.relative_to(tmp_path).as_posix() for path in paths]
     assert names == ["claims.json", "claims.md"]
     entries = json.loads(paths[0].read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from papa import claims, report
+from papa import claims, report, views
 from papa.claims import Judged
 from papa.grid import Grid
 from papa.stats import Estimate
@@ -75,3 +80,44 @@ def make(table: pd.DataFrame, grid: Grid) -> Made:
     """T7 from the long table."""
     judged = claims.judge(claims.load(), table, grid)
     return Made(frame(judged), markdown(judged), caption(judged, table, grid))
+
+
+def write(table: pd.DataFrame, grid: Grid, results_folder: Path) -> list[Path]:
+    """Judge every claim and write `claims.json`, `claims.md` and its caption (table T7 shows the same ledger).
+
+    Raises:  RecordError for a long table that is not one, OSError.
+    """
+    folder = Path(results_folder)
+    table = views.check(table)
+    judged = claims.judge(claims.load(), table, grid)
+    text = (
+        json.dumps(
+            [_as_json(entry, row) for entry, row in zip(judged, frame(judged).to_dict("records"), strict=True)],
+            indent=2,
+            ensure_ascii=False,
+        )
+        + "\n"
+    )
+    said = caption(judged, table, grid)
+    return [
+        report.write_text(folder / "claims.json", text),
+        report.write_text(folder / "claims.md", f"# Claims\n\n{said}\n{markdown(judged)}"),
+        report.write_text(folder / "claims.rst", said),
+    ]
+
+
+def _as_json(entry: Judged, row: dict[Any, Any]) -> Any:
+    claim = entry.claim.model_dump(exclude_none=True)
+    whole = row | {"parts": claim["parts"], "findings": [asdict(found) for found in entry.findings]}
+    return _plain(whole)
+
+
+def _plain(value: Any) -> Any:
+    """JSON's own types; NaN becomes null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

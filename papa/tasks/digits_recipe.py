@@ -55,9 +55,7 @@ def new_scheduler() -> DDPMScheduler:
     part that EPAPA leaves to the base: with them, real preferred digits that are noised to 0.4 T and
     denoised by the base come back preferred 68% of the time.
     """
-    return DDPMScheduler(
-        num_train_timesteps=TIMESTEPS, beta_start=2e-4, beta_end=0.085, beta_schedule="scaled_linear"
-    )
+    return DDPMScheduler(num_train_timesteps=TIMESTEPS, beta_start=2e-4, beta_end=0.085, beta_schedule="scaled_linear")
 
 
 def split_indices(labels: np.ndarray, stream: Stream) -> dict[str, list[int]]:
