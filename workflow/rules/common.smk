@@ -7,7 +7,7 @@ from pathlib import Path
 from papa import grid as papa_grid
 from papa.errors import PapaError
 from papa.figures import FIGURES
-from papa.provenance import source_hash
+from papa.provenance import completion_key, source_hash
 from papa.registry import METRICS
 from papa.tables import TABLES
 
@@ -93,12 +93,21 @@ def align_stamps():
     ]
 
 
-def made_by(target):
-    """Sources of "module:function": editing one table or figure makes that one again, and nothing else.
+# What the scores, and the long table after them, are made from. All that follows an alignment carries it. A
+# failed job leaves no output, and Snakemake takes older tables for up to date where only a file between them
+# and the change is missing.
+SCORE_KEY = completion_key(
+    {"runs": sorted(spec.key for spec in GRID), "measures": GRID.config.measures.model_dump()},
+    ("papa.score", *(entry.module for entry in METRICS.values())),
+    {},
+)
+TABLE_KEY = [SCORE_KEY, source_hash("papa.collect")]
 
-    Beside the runs they depend on one setting, the level of their intervals.
-    """
-    return [source_hash(target.split(":")[0]), GRID.config.confidence]
+
+def made_by(target):
+    """What a table or figure ("module:function") is made from: the long table, its own sources (editing one
+    makes that one again, and nothing else) and the level of its intervals."""
+    return [*TABLE_KEY, source_hash(target.split(":")[0]), GRID.config.confidence]
 
 
 def reported(folder, name, suffix, category):

@@ -1,7 +1,6 @@
 # Measures: score every run (judges and references are loaded once a process), then the long table.
 
 SCORE_PARTS = 2
-SCORE_SOURCES = source_hash("papa.score", *(entry.module for entry in METRICS.values()))
 
 
 rule score:
@@ -20,8 +19,7 @@ rule score:
         mem_mb=3000,
         runtime=60,
     params:
-        key=SCORE_SOURCES,
-        measures=GRID.config.measures.model_dump(),
+        key=SCORE_KEY,
         parts=SCORE_PARTS,
         arguments=arguments,
     shell:
@@ -43,7 +41,7 @@ rule collect:
         mem_mb=2000,
         runtime=10,
     params:
-        key=source_hash("papa.collect"),
+        key=TABLE_KEY,
         arguments=arguments,
     shell:
         "python -m papa collect {params.arguments} 2> {log}"
