@@ -267,9 +267,9 @@ class Measures(Settings):
     """Base samples per seed: the base row, best-of-n's candidates, predictions."""
     diversity: Positive = 256
     """Samples for the diversity measures (they depend on the count; the same for all methods)."""
-    kid_subset: Positive = 50
+    kid_subset: Positive = 100
     """Subset size of KID."""
-    kid_subsets: Positive = 50
+    kid_subsets: Positive = 100
     """Number of KID subsets."""
 
 

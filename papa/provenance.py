@@ -11,6 +11,7 @@ import ast
 import hashlib
 import json
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,13 @@ DECLARATIONS = {"papa.config", "papa.registry", "papa.errors", "papa"}
 
 
 def module_file(module: str) -> Path | None:
-    """The source file of a module of this package, or None for a name inside a module."""
+    """The source file of a module, or None for a name inside a module.
+
+    A method may live outside this package; of its imports, those from this package are followed.
+    """
+    if module.split(".")[0] != "papa":
+        spec = find_spec(module)
+        return Path(spec.origin) if spec is not None and spec.origin else None
     path = PACKAGE.joinpath(*module.split(".")[1:])
     for candidate in (path.with_suffix(".py"), path / "__init__.py"):
         if candidate.is_file():

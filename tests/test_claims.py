@@ -165,7 +165,7 @@ def test_matched_interpolates_whole_sweeps_at_equal_preference(table: pd.DataFra
 def test_files(table: pd.DataFrame, grid: Grid, tmp_path: Path) -> None:
     paths = ledger.write(table, grid, tmp_path)
     names = [path.relative_to(tmp_path).as_posix() for path in paths]
-    assert names == ["claims.json", "claims.md"]
+    assert names == ["claims.json", "claims.md", "claims.rst"]
     entries = json.loads(paths[0].read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert [entry["id"] for entry in entries] == [claim.id for claim in claims.load()]
     assert all(entry["refuted_by"] and entry["source"] for entry in entries)

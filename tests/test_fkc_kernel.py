@@ -247,9 +247,7 @@ def test_the_guidance_scale_of_the_leaf_gradient() -> None:
     k=st.integers(1, 12),
     seed=st.integers(0, 50),
 )
-def test_distinct_particles_come_first_and_among_them_distinct_ancestors(
-    parents: list[int], k: int, seed: int
-) -> None:
+def test_distinct_particles_come_first_and_among_them_distinct_ancestors(parents: list[int], k: int, seed: int) -> None:
     # Parents 2m and 2m + 1 descend from ancestor m.
     of, k = torch.tensor(parents), min(k, len(parents))
     chosen = distinct_first(of, of // 2, k, Stream(seed))

@@ -1,6 +1,6 @@
 """On a CUDA machine: every method runs there, and float32 results agree with the CPU's.
 
-    pytest -m gpu
+pytest -m gpu
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ class Digits(Task):
 
     def references(self) -> References:
         images, labels = self.part("C")
-        net = Features(self._network(feature_network(), "features"))
+        net = Features(self._network(feature_network(), "features"), self.other_real_images()[0])
         return References(images, labels, net, net.net.head.in_features)
 
     def other_real_images(self) -> tuple[Tensor, np.ndarray]:
@@ -105,14 +105,20 @@ class Digits(Task):
 
 
 class Features(nn.Module):
-    """The (n, 24) features that FID, KID, Vendi and coverage compare."""
+    """The (n, 24) features that FID, KID, Vendi and coverage compare.
 
-    def __init__(self, net: DigitClassifier) -> None:
+    Standardized on the real images that the network saw: KID's cubic kernel is noise on features of
+    any other scale.
+    """
+
+    def __init__(self, net: DigitClassifier, real: Tensor) -> None:
         super().__init__()
         self.net = net
+        with torch.no_grad():
+            self.deviation, self.mean = torch.std_mean(net.embed(real), 0)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.net.embed(images)
+        return (self.net.embed(images) - self.mean) / self.deviation
 
 
 class GoldJudge:
