@@ -2,6 +2,7 @@
 # The settings are read and checked by `papa.grid`; nothing here imports torch.
 
 import json
+import shlex
 from pathlib import Path
 
 from papa import grid as papa_grid
@@ -26,7 +27,7 @@ LOGS = f"{RESULTS}/logs"
 ENVIRONMENT = "../../environment.yml"
 
 # What every command carries, so that it can be copied out of the log and run by hand.
-ARGUMENTS = f"--config {CONFIG_FILE}" + (f" --override '{json.dumps(OVERRIDES)}'" if OVERRIDES else "")
+ARGUMENTS = shlex.join(["--config", CONFIG_FILE, *(["--override", json.dumps(OVERRIDES)] if OVERRIDES else [])])
 
 
 def arguments(wildcards, output):
