@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -26,7 +27,18 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Work:
 @pytest.fixture(scope="session")
 def finished(clean: Work, tmp_path_factory: pytest.TempPathFactory) -> Work:
     """The tiny experiment, run to its end. Tests change nothing in it."""
-    work = clean.copy_to(tmp_path_factory.mktemp("finished") / "papa")
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return run_to_the_end(clean, tmp_path_factory.mktemp("finished") / "papa")
+    from filelock import FileLock  # which torch needs
+
+    # One run for all worker processes of `pytest -n`; the first one makes it.
+    root = tmp_path_factory.getbasetemp().parent / "finished"
+    with FileLock(f"{root}.lock"):
+        return Work(root) if root.exists() else run_to_the_end(clean, root)
+
+
+def run_to_the_end(clean: Work, root: Path) -> Work:
+    work = clean.copy_to(root)
     work.configure()
     work.made()
     return work
