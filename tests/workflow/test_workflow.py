@@ -121,7 +121,7 @@ def test_an_edited_method_or_kernel_reruns_what_imports_it(again: Work, file: st
     ("file", "rules"),
     [
         ("papa/figures/labels.py", {"figure_F1"}),
-        ("papa/tables/cost.py", {"table_T3"}),
+        ("papa/tables/ledger.py", {"claims", "table_T7"}),
         ("papa/claims.yaml", {"claims", "table_T7"}),
     ],
 )
@@ -226,12 +226,12 @@ def test_a_damaged_record_is_named_and_made_again_once_deleted(again: Work) -> N
 
 
 def test_one_or_two_seeds_a_job_in_any_order_give_the_same_numbers(finished: Work, again: Work) -> None:
+    """For FKC; the killed run above shows it for PAPA, whose seed 1 is made there by a process of its own."""
     shutil.rmtree(again.root / "results/digits/runs")
-    main = TINY["grid"]["main"] | {"methods": ["fkc", "papa"], "seeds": [1, 0]}
-    again.configure(seeds_per_job=1, grid={"main": main})
+    again.configure(seeds_per_job=1, grid={"main": TINY["grid"]["main"] | {"methods": ["fkc"], "seeds": [1, 0]}})
     again.made("results/runs.parquet")
     before = numbers(finished)
-    assert_same_numbers(before[(before.task == "digits") & before.method.isin(["fkc", "papa"])], numbers(again))
+    assert_same_numbers(before[before.method == "fkc"], numbers(again))
 
 
 # ---------------------------------------------------------------- before anything runs
