@@ -109,15 +109,15 @@ class PapaSettings(MethodSettings):
     """Items of the second term."""
     qpde_timesteps: Literal["same", "last"] = "same"
     """Timesteps of the second term: those of the first, or the last of the loop alone (the release)."""
-    timesteps: Positive | Literal["exact"] = 8
+    timesteps: Positive | Literal["exact"] = 5
     """Stratified timesteps K per item over the whole range 1..T, or the exact sum over all."""
     shared_noise: bool = False
     """One eps per item for all its timesteps (the release), or one for each."""
-    updates: Positive = 4
+    updates: Positive = 8
     """Adam steps per round."""
-    items: Positive = 32
+    items: Positive = 24
     """Items per Adam step, drawn from the labelled ones (with replacement once those run out)."""
-    lr: float = Field(default=2e-4, gt=0)
+    lr: float = Field(default=5e-4, gt=0)
     """Adam's learning rate."""
     frozen_below: Fraction = 0.0
     """EPAPA's k as a share of T: timesteps below it are neither trained nor sampled with the tuned model."""
