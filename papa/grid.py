@@ -177,9 +177,10 @@ class Grid:
             and (user is None or spec.user == user)
             and (seeds is None or spec.seed in seeds)
         ]
-        if not chosen:
+        absent = sorted(set(seeds or []) - {spec.seed for spec in chosen})
+        if absent or not chosen:
             raise SettingsError(
-                f"the grid has no run with task={task}, method={method}, user={user}, seeds={seeds}. "
+                f"the grid has no run with task={task}, method={method}, user={user}, seeds={absent or seeds}. "
                 "Add it to a block of `grid` in the configuration."
             )
         return chosen

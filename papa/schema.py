@@ -9,8 +9,14 @@ from papa.registry import METHODS, TASKS
 
 
 def config_schema() -> dict[str, Any]:
-    """The schema of config.yaml, with the settings of every task and method in their places."""
+    """The schema of a configuration file, with the settings of every task and method in their places.
+
+    A file that `extends` another one may leave out what that one says.
+    """
     schema = Config.model_json_schema()
+    schema["properties"]["extends"] = {"type": "string", "description": "File whose top-level keys hold where absent."}
+    required = schema.pop("required")
+    schema["if"], schema["then"] = {"not": {"required": ["extends"]}}, {"required": required}
     definitions = schema.setdefault("$defs", {})
     variants: list[dict[str, Any]] = []
     for name, entry in METHODS.items():
