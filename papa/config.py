@@ -90,9 +90,10 @@ class PapaSettings(MethodSettings):
     second term at the last timestep of the liked items only. Single settings given beside it win."""
     c_pref: NonNegative = 1.0
     """Weight of the preference term (the timestep weights sum to 1)."""
-    c_qpde: NonNegative = 1.0
+    c_qpde: NonNegative = 0.75
     """Weight of the term that stays near the anchor (a mean over timesteps). At 1 the optimum is the model
-    conditioned on being liked (see `papa.methods.papa`)."""
+    conditioned on being liked (see `papa.methods.papa`); a few dozen steps fall short of it, which a
+    somewhat smaller weight makes up for (docs/tuning.md)."""
     weights: Literal["uniform", "lambda"] = "uniform"
     """Timestep weights of the preference term: 1/T, or the paper's lambda_t (normalized)."""
     first_weight: Literal["clipped", "published"] = "clipped"
@@ -109,7 +110,7 @@ class PapaSettings(MethodSettings):
     """Items of the second term."""
     qpde_timesteps: Literal["same", "last"] = "same"
     """Timesteps of the second term: those of the first, or the last of the loop alone (the release)."""
-    timesteps: Positive | Literal["exact"] = 5
+    timesteps: Positive | Literal["exact"] = 4
     """Stratified timesteps K per item over the whole range 1..T, or the exact sum over all."""
     shared_noise: bool = False
     """One eps per item for all its timesteps (the release), or one for each."""
