@@ -121,7 +121,8 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     seeds = [f"seed {seed_of(table, task)} ({task})" for task in tasks]
     return report.paragraph(
         f"The first {SIDE * SIDE} samples before (base) and after alignment, unselected; {', '.join(seeds)}. "
-        "The same place has the same index, for the base and the fine-tuned methods the same starting noise. Below "
+        "The same place has the same index, for the base and the fine-tuned methods the same starting noise. A "
+        "particle method's first samples come from one population, so they are more alike than all of them are. Below "
         "each grid the share of all final samples that the gold judge counts as liked.",
         report.quote(table, grid, tasks, methods, users),
     )

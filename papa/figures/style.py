@@ -145,7 +145,7 @@ def errorbar(ax: Axes, x: Estimate | float, y: Estimate, **look: object) -> None
 def line_with_band(ax: Axes, x: Sequence[float], ys: Sequence[Estimate], **look: object) -> None:
     """A curve of means with a band of intervals."""
     ax.plot(x, [y.mean for y in ys], **look)  # type: ignore[arg-type]
-    ax.fill_between(x, [y.lower for y in ys], [y.upper for y in ys], color=str(look["color"]), alpha=0.16, linewidth=0)
+    ax.fill_between(x, [y.lower for y in ys], [y.upper for y in ys], color=str(look["color"]), alpha=0.08, linewidth=0)
 
 
 def legend_below(drawn: Figure, ax: Axes, columns: int) -> None:
