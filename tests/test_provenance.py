@@ -222,7 +222,7 @@ def test_changing_a_methods_setting_changes_that_method_alone(tmp_path: Path, me
 
 
 def test_a_default_that_is_written_out_changes_nothing(tmp_path: Path) -> None:
-    assert not changed(keys(tmp_path), keys(tmp_path, lambda data: data["methods"]["papa"].update(c_qpde=1.0)))
+    assert not changed(keys(tmp_path), keys(tmp_path, lambda data: data["methods"]["papa"].update(c_qpde=0.75)))
 
 
 def test_neither_order_nor_labels_nor_grouping_matter(tmp_path: Path) -> None:

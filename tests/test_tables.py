@@ -102,7 +102,7 @@ def test_a_new_variant_and_a_new_method_appear_by_themselves() -> None:
     table = synthetic.long_table(grid, rounds=2)
     assert "best_of_9" in set(tables.make("T1", table, grid).frame.method)
     made = tables.make("T4", table, grid)
-    assert "lr: 0.0002 → 1e-06" in made.markdown and "best_of_9" not in made.markdown
+    assert "lr: 0.0005 → 1e-06" in made.markdown and "best_of_9" not in made.markdown
 
 
 # ---------------------------------------------------------------- T1

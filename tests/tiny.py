@@ -40,7 +40,7 @@ def config(folder: Path, block: dict[str, Any] = PLANE, **given: Any) -> dict[st
         "best_of_n": {name: SMALL[name] for name in ("labels", "per_round", "n", "surrogate")},
         "papa": {name: SMALL[name] for name in ("labels", "per_round", "updates", "items", "timesteps")},
         # A strong tilt, so that it shows in stored images however little the surrogate has learned.
-        "fkc": {name: SMALL[name] for name in ("labels", "per_round", "particles", "surrogate")} | {"beta_max": 60},
+        "fkc": {name: SMALL[name] for name in ("labels", "per_round", "particles", "surrogate")} | {"beta_max": 1000},
     }
     data = {
         "results": str(folder / "results"),

@@ -39,7 +39,9 @@ class Papa(Method[PapaSettings]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.unet = self.task.unet()
-        self.base = copy.deepcopy(self.unet).requires_grad_(False)
+        # Frozen by `no_grad` alone: with parameters that want no gradient PyTorch takes other kernels, whose last
+        # bits differ, and Adam makes full steps of a difference that should be exactly zero.
+        self.base = copy.deepcopy(self.unet)
         self.anchor: nn.Module = self.base
         self.optimizer = torch.optim.Adam(self.unet.parameters(), lr=self.settings.lr)
         self.seen = Labelled()
@@ -74,7 +76,7 @@ class Papa(Method[PapaSettings]):
     def tell(self, query: Query, feedback: Feedback) -> None:
         self.seen.add(query, feedback)
         if self.settings.anchor == "previous":
-            self.anchor = copy.deepcopy(self.unet).requires_grad_(False)
+            self.anchor = copy.deepcopy(self.unet)
         latents, liking = (self.seen.latents, self.seen.liking) if self.settings.accumulate else self.seen.last()
         usable = ~np.isnan(liking)
         if self.settings.negatives == "none":
