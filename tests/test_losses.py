@@ -370,7 +370,7 @@ def test_frozen_altogether_is_the_base(digits: Digits) -> None:
     samples = session(frozen)
     assert frozen.cost.backward == 0
     base = frozen.draw(digits.denoiser(Cost()), 4, frozen.stream.at("sample"))
-    assert torch.equal(samples, base)
+    torch.testing.assert_close(samples, base, atol=1e-4, rtol=0)  # the copy runs through other kernels: last bits
 
 
 VARIANTS: list[dict[str, Any]] = [
