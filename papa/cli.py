@@ -77,11 +77,9 @@ def prepare(args: argparse.Namespace) -> None:
         from papa.machine import use_threads
 
         use_threads(args.threads)
-        try:
-            recipe = import_module(f"{entry.module}_recipe")
-        except ModuleNotFoundError:
-            raise PapaError(f"task {args.task} has no trained artefacts, so there is nothing to retrain.") from None
-        recipe.retrain(log, steps=args.steps)
+        if entry.recipe is None:
+            raise PapaError(f"task {args.task} has no trained artefacts, so there is nothing to retrain.")
+        import_module(entry.recipe).retrain(log, steps=args.steps)
     task = open_task(args.task, entry.settings(), "cpu", args.threads)
     # Nothing of a task needs a configuration but the place of what it writes.
     results = load_grid(args).config.results if Path(args.config).is_file() else "results"

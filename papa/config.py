@@ -222,6 +222,34 @@ class TaskSettings(Settings):
     """Items per forward pass when sampling; a recorded setting, for it changes the last bits."""
 
 
+class TextToImageSettings(TaskSettings):
+    """What every text-to-image task has."""
+
+    prompt: str = "a photo of fruit"
+    """The prompt of base and aligned samples."""
+    guidance_scale: float = Field(default=7.5, ge=1)
+    """Classifier-free guidance w; 1 is the conditional model alone, at half the cost."""
+    temperature: float | None = Field(default=None, gt=0)
+    """Factor on the proxy's similarities before the softmax; None is the model's own logit scale."""
+    attention_slicing: bool = False
+    """Less memory, more time."""
+    vae_slicing: bool = False
+    """Decode one image at a time."""
+    vae_tiling: bool = False
+    """Decode an image in tiles."""
+
+
+class FruitsSettings(TextToImageSettings):
+    """The small Stable Diffusion of rendered fruit."""
+
+    steps: Positive = 12
+    """Denoising steps of every sampler of the task."""
+    chunk: Positive = 64
+    """Items per forward pass; the fastest size on a CPU core."""
+    guidance_scale: float = Field(default=2.0, ge=1)
+    """Enough for the right kind; higher values cost variety."""
+
+
 class Gmm2dSettings(TaskSettings):
     """The 2-D Gaussian mixture with its exact score."""
 

@@ -33,10 +33,14 @@ class UserEntry:
 
 @dataclass(frozen=True)
 class Entry:
-    """A named implementation ("module:Class") and the class of its settings."""
+    """A named implementation ("module:Class") and the class of its settings.
+
+    recipe: the module that trains a task's artefacts, if it has any of its own.
+    """
 
     target: str
     settings: type[Settings] = config.MethodSettings
+    recipe: str | None = None
 
     @property
     def module(self) -> str:
@@ -58,7 +62,8 @@ METHODS: dict[str, Entry] = {
 
 TASKS: dict[str, Entry] = {
     "gmm2d": Entry("papa.tasks.gmm2d:Gmm2d", config.Gmm2dSettings),
-    "digits": Entry("papa.tasks.digits:Digits", config.TaskSettings),
+    "digits": Entry("papa.tasks.digits:Digits", config.TaskSettings, recipe="papa.tasks.digits_recipe"),
+    "fruits": Entry("papa.tasks.fruits:Fruits", config.FruitsSettings, recipe="papa.tasks.fruits.recipe"),
 }
 
 USERS: dict[str, dict[str, UserEntry]] = {
@@ -76,6 +81,17 @@ USERS: dict[str, dict[str, UserEntry]] = {
         "likes-068": UserEntry("papa.users.classes:ClassUser", {"classes": (0, 6, 8)}),
         "likes-3": UserEntry("papa.users.classes:ClassUser", {"classes": (3,)}),
         "likes-thick": UserEntry("papa.users.strokes:ThickStrokes", {}),
+    },
+    "fruits": {
+        "apple": UserEntry("papa.users.concepts:ConceptUser", {"wanted": {"kind": "apple"}}),
+        "grape": UserEntry("papa.users.concepts:ConceptUser", {"wanted": {"kind": "grape"}}),
+        "banana": UserEntry("papa.users.concepts:ConceptUser", {"wanted": {"kind": "banana"}}),
+        "green": UserEntry("papa.users.concepts:ConceptUser", {"wanted": {"colour": "green"}}),
+        "two": UserEntry("papa.users.concepts:ConceptUser", {"wanted": {"count": 2}}),
+        "apple-graded": UserEntry("papa.users.concepts:ConceptUser", {"wanted": {"kind": "apple"}, "graded": True}),
+        "apple-or-banana": UserEntry(
+            "papa.users.concepts:UnionUser", {"members": ({"kind": "apple"}, {"kind": "banana"})}
+        ),
     },
 }
 

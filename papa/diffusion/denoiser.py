@@ -44,7 +44,8 @@ class UNetDenoiser:
 
     Args:    unet: module with `unet(x_t, t).sample`. alphas_cumprod: (T,) of its training schedule.
              clip: range of x0 in pixel space, or None. chunk: items per forward call (changes the
-             last bits of the result, so it is a recorded setting). cost: counts the evaluations.
+             last bits of the result, so it is a recorded setting). cost: counts the evaluations,
+             `evaluations` of the network for each item (2 with classifier-free guidance).
     """
 
     unet: nn.Module
@@ -52,6 +53,7 @@ class UNetDenoiser:
     clip: tuple[float, float] | None = None
     chunk: int = 256
     cost: Cost = field(default_factory=Cost)
+    evaluations: int = 1
 
     def __post_init__(self) -> None:
         self._sigmas = sigmas_of(self.alphas_cumprod.double()).numpy()
@@ -64,9 +66,9 @@ class UNetDenoiser:
         """The predicted noise at (n, C, H, W) states `y`."""
         t = torch.tensor(self.timestep(sigma), dtype=torch.float32, device=y.device)
         x_t = y / (1 + sigma**2) ** 0.5
-        self.cost.forward += len(y)
+        self.cost.forward += self.evaluations * len(y)
         if y.requires_grad:
-            self.cost.backward += len(y)
+            self.cost.backward += self.evaluations * len(y)
         parts = [self.unet(part, t.expand(len(part))).sample for part in x_t.split(self.chunk)]
         return torch.cat(parts)
 

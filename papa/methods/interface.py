@@ -93,4 +93,4 @@ class Method(ABC, Generic[S]):
 
 def task_steps(task: Task) -> int:
     """Denoiser evaluations per sample."""
-    return len(task.sigmas()) - 1
+    return (len(task.sigmas()) - 1) * task.evaluations_per_step

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -42,6 +42,7 @@ class Task(ABC):
 
     Attributes: shape: of one latent. condition: prompt, or None. spread: standard deviation of the
     data per coordinate (sigma_d). alphas_cumprod: (T,) training schedule, None without a network.
+    concepts: attributes of the classes that the judges tell apart, where classes have attributes.
     """
 
     settings: TaskSettings
@@ -51,9 +52,15 @@ class Task(ABC):
     condition: str | None = field(default=None, init=False)
     spread: float = field(default=1.0, init=False)
     alphas_cumprod: Tensor | None = field(default=None, init=False)
+    concepts: ClassVar[list[dict[str, Any]]] = []
 
     def __post_init__(self) -> None:  # noqa: B027 - a hook: subclasses load their model here
         """Called by the generated `__init__`."""
+
+    @property
+    def evaluations_per_step(self) -> int:
+        """Denoiser evaluations of one item and step (two with classifier-free guidance)."""
+        return 1
 
     @abstractmethod
     def sigmas(self) -> Tensor:
@@ -96,6 +103,13 @@ class Task(ABC):
     def references(self) -> References | None:
         """Real images for FID and KID, or None where the truth is known in closed form."""
         return None
+
+    def known_images(self) -> tuple[Tensor, np.ndarray]:
+        """Images whose class is known, and their classes: what a graded user calibrates its answers on.
+
+        Raises:  PapaError where there are none.
+        """
+        raise PapaError(f"{type(self).__name__} has no images of known class")
 
     def other_real_images(self) -> tuple[Tensor, np.ndarray]:
         """Real images and labels that the references leave out, for the floor of FID and KID.

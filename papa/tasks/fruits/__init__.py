@@ -1,0 +1,125 @@
+"""Task `fruits`: a small Stable Diffusion of rendered fruit, with its own OpenCLIP judges.
+
+Everything that `sd15` has at full scale, on any CPU: a `StableDiffusionPipeline` (32x32 pictures, 4x8x8
+latents), an OpenCLIP proxy that labels, a second OpenCLIP of another architecture and a classifier of the
+true attributes that no method ever queries. See `papa/data/fruits/README.md` for the model card.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+from diffusers import StableDiffusionPipeline
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from papa.rng import Stream
+from papa.tasks.artefacts import folder, verified_card
+from papa.tasks.fruits.captions import CONTEXT, concept_prompt
+from papa.tasks.fruits.nets import AttributeClassifier, attribute_judge, feature_network
+from papa.tasks.fruits.render import CONCEPTS, pictures
+from papa.tasks.interface import Judge, References
+from papa.tasks.prompts import ClipJudge, PromptBank
+from papa.tasks.text_to_image import TextToImage
+
+NAME = "fruits"
+MERGES = "merges.txt.gz"
+REFERENCES = 1024
+"""Rendered pictures of the reference, and as many for its floor; no network saw either."""
+
+
+@cache
+def renders(part: str) -> tuple[Tensor, np.ndarray]:
+    """(REFERENCES, 3, 32, 32) fresh pictures in [-1, 1] and their (REFERENCES,) concepts."""
+    images, shown = pictures(REFERENCES, Stream(0).at(NAME, part).generator())
+    return to_range(images), np.array([what.concept for what in shown])
+
+
+def to_range(images: np.ndarray) -> Tensor:
+    """(n, H, W, 3) uint8 -> (n, 3, H, W) float32 in [-1, 1]."""
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def bank() -> PromptBank:
+    """One prompt for every kind in every colour, one or two of it."""
+    return PromptBank(Fruits.concepts, [[concept_prompt(*concept)] for concept in CONCEPTS])
+
+
+def clip_judge(home: Path, temperature: float | None, device: str) -> ClipJudge:
+    """One of the shipped OpenCLIP models as a judge."""
+    model = open_clip.create_model(f"local-dir:{home}", device=device)
+    tokenizer = open_clip.SimpleTokenizer(bpe_path=str(home / MERGES), context_length=CONTEXT)
+    return ClipJudge(model, tokenizer, bank(), ([0.5] * 3, [0.5] * 3), 32, temperature)
+
+
+class Fruits(TextToImage):
+    """32x32 pictures of fruit."""
+
+    concepts = [{"kind": kind, "colour": colour, "count": count} for kind, colour, count in CONCEPTS]  # noqa: RUF012
+
+    def __post_init__(self) -> None:
+        self.card: dict[str, Any] = verified_card(NAME)
+        super().__post_init__()
+        self.spread = self.card["spread"]
+
+    def load_pipeline(self) -> Any:
+        return StableDiffusionPipeline.from_pretrained(
+            folder(NAME) / "pipeline", torch_dtype=torch.float32, safety_checker=None, local_files_only=True
+        )
+
+    # ------------------------------------------------------------ judges and references
+
+    def proxy(self) -> ClipJudge:
+        return clip_judge(folder(NAME) / "proxy", self.settings.temperature, self.device)
+
+    def _network(self, net: AttributeClassifier, name: str) -> AttributeClassifier:
+        net.load_state_dict(
+            {key: value.float() for key, value in load_file(folder(NAME) / f"{name}.safetensors").items()}
+        )
+        return net.eval().requires_grad_(False).to(self.device)
+
+    def judges(self) -> dict[str, Judge]:
+        return {
+            "gold": self.proxy(),
+            "held_out": clip_judge(folder(NAME) / "held_out_clip", None, self.device),
+            "attributes": AttributeJudge(self._network(attribute_judge(), "attributes")),
+        }
+
+    def references(self) -> References:
+        net = Features(self._network(feature_network(), "features"), self.other_real_images()[0])
+        return References(*renders("reference"), net, net.net.head.in_features)
+
+    def other_real_images(self) -> tuple[Tensor, np.ndarray]:
+        return renders("floor")
+
+    def known_images(self) -> tuple[Tensor, np.ndarray]:
+        return renders("floor")
+
+
+class Features(nn.Module):
+    """The (n, 32) features that FID, KID, Vendi and coverage compare, standardized on renders."""
+
+    def __init__(self, net: AttributeClassifier, real: Tensor) -> None:
+        super().__init__()
+        self.net = net
+        with torch.no_grad():
+            self.deviation, self.mean = torch.std_mean(net.embed(real), 0)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.cat([(self.net.embed(part) - self.mean) / self.deviation for part in images.split(512)])
+
+
+class AttributeJudge:
+    """The classifier of true attributes as a judge."""
+
+    def __init__(self, net: AttributeClassifier) -> None:
+        self.net = net
+
+    @torch.no_grad()
+    def probabilities(self, images: Tensor) -> np.ndarray:
+        return torch.cat([self.net(part).softmax(1) for part in images.split(512)]).double().cpu().numpy()

@@ -1,0 +1,197 @@
+"""Text-to-image tasks: a `StableDiffusionPipeline` on disk, its prompt, guidance and judges.
+
+One code path for every latent diffusion model: `fruits` is `sd15` with other weights on disk.
+
+Guidance: eps = eps_empty + w (eps_prompt - eps_empty). For w != 1 this is not the score of a diffused
+density; particles then target the guided chain, tilted.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from diffusers import EulerAncestralDiscreteScheduler, StableDiffusionPipeline
+from torch import Tensor, nn
+
+from papa.config import TextToImageSettings
+from papa.diffusion.denoiser import Cost, Denoiser, UNetDenoiser
+from papa.diffusion.sampler import euler_ancestral, stream_noise
+from papa.diffusion.schedule import sampling_sigmas
+from papa.errors import SettingsError
+from papa.rng import Stream
+from papa.tasks.interface import Judge, Task
+from papa.tasks.prompts import ClipJudge, Concept
+
+CHECKED = 32
+"""Base samples that the proxy's self-check looks at."""
+
+
+class Prompted(nn.Module):
+    """A UNet that was given its prompt, so that it is called as an unconditional one: (x_t, t) -> eps.
+
+    Half-precision models predict in their own type and answer in the type that they are asked in.
+    """
+
+    def __init__(self, unet: Any, prompt: Tensor, autocast: torch.dtype | None = None) -> None:
+        super().__init__()
+        self.unet, self.autocast = unet, autocast
+        self.register_buffer("prompt", prompt, persistent=False)
+
+    def forward(self, x_t: Tensor, t: Tensor, prompt: Tensor | None = None) -> SimpleNamespace:
+        given: Any = self.prompt if prompt is None else prompt
+        embedding = given.expand(len(x_t), -1, -1) if len(given) == 1 else given
+        dtype = next(self.unet.parameters()).dtype
+        with torch.autocast(x_t.device.type, self.autocast) if self.autocast else nullcontext():
+            eps = self.unet(x_t.to(dtype), t, embedding.to(dtype)).sample
+        return SimpleNamespace(sample=eps.to(x_t.dtype))
+
+
+class Guided(nn.Module):
+    """Classifier-free guidance of a prompted UNet; at scale 1 the conditional model alone."""
+
+    def __init__(self, unet: Prompted, prompt: Tensor, empty: Tensor, scale: float) -> None:
+        super().__init__()
+        self.unet, self.prompt, self.empty, self.scale = unet, prompt, empty, scale
+
+    def forward(self, x_t: Tensor, t: Tensor) -> SimpleNamespace:
+        if self.scale == 1:
+            return self.unet(x_t, t, self.prompt)
+        n = len(x_t)
+        both = torch.cat([self.empty.expand(n, -1, -1), self.prompt.expand(n, -1, -1)])
+        without, given = self.unet(torch.cat([x_t, x_t]), torch.cat([t, t]), both).sample.chunk(2)
+        return SimpleNamespace(sample=without + self.scale * (given - without))
+
+
+class TextToImage(Task):
+    """A latent diffusion model with a prompt.
+
+    Attributes: concepts: attributes of each class that the judges tell apart.
+    """
+
+    settings: TextToImageSettings
+    concepts: ClassVar[list[Concept]]
+
+    @abstractmethod
+    def load_pipeline(self) -> Any:
+        """The `StableDiffusionPipeline`, on the CPU, in the type it is to run in."""
+
+    @abstractmethod
+    def proxy(self) -> ClipJudge:
+        """The OpenCLIP judge that labels."""
+
+    def __post_init__(self) -> None:
+        pipe = self.load_pipeline().to(self.device)
+        pipe.set_progress_bar_config(disable=True)
+        if self.settings.attention_slicing:
+            pipe.enable_attention_slicing()
+        if self.settings.vae_slicing:
+            pipe.vae.enable_slicing()
+        if self.settings.vae_tiling:
+            pipe.vae.enable_tiling()
+        for part in (pipe.unet, pipe.vae, pipe.text_encoder):
+            part.eval().requires_grad_(False)
+        self.pipe = pipe
+        side = pipe.unet.config.sample_size
+        self.shape = (pipe.unet.config.in_channels, side, side)
+        self._scheduler = EulerAncestralDiscreteScheduler.from_config(pipe.scheduler.config)
+        self.alphas_cumprod = self._scheduler.alphas_cumprod  # pyright: ignore[reportAttributeAccessIssue]
+        self._empty = self.embedding("")
+        self._use(self.settings.prompt)
+
+    # ------------------------------------------------------------ the prompt
+
+    def embedding(self, prompt: str) -> Tensor:
+        """(1, tokens, width) text embedding.
+
+        Raises:  SettingsError for a prompt that is longer than the tokenizer's limit.
+        """
+        tokenizer = self.pipe.tokenizer
+        limit, length = tokenizer.model_max_length, len(tokenizer(prompt).input_ids)
+        if length > limit:
+            raise SettingsError(
+                f"the prompt {prompt!r} has {length - 2} tokens and the model reads {limit - 2}; shorten it."
+            )
+        with torch.no_grad():
+            return self.pipe.encode_prompt(prompt, self.device, 1, False)[0]
+
+    def _use(self, prompt: str) -> None:
+        self.condition, self._prompt = prompt, self.embedding(prompt)
+
+    @contextmanager
+    def prompted(self, prompt: str) -> Iterator[None]:
+        """Everything that is drawn inside is drawn for another prompt."""
+        before = self.settings.prompt if self.condition is None else self.condition
+        self._use(prompt)
+        try:
+            yield
+        finally:
+            self._use(before)
+
+    # ------------------------------------------------------------ the model
+
+    @property
+    def evaluations_per_step(self) -> int:
+        """Denoiser evaluations of one item and step: two with guidance."""
+        return 1 if self.settings.guidance_scale == 1 else 2
+
+    def sigmas(self) -> Tensor:
+        return sampling_sigmas(dict(self._scheduler.config), self.settings.steps)
+
+    def unet(self) -> nn.Module:
+        """A copy in float32; on a half-precision task it runs under autocast, with float32 weights."""
+        half = self.pipe.unet.dtype if self.pipe.unet.dtype != torch.float32 else None
+        return Prompted(copy.deepcopy(self.pipe.unet).float().requires_grad_(True), self._prompt.float(), half)
+
+    def denoiser(self, cost: Cost, unet: nn.Module | None = None) -> Denoiser:
+        assert self.alphas_cumprod is not None
+        net = unet if isinstance(unet, Prompted) else Prompted(unet or self.pipe.unet, self._prompt)
+        guided = Guided(net, self._prompt, self._empty, self.settings.guidance_scale)
+        return UNetDenoiser(
+            guided, self.alphas_cumprod, None, self.settings.chunk, cost, evaluations=self.evaluations_per_step
+        )
+
+    def decode(self, latents: Tensor) -> Tensor:
+        vae = self.pipe.vae
+        z = latents.to(vae.dtype) / vae.config.scaling_factor
+        parts = [vae.decode(part).sample.to(latents.dtype) for part in z.split(self.settings.chunk)]
+        return torch.cat(parts).clamp(-1, 1)
+
+    def save(self, unet: nn.Module, folder: Path) -> None:
+        """An aligned model as a folder that `StableDiffusionPipeline.from_pretrained` loads."""
+        aligned: Any = copy.deepcopy(unet.unet if isinstance(unet, Prompted) else unet)
+        parts = dict(self.pipe.components) | {"unet": aligned.to(self.pipe.unet.dtype), "scheduler": self._scheduler}
+        StableDiffusionPipeline(**parts, requires_safety_checker=False).save_pretrained(folder)
+
+    # ------------------------------------------------------------ images
+
+    def pack(self, images: Tensor) -> np.ndarray:
+        """uint8, what a person would see."""
+        return ((images.detach().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
+
+    def unpack(self, stored: np.ndarray) -> Tensor:
+        return torch.from_numpy(stored).float() / 127.5 - 1
+
+    # ------------------------------------------------------------ judges
+
+    def judges(self) -> dict[str, Judge]:
+        return {"gold": self.proxy()}
+
+    def prepare(self, results: Path, log: Callable[[str], None]) -> list[Path]:
+        """The proxy's self-check on a few base samples."""
+        noise = stream_noise(Stream(0).at("self-check"), (CHECKED, *self.shape), self.dtype, self.device)
+        images = self.decode(euler_ancestral(self.denoiser(Cost()), self.sigmas(), noise))
+        proxy = self.proxy()
+        means = proxy.self_check(images)
+        kinds: dict[str, float] = {}
+        for concept, share in zip(proxy.bank.concepts, means, strict=True):
+            kinds[concept["kind"]] = kinds.get(concept["kind"], 0.0) + share
+        log("proxy on base samples: " + ", ".join(f"{kind} {share:.2f}" for kind, share in kinds.items()))
+        return []

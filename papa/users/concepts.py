@@ -1,0 +1,88 @@
+"""Users of text-to-image tasks: what they like is a set of concepts of the proxy's prompt bank."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from papa.interaction import Answer, Feedback
+from papa.rng import Stream
+from papa.tasks.prompts import ClipJudge
+from papa.users.interface import User
+
+
+class ConceptUser(User):
+    """Likes the concepts that have the wanted attributes, as the task's proxy sees them.
+
+    liking: the sum of their probabilities. Binary answers (the default): whether the best prompt of all
+    is the user's; at a low temperature the softmax is nearly uniform, and any threshold on the liking
+    would call everything disliked. `graded`: the liking through an affine map that takes the mean of
+    pictures of other concepts to 0 and of pictures of the user's own to 1, clipped.
+
+    Args:    wanted: attribute -> value, or several, for example {"kind": "apple"}.
+    """
+
+    def __init__(self, wanted: Mapping[str, Any], graded: bool = False) -> None:
+        self.wanted, self.graded = wanted, graded
+
+    def meet(self, task: Any) -> None:
+        """Take over the task's proxy; a graded user looks at pictures of known concepts.
+
+        Raises:  SettingsError where no concept has the wanted attributes.
+        """
+        self._proxy: ClipJudge = task.proxy()
+        self.classes = self._proxy.bank.members(self.wanted)
+        if self.graded:
+            images, shown = task.known_images()
+            own = torch.from_numpy(np.isin(shown, self.classes))
+            with torch.no_grad():
+                liking = self.liking(images.to(task.device)).cpu()
+            self._range = (float(liking[~own].mean()), float(liking[own].mean()))
+
+    def liking(self, images: Tensor) -> Tensor:
+        return self._proxy(images)[:, list(self.classes or ())].sum(1)
+
+    @torch.no_grad()
+    def verdict(self, images: Tensor) -> np.ndarray:
+        if self.graded:
+            low, high = self._range
+            mapped = ((self.liking(images) - low) / (high - low)).clamp(0, 1)
+            return mapped.cpu().numpy().astype(np.float64)
+        best = self._proxy.similarity(images).argmax(1).cpu().numpy()
+        return np.isin(best, self.classes or ()).astype(np.float64)
+
+    def answer(self, images: Tensor, kind: Answer, stream: Stream) -> Feedback:
+        """Item by item, or in pairs: items 2i and 2i + 1, the one of the larger liking first."""
+        with torch.no_grad():
+            probability = self.liking(images).cpu().numpy().astype(np.float64)
+        if kind != "pairs":
+            return Feedback(self.verdict(images), probability)
+        return Feedback(self.verdict(images), probability, ordered_pairs(probability))
+
+
+class UnionUser(ConceptUser):
+    """A household: likes what one of its members likes; the liking is the maximum over them."""
+
+    def __init__(self, members: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__({})
+        self.members = members
+
+    def meet(self, task: Any) -> None:
+        self._proxy = task.proxy()
+        self._sets = [self._proxy.bank.members(member) for member in self.members]
+        self.classes = tuple(sorted(set().union(*self._sets)))
+
+    def liking(self, images: Tensor) -> Tensor:
+        shares = self._proxy(images)
+        return torch.stack([shares[:, list(own)].sum(1) for own in self._sets]).amax(0)
+
+
+def ordered_pairs(liking: np.ndarray) -> np.ndarray:
+    """(k,) likings -> (k // 2, 2) indices (preferred, rejected) of neighbouring items."""
+    first = np.arange(0, len(liking) - 1, 2)
+    swap = liking[first] < liking[first + 1]
+    return np.stack([np.where(swap, first + 1, first), np.where(swap, first, first + 1)], 1)
