@@ -9,6 +9,7 @@ does not depend on how many there are.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -84,13 +85,24 @@ class ClipJudge(nn.Module):
         self.temperature = temperature if temperature is not None else float(model.logit_scale.exp())
         device = next(model.parameters()).device
         self.mean, self.std = (torch.tensor(list(v), device=device).view(1, 3, 1, 1) for v in normalize)
-        with torch.no_grad():
-            rows = []
-            for own in bank.prompts:
-                tokens = tokenize(own)
-                refuse_truncated(tokens, own, tokenize)
-                rows.append(model.encode_text(tokens.to(device), normalize=True).float().mean(0))
-        self.text = nn.functional.normalize(torch.stack(rows), dim=1)
+        self.tokenize = tokenize
+        self.text = self.encoded(bank)
+
+    @torch.no_grad()
+    def encoded(self, bank: PromptBank) -> Tensor:
+        """(concepts, d) unit embeddings of a bank."""
+        rows = []
+        for own in bank.prompts:
+            tokens = self.tokenize(own)
+            refuse_truncated(tokens, own, self.tokenize)
+            rows.append(self.model.encode_text(tokens.to(self.mean.device), normalize=True).float().mean(0))
+        return nn.functional.normalize(torch.stack(rows), dim=1)
+
+    def with_bank(self, bank: PromptBank) -> ClipJudge:
+        """The same model with other prompts."""
+        other = copy.copy(self)
+        other.bank, other.text = bank, self.encoded(bank)
+        return other
 
     def embed(self, images: Tensor) -> Tensor:
         """(n, 3, H, W) images in [-1, 1] -> (n, d) unit embeddings, differentiable."""

@@ -27,17 +27,20 @@ OPPONENT = torch.tensor([[0.299, 0.587, 0.114], [0.85, -0.85, 0.0], [0.3, 0.3, -
 
 def new_autoencoder() -> AutoencoderKL:
     """0.8 M parameters. Two groups a norm: with many, the norm takes the hue away."""
+    levels: Any = {  # diffusers annotates these as tuples of one
+        "down_block_types": ("DownEncoderBlock2D",) * 3,
+        "up_block_types": ("UpDecoderBlock2D",) * 3,
+        "block_out_channels": (32, 48, 64),
+    }
     return AutoencoderKL(
         in_channels=3,
         out_channels=3,
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(32, 48, 64),
         layers_per_block=1,
         latent_channels=4,
         norm_num_groups=2,
         sample_size=32,
         scaling_factor=1.0,
+        **levels,
     )
 
 

@@ -44,6 +44,7 @@ def new_unet() -> UNet2DConditionModel:
 
 def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
     """0.15 M parameters."""
+    ids: Any = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
     return CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(tokenizer),
@@ -53,9 +54,7 @@ def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
             num_hidden_layers=2,
             num_attention_heads=4,
             max_position_embeddings=CONTEXT,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
+            **ids,
         )
     )
 
@@ -99,7 +98,7 @@ def train_diffusion(
     live: list[nn.Module] = [new_unet().train(), new_text_encoder(tokenizer).train()]
     averaged = [copy.deepcopy(net).eval().requires_grad_(False) for net in live]
     pairs = [[list(net.parameters()) for net in nets] for nets in (averaged, live)]
-    ema, raw = ([p for group in groups for p in group] for groups in pairs)
+    ema, raw = ([p.data for group in groups for p in group] for groups in pairs)
     abar = new_scheduler().alphas_cumprod
     trainer = Trainer("diffusion", live, LEARNING_RATE, steps, log)
     rng = stream.at("train").generator()

@@ -7,7 +7,9 @@ pieces, down to letters. Both libraries then give the same ids (only their paddi
 from __future__ import annotations
 
 import gzip
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from open_clip.tokenizer import bytes_to_unicode
 from transformers import CLIPTokenizer
@@ -23,7 +25,7 @@ def pieces(word: str, ranks: dict[Merge, int]) -> list[str]:
     """Byte-pair encoding: always the merge of the lowest rank, everywhere in the word."""
     parts = [*word[:-1], word[-1] + "</w>"]
     while len(parts) > 1:
-        best = min(zip(parts, parts[1:], strict=False), key=lambda pair: ranks.get(pair, len(ranks)))
+        best = min(pairwise(parts), key=lambda pair: ranks.get(pair, len(ranks)))
         if best not in ranks:
             break
         merged: list[str] = []
@@ -54,7 +56,7 @@ def vocabulary(chosen: list[Merge]) -> dict[str, int]:
 
 def clip_tokenizer(words: list[str]) -> CLIPTokenizer:
     """The tokenizer of the pipeline."""
-    chosen = merges(words)
+    chosen: Any = merges(words)
     return CLIPTokenizer(vocab=vocabulary(chosen), merges=chosen, model_max_length=CONTEXT)
 
 
