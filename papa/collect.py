@@ -27,7 +27,7 @@ def collect(grid: Grid) -> Path:
     frames = []
     for spec in grid:
         verify(spec.folder, spec.key)
-        key = score_key(spec.key, grid.pool(spec.task, spec.seed).key, grid.config.measures)
+        key = score_key(spec.key, grid.pool(spec.task, spec.seed).key, spec.config.measures)
         rows = read_scores(spec.folder, key)
         if rows is None:
             raise RecordError(f"the run in {spec.folder} has no up-to-date figures; run `papa score` for it.")

@@ -296,6 +296,9 @@ class Measures(Settings):
     """Base samples per seed: the base row, best-of-n's candidates, predictions."""
     diversity: Positive = 256
     """Samples for the diversity measures (they depend on the count; the same for all methods)."""
+    retention: Positive = 64
+    """Samples of the aligned model for another prompt (text-to-image tasks): does it still draw what it is asked
+    for?"""
     kid_subset: Positive = 100
     """Subset size of KID."""
     kid_subsets: Positive = 100
@@ -318,6 +321,8 @@ class Config(Settings):
     confidence: float = Field(default=0.95, gt=0, lt=1)
     """Level of all intervals."""
     measures: Measures = Measures()
+    measures_by_task: dict[str, dict[str, Any]] = {}
+    """Measures of a task that differ from those above (samples of a larger model cost more)."""
     tasks: dict[str, dict[str, Any]] = {}
     """Settings of tasks that differ from their defaults."""
     methods: dict[str, dict[str, Any]]

@@ -14,7 +14,16 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from papa.config import Config, MethodSettings, Settings, TaskSettings, UserSettings, unknown
+from papa.config import (
+    Config,
+    Measures,
+    MethodSettings,
+    Settings,
+    TaskSettings,
+    TextToImageSettings,
+    UserSettings,
+    unknown,
+)
 from papa.errors import SettingsError
 from papa.provenance import artefact_hashes, completion_key
 from papa.registry import METHODS, TASKS, USERS, UserEntry, find
@@ -58,9 +67,15 @@ class RunSpec:
             "user_settings": self.user_settings.model_dump(exclude={"user"}),
             "seed": self.seed,
             "root_seed": self.config.root_seed,
-            "samples": self.config.measures.model_dump(include={"final", "per_round", "base"}),
+            "samples": self.config.measures.model_dump(include=self._samples),
             "device": self.config.device,
         }
+
+    @property
+    def _samples(self) -> set[str]:
+        """The measures that say what a run draws."""
+        retained = {"retention"} if isinstance(self.task_settings, TextToImageSettings) else set()
+        return {"final", "per_round", "base"} | retained
 
     @cached_property
     def key(self) -> str:
@@ -114,12 +129,20 @@ class Grid:
         self.task_settings = {name: self._task_settings(name) for name in {b.task for b in config.grid.values()}}
         for name in config.tasks:
             self._task_settings(name)
+        self._configs = {name: self._config_of(name) for name in {*self.task_settings, *config.measures_by_task}}
         self.methods = {label: self._method(label) for label in config.methods}
         self.specs = self._specs()
 
     def _task_settings(self, name: str) -> TaskSettings:
         entry = _found(find, "task", TASKS, name)
         return _validated(entry.settings, self.config.tasks.get(name, {}), f"tasks.{name}")
+
+    def _config_of(self, task: str) -> Config:
+        """The configuration as the runs of a task see it: with the task's own measures."""
+        _found(find, "task", TASKS, task)
+        own = self.config.measures_by_task.get(task, {})
+        merged = _validated(Measures, self.config.measures.model_dump() | own, f"measures_by_task.{task}")
+        return self.config.model_copy(update={"measures": merged})
 
     def _method(self, label: str) -> tuple[str, MethodSettings]:
         given = dict(self.config.methods[label])
@@ -147,7 +170,7 @@ class Grid:
                             task_settings=self.task_settings[block.task],
                             settings=settings,
                             user_settings=wrapped,
-                            config=self.config,
+                            config=self._configs[block.task],
                         )
         return specs
 
@@ -194,7 +217,11 @@ class Grid:
             raise SettingsError(
                 f"the grid of this configuration has no such run: {unknown('task', task, self.task_settings)}"
             )
-        return PoolSpec(task, seed, self.task_settings[task], self.config)
+        return PoolSpec(task, seed, self.task_settings[task], self._configs[task])
+
+    def measures(self, task: str) -> Measures:
+        """What is drawn and measured on a task."""
+        return self._configs[task].measures
 
 
 def _found(find_in: Any, kind: str, registry: Any, name: str) -> Any:

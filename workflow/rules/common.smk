@@ -98,7 +98,7 @@ def align_stamps():
 # failed job leaves no output, and Snakemake takes older tables for up to date where only a file between them
 # and the change is missing.
 SCORE_KEY = completion_key(
-    {"runs": sorted(spec.key for spec in GRID), "measures": GRID.config.measures.model_dump()},
+    {"runs": sorted(spec.key for spec in GRID), "measures": {task: GRID.measures(task).model_dump() for task in TASKS}},
     ("papa.score", *(entry.module for entry in METRICS.values())),
     {},
 )
