@@ -43,6 +43,7 @@ class Fkc(Method[FkcSettings]):
             spread=self.task.spread,
         )
         self._figures: dict[str, float] = {}
+        self._trace: list[dict[str, float]] = []
         self._past: Tensor | None = None
 
     # ------------------------------------------------------------ schedules
@@ -93,12 +94,17 @@ class Fkc(Method[FkcSettings]):
         def uniforms(step: int) -> Tensor:
             return torch.from_numpy(stream.at("resampling", step=step).uniform(populations, n)).to(task.device)
 
-        denoise = task.denoiser(self.cost)
-        reward = self._reward(gamma, populations)
-        return fkc(denoise, reward, self._sigmas, self._along_trajectory(beta), noise, uniforms, self.options, start)
+        denoise, reward = task.denoiser(self.cost), self._reward(gamma, populations)
+        result = fkc(denoise, reward, self._sigmas, self._along_trajectory(beta), noise, uniforms, self.options, start)
+        self._trace = [row | {"gamma": self._used(gamma)} for row in result.trace.rows()]
+        return result
+
+    def _used(self, gamma: float) -> float:
+        return gamma if self.settings.diversity else 0.0
 
     def ask(self, k: int) -> Query:
         stream = self.stream.at("ask", round=self.round)
+        self._trace = []
         if not self.tilted:
             return Query(self.draw(self.task.denoiser(self.cost), k, stream), self.condition(k))
         beta = self._along_rounds(self.settings.beta_min, self.settings.beta_max)
@@ -106,7 +112,7 @@ class Fkc(Method[FkcSettings]):
         result = self.particles(1, beta, gamma, stream)
         self._figures = {
             "beta": beta,
-            "gamma": gamma if self.settings.diversity else 0.0,
+            "gamma": self._used(gamma),
             "ess": result.trace.ess[-1],
             "lowest_ess": min(result.trace.lowest_ess),
             "unique_ancestors": result.trace.unique_ancestors[-1],
@@ -117,11 +123,14 @@ class Fkc(Method[FkcSettings]):
         return Query(result.samples[chosen], self.condition(k))
 
     def sample(self, n: int) -> Tensor:
+        """n particles of P = ceil(n / N) populations; sample i is one of population i mod P."""
+        self._trace = []
         if not self.tilted:
             return self.base_latents(n)
         populations = -(-n // self.settings.particles)
         result = self.particles(populations, self.settings.beta_max, self.settings.gamma_min, self.stream.at("sample"))
-        return result.samples[:n]
+        dealt = torch.arange(len(result.samples)).view(populations, -1).T.flatten()
+        return result.samples[dealt[:n]]
 
     def tell(self, query: Query, feedback: Feedback) -> None:
         self.seen.add(query, feedback)
@@ -136,6 +145,10 @@ class Fkc(Method[FkcSettings]):
 
     def diagnostics(self) -> dict[str, float]:
         return dict(self._figures)
+
+    def trace(self) -> list[dict[str, float]]:
+        """A row for each step of the latest population (of `sample`: means over its populations)."""
+        return [dict(row) for row in self._trace]
 
     def state(self) -> dict[str, Any]:
         return super().state() | {"seen": self.seen.state(), "surrogate": self.surrogate.state()}

@@ -24,9 +24,9 @@ class Method(ABC, Generic[S]):
     """An alignment method behind ask and tell.
 
     Args:    settings: its settings. task: what it aligns. stream: random numbers of this task and
-             seed, the same for all methods. base_latents: the first n base samples of this seed,
-             shared by all methods (counted in `cost` as if drawn anew). oracle: the user's liking;
-             None except for the controls that ask for it (`settings.wants_oracle`).
+             seed, the same for all methods. base_latents: the first n base samples of this seed for
+             the task's own prompt, shared by all methods (counted in `cost` as if drawn anew). oracle: the
+             user's liking; None except for the controls that ask for it (`settings.wants_oracle`).
     """
 
     def __init__(
@@ -48,7 +48,9 @@ class Method(ABC, Generic[S]):
         self._sigmas = task.sigmas()
 
     def base_latents(self, n: int) -> Tensor:
-        """The first n base samples of this seed."""
+        """The first n base samples of this seed; drawn anew from the same noise under another prompt."""
+        if self.task.condition != getattr(self.task.settings, "prompt", None):
+            return self.draw(self.task.denoiser(self.cost), n, self.stream.at("sample"))
         self.cost.forward += n * task_steps(self.task)
         return self._base_latents(n)
 
@@ -81,6 +83,10 @@ class Method(ABC, Generic[S]):
     def diagnostics(self) -> dict[str, float]:
         """Figures of the last round for the record (effective sample size, loss, ...)."""
         return {}
+
+    def trace(self) -> list[dict[str, float]]:
+        """What happened at every step of the latest draw, for the record; nothing for most methods."""
+        return []
 
     def state(self) -> dict[str, Any]:
         """Everything that was learned: `build` with the same arguments, then `restore`, samples the same."""

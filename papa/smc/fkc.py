@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 import torch
@@ -76,6 +76,11 @@ class Trace:
     unique_ancestors: list[float] = field(default_factory=list)
     reward: list[float] = field(default_factory=list)
     resampled: list[float] = field(default_factory=list)
+
+    def rows(self) -> list[dict[str, float]]:
+        """One row for each step, counted from 1."""
+        columns = {"step": [*range(1, len(self.sigma) + 1)], **asdict(self)}
+        return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -83,6 +84,20 @@ class Task(ABC):
             f"task {type(self).__name__.lower()} has an exact score and no network to fine-tune; "
             "use a method that leaves the model as it is: base, best_of_n or fkc."
         )
+
+    def prompted(self, prompt: str) -> AbstractContextManager[None]:
+        """Everything that is drawn inside is drawn for another prompt.
+
+        Raises:  PapaError for a task without prompts.
+        """
+        raise PapaError(f"task {type(self).__name__.lower()} has no prompt, so it draws for no other one")
+
+    def retention(self, classes: tuple[int, ...] | None) -> tuple[str, tuple[int, ...]] | None:
+        """Another prompt, and the classes that it asks for, none of them what a user of `classes` is after.
+
+        How often an aligned model still draws those is what it retained. None where there is no such prompt.
+        """
+        return None
 
     def prepare(self, results: Path, log: Callable[[str], None]) -> list[Path]:
         """Make what figures need of the task beside its runs, in `results`; returns the files."""

@@ -73,11 +73,13 @@ class Guided(nn.Module):
 class TextToImage(Task):
     """A latent diffusion model with a prompt.
 
-    Attributes: concepts: attributes of each class that the judges tell apart.
+    Attributes: concepts: attributes of each class that the judges tell apart. retained: kinds that an
+    aligned model may be asked for by name, in the order in which one is picked.
     """
 
     settings: TextToImageSettings
     concepts: ClassVar[list[Concept]]
+    retained: ClassVar[tuple[str, ...]] = ("banana", "apple", "pear")
 
     @abstractmethod
     def load_pipeline(self) -> Any:
@@ -169,6 +171,14 @@ class TextToImage(Task):
         aligned: Any = copy.deepcopy(unet.unet if isinstance(unet, Prompted) else unet)
         parts = dict(self.pipe.components) | {"unet": aligned.to(self.pipe.unet.dtype), "scheduler": self._scheduler}
         StableDiffusionPipeline(**parts, requires_safety_checker=False).save_pretrained(folder)
+
+    def retention(self, classes: tuple[int, ...] | None) -> tuple[str, tuple[int, ...]] | None:
+        """The prompt and the concepts of the first kind of which the user likes half of the concepts or fewer."""
+        for kind in self.retained if classes is not None else ():
+            asked = tuple(i for i, concept in enumerate(self.concepts) if concept["kind"] == kind)
+            if asked and 2 * len(set(asked) & set(classes or ())) <= len(asked):
+                return f"a photo of {'an' if kind[0] in 'aeiou' else 'a'} {kind}", asked
+        return None
 
     # ------------------------------------------------------------ images
 

@@ -60,6 +60,7 @@ class NoisyUser(User):
 
     def meet(self, task: object) -> None:
         self.inner.meet(task)
+        self.classes = self.inner.classes  # some users know them only now
 
     def liking(self, images: Tensor) -> Tensor:
         return self.inner.liking(images)
