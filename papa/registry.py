@@ -36,11 +36,13 @@ class Entry:
     """A named implementation ("module:Class") and the class of its settings.
 
     recipe: the module that trains a task's artefacts, if it has any of its own.
+    needs: the module that says what a task needs beside this package, if it needs anything.
     """
 
     target: str
     settings: type[Settings] = config.MethodSettings
     recipe: str | None = None
+    needs: str | None = None
 
     @property
     def module(self) -> str:
@@ -64,6 +66,7 @@ TASKS: dict[str, Entry] = {
     "gmm2d": Entry("papa.tasks.gmm2d:Gmm2d", config.Gmm2dSettings),
     "digits": Entry("papa.tasks.digits:Digits", config.TaskSettings, recipe="papa.tasks.digits_recipe"),
     "fruits": Entry("papa.tasks.fruits:Fruits", config.FruitsSettings, recipe="papa.tasks.fruits.recipe"),
+    "sd15": Entry("papa.tasks.sd15:Sd15", config.Sd15Settings, needs="papa.tasks.sd15_needs"),
 }
 
 USERS: dict[str, dict[str, UserEntry]] = {
@@ -93,6 +96,15 @@ USERS: dict[str, dict[str, UserEntry]] = {
             "papa.users.concepts:UnionUser", {"members": ({"kind": "apple"}, {"kind": "banana"})}
         ),
     },
+    "sd15": {
+        "apple": UserEntry("papa.users.concepts:ConceptUser", {"wanted": {"kind": "apple"}}),
+        "grape": UserEntry("papa.users.concepts:ConceptUser", {"wanted": {"kind": "grape"}}),
+        "banana": UserEntry("papa.users.concepts:ConceptUser", {"wanted": {"kind": "banana"}}),
+        "apple-graded": UserEntry("papa.users.concepts:ConceptUser", {"wanted": {"kind": "apple"}, "graded": True}),
+        "apple-or-banana": UserEntry(
+            "papa.users.concepts:UnionUser", {"members": ({"kind": "apple"}, {"kind": "banana"})}
+        ),
+    },
 }
 
 METRICS: dict[str, Entry] = {
@@ -100,6 +112,7 @@ METRICS: dict[str, Entry] = {
     "preference": Entry("papa.metrics.preference:Preference"),
     "fidelity": Entry("papa.metrics.fidelity:Fidelity"),
     "diversity": Entry("papa.metrics.diversity:Diversity"),
+    "retention": Entry("papa.metrics.retention:Retention"),
     "golden": Entry("papa.metrics.golden:Golden"),
     "cost": Entry("papa.metrics.cost:Cost"),
 }

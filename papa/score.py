@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 
 from papa.align import build_user
 from papa.grid import PoolSpec, RunSpec
@@ -30,9 +31,15 @@ def view(spec: RunSpec, pool: PoolSpec, bench: Bench) -> RunView:
         images={name: task.unpack(values) for name, values in sorted(arrays.items()) if name != "shown"},
         base=task.unpack(read_arrays(pool.folder / "samples.npz")["images"]),
         feedback=[json.loads(line) for line in (spec.folder / "feedback.jsonl").read_text().splitlines()],
-        rounds=list(csv.DictReader((spec.folder / "rounds.csv").read_text().splitlines())),
+        rounds=read_rows(spec.folder / "rounds.csv"),
         user=user,
+        trace=read_rows(spec.folder / "trace.csv") if "trace.csv" in meta["files"] else [],
     )
+
+
+def read_rows(file: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file, as text; an absent value is empty."""
+    return list(csv.DictReader(file.read_text().splitlines()))
 
 
 def score(specs: list[RunSpec], pools: Callable[[RunSpec], PoolSpec], task: Task, log: Callable[[str], None]) -> None:

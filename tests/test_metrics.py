@@ -18,6 +18,7 @@ from papa.metrics.fidelity import Fidelity
 from papa.metrics.golden import Golden
 from papa.metrics.interface import Bench, RunView
 from papa.metrics.preference import Preference, predicted_liking
+from papa.metrics.retention import Retention
 from papa.metrics.session import Session
 from papa.registry import USERS
 from papa.rng import Stream
@@ -161,13 +162,47 @@ def test_the_base_against_itself_has_ratio_one_at_every_stage() -> None:
 def test_diversity_is_measured_on_the_same_number_whatever_was_drawn() -> None:
     images = normal(64)
     few, many = (values(Diversity().measure(view(bench(diversity=32, per_round=8), images[:n]))) for n in (32, 64))
-    assert few == many
+    assert few.keys() == many.keys()
+    assert all(few[name] == many[name] for name in few if not name.startswith("preferred")), "those have no count bias"
 
 
-def test_unique_ancestors_come_from_the_rounds() -> None:
+def test_particles_of_the_rounds_and_of_the_final_samples() -> None:
     lines = [{"round": "1", "unique_ancestors": "", "ess": ""}, {"round": "2", "unique_ancestors": "7.0", "ess": "3.5"}]
-    rows = Diversity().measure(view(bench(), rounds=lines, feedback=[{}, {}]))
-    assert values(rows)["unique_ancestors"] == 7.0 and values(rows)["ess"] == 3.5
+    names = ("round", "ess", "lowest_ess", "unique_ancestors")
+    steps = [("2", "9", "9", "9"), ("final", "4", "2", "6"), ("final", "5", "3", "4")]
+    trace = [dict(zip(names, step, strict=True)) for step in steps]
+    run = view(bench(), rounds=lines, feedback=[{}, {}])
+    assert values(Diversity().measure(run), "round").items() >= {("unique_ancestors", 7.0), ("ess", 3.5)}
+    assert "ess" not in values(Diversity().measure(run)), "without a final draw there is nothing to say of it"
+    run.trace = trace
+    found = values(Diversity().measure(run))
+    assert (found["ess"], found["lowest_ess"], found["unique_ancestors"]) == (5.0, 2.0, 4.0)
+
+
+def test_distance_within_the_preferred_is_that_of_the_liked_samples_alone() -> None:
+    """Liked: the largest pixel is the first or the second. The base's liked ones are 2 apart, the run's 1."""
+    far, disliked = torch.tensor([9.0, 0.0, 0.0]), torch.tensor([0.0, 0.0, 50.0])
+    base = torch.stack([disliked, far, disliked, far + torch.tensor([2.0, 0.0, 0.0])]).double()
+    final = torch.stack([far, disliked, far + torch.tensor([1.0, 0.0, 0.0])]).double()
+    found = values(Diversity().preferred(view(bench(diversity=2), final, base), final))
+    assert found == {"preferred_distance": 1.0, "preferred_distance_ratio": 0.5, "preferred_pixel_ratio": 0.5}
+    for few in (final[:2], disliked.double().expand(4, -1)):
+        assert Diversity().preferred(view(bench(diversity=2), few, base), few) == [], "one liked sample has no distance"
+    assert Diversity().preferred(view(bench(diversity=2), final, base[:2]), final) == []
+
+
+def test_distance_within_the_preferred_does_not_depend_on_the_share_that_is_liked() -> None:
+    liked = normal(400, name="liked") + torch.tensor([20.0, 0.0, 0.0])
+    mixed = torch.cat([normal(100) + torch.tensor([0.0, 0.0, 30.0]), liked])
+    found = values(Diversity().preferred(view(bench(diversity=200), liked, mixed), liked))
+    assert found["preferred_distance_ratio"] == found["preferred_pixel_ratio"] == 1.0
+
+
+def test_the_bases_liked_samples_are_measured_once_per_user_and_seed() -> None:
+    metric, base = Diversity(), normal(50, name="base")
+    for seed in (0, 0, 1):
+        metric.preferred(view(bench(), normal(20), base, meta={"user": "a", "seed": seed}), normal(20))
+    assert list(metric._liked_base) == [("a", 0), ("a", 1)]
 
 
 # ---------------------------------------------------------------- fidelity
@@ -281,6 +316,34 @@ def test_the_held_out_judge_is_asked_and_not_the_gold_one_twice() -> None:
     of.__dict__["judges"] = {"gold": OneHotJudge(), "held_out": Contrary()}
     found = values(Preference().measure(view(of, one_hot([0, 4, 0]))))
     assert found["preference_gold"] == 1.0 and found["preference_held_out"] == 0.0 and found["over_optimization"] == 1.0
+
+
+def test_every_judge_that_was_never_queried_has_a_preference_of_its_own() -> None:
+    of = bench(per_round=2)
+    of.__dict__["judges"] = {name: OneHotJudge() for name in ("gold", "held_out", "attributes")}
+    found = values(Preference().measure(view(of, one_hot([3, 0, 1]))))
+    assert {name for name in found if name.startswith("preference_")} == {
+        f"preference_{judge}" for judge in ("gold", "held_out", "attributes")
+    }
+    assert found["preference_attributes"] == 0.75 and "over_optimization" in found
+    alone = values(Preference().measure(view(of, one_hot([3, 0, 1]), user=Likes((0,)))))
+    assert alone["preference_attributes"] == 0.75
+
+
+def test_retention_is_the_share_that_still_is_what_the_prompt_asks_for() -> None:
+    of = bench()
+    task: Any = of.task
+    task.retention = lambda classes: None if 2 in classes else ("a photo of a banana", (2,))
+    images = {"final": one_hot([4, 0, 0]), "retention": one_hot([1, 0, 3])}
+    found = values(Retention().measure(view(of, images=images)))
+    assert found == {"retention_gold": 0.75, "retention_held_out": 0.75}
+    assert Retention().measure(view(of, images={"final": images["final"]})) == []
+    assert Retention().measure(view(of, images=images, user=Likes((2,)))) == []
+
+
+def test_samples_of_another_prompt_are_no_stage() -> None:
+    run = view(bench(per_round=2), images={"final": one_hot([4, 0, 0]), "retention": one_hot([0, 0, 4])})
+    assert [(index, stage) for index, stage, _ in run.stages()] == [(0, "round"), (1, "round"), (1, "final")]
 
 
 def test_controls_get_their_prediction() -> None:

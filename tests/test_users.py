@@ -194,6 +194,17 @@ def test_the_true_probability_is_recorded_whatever_was_answered(digits: Digits, 
     np.testing.assert_array_equal(noisy.verdict(real[0]), truth.liking)  # judged without the noise
 
 
+def test_a_user_with_noise_learns_its_classes_when_it_meets_the_task() -> None:
+    class LearnsLater(Always):
+        def meet(self, task: object) -> None:
+            self.classes = (3, 4)
+
+    noisy = NoisyUser(LearnsLater(), flip=0.1)
+    assert noisy.classes is None
+    noisy.meet(object())
+    assert noisy.classes == (3, 4)
+
+
 def test_whims_depend_on_round_and_item_and_not_on_what_is_shown() -> None:
     """Two methods show different items and meet the same whims."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import torch
 from scipy.stats import entropy
@@ -9,13 +12,22 @@ from torch import Tensor
 
 from papa.metrics.interface import Metric, Row, RunView
 
+PARTICLES = ("ess", "lowest_ess", "unique_ancestors")
+
 
 class Diversity(Metric):
     """pairwise: mean Euclidean distance of two images (pairwise_features: of their features).
-    pairwise_ratio: over the base's. vendi: effective number of images (Friedman & Dieng 2023).
+    pairwise_ratio: over the base's. preferred_distance: of the features of two final samples that the labelling
+    judge counts as liked; preferred_distance_ratio: over that of the liked base samples, preferred_pixel_ratio:
+    the same of the images themselves (a mean over pairs does not depend on how many there are).
+    vendi: effective number of images (Friedman & Dieng 2023).
     coverage: share of the preferred real images with a sample among their 5 nearest neighbours' radius
     (Naeem et al. 2020). entropy: of the preferred classes, as a share of its maximum.
-    unique_ancestors, ess: of particle methods, from the last round's population."""
+    ess, lowest_ess, unique_ancestors: of particle methods, of each round's population (at its last step, lowest_ess
+    along all of them), and for the final samples the means over their populations."""
+
+    def __init__(self) -> None:
+        self._liked_base: dict[tuple[Any, Any], Distances | None] = {}
 
     def measure(self, run: RunView) -> list[Row]:
         n = run.bench.measures.diversity
@@ -28,13 +40,8 @@ class Diversity(Metric):
             rows.append(Row("pairwise_ratio", value / base_at[size], "share of base", index, stage))
         if "final" in run.images:
             rows += self.final(run, run.images["final"][:n])
-        for line in run.rounds:
-            for name in ("unique_ancestors", "ess", "lowest_ess"):
-                if line.get(name):
-                    rows.append(Row(name, float(line[name]), "particles", int(line["round"]), "round"))
-                    if int(line["round"]) == run.last:
-                        rows.append(Row(name, float(line[name]), "particles", run.last))
-        return rows
+            rows += self.preferred(run, run.images["final"])
+        return rows + particles(run)
 
     def final(self, run: RunView, images: Tensor) -> list[Row]:
         """The figures of the final samples that need features and classes."""
@@ -60,6 +67,61 @@ class Diversity(Metric):
             share = entropy(counts) / np.log(len(classes)) if counts.sum() else float("nan")
             rows.append(Row("entropy", float(share), "share of maximum", run.last))
         return rows
+
+    def preferred(self, run: RunView, images: Tensor) -> list[Row]:
+        """How different the liked samples are from each other, against the liked samples of the base."""
+        if run.bench.references is None:
+            return []
+        key = (run.meta.get("user"), run.meta.get("seed"))
+        if key not in self._liked_base:
+            self._liked_base[key] = liked_distances(run, run.base)
+        own, base = liked_distances(run, images), self._liked_base[key]
+        if own is None or base is None or 0 in (base.features, base.pixels):
+            return []
+        return [
+            Row("preferred_distance", own.features, "", run.last),
+            Row("preferred_distance_ratio", own.features / base.features, "share of base", run.last),
+            Row("preferred_pixel_ratio", own.pixels / base.pixels, "share of base", run.last),
+        ]
+
+
+@dataclass(frozen=True)
+class Distances:
+    """Mean distances of two images of a set, of their features and of themselves."""
+
+    features: float
+    pixels: float
+
+
+def liked_distances(run: RunView, images: Tensor) -> Distances | None:
+    """Of the first liked images, as many as the diversity measures take; None if there are not two."""
+    references, n = run.bench.references, run.bench.measures.diversity
+    assert references is not None
+    found, count = [], 0
+    for part in images.split(n):
+        found.append(part[torch.from_numpy(run.user.verdict(part) > 0.5)])
+        if (count := count + len(found[-1])) >= n:
+            break
+    if count < 2:
+        return None
+    liked = torch.cat(found)[:n]
+    with torch.no_grad():
+        return Distances(pairwise_distance(references.features(liked)), pairwise_distance(liked))
+
+
+def particles(run: RunView) -> list[Row]:
+    """The figures of particle methods: of each round from its record, of the final samples from their trace."""
+    rows = [
+        Row(name, float(line[name]), "particles", int(line["round"]), "round")
+        for line in run.rounds
+        for name in PARTICLES
+        if line.get(name)
+    ]
+    steps = [line for line in run.trace if line["round"] == "final"]
+    if steps:
+        rows += [Row(name, float(steps[-1][name]), "particles", run.last) for name in ("ess", "unique_ancestors")]
+        rows.append(Row("lowest_ess", min(float(line["lowest_ess"]) for line in steps), "particles", run.last))
+    return rows
 
 
 def pairwise_distance(x: Tensor) -> float:

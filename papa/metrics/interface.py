@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -48,8 +48,9 @@ class Bench:
 class RunView:
     """One finished run as the metrics see it.
 
-    images: stage name ("round_01", ..., "final") -> (n, ...) images. base: (n, ...) images of the
-    base pool of the same seed. feedback: the lines of the log. meta: `run.json`.
+    images: stage name ("round_01", ..., "final") -> (n, ...) images; "retention", of another prompt, is no stage.
+    base: (n, ...) images of the base pool of the same seed. feedback: the lines of the log. meta: `run.json`.
+    rounds, trace: the rows of `rounds.csv` and `trace.csv`.
     """
 
     bench: Bench
@@ -59,6 +60,7 @@ class RunView:
     feedback: list[dict[str, Any]]
     rounds: list[dict[str, str]]
     user: User
+    trace: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def last(self) -> int:
