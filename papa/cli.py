@@ -80,9 +80,13 @@ def prepare(args: argparse.Namespace) -> None:
         if entry.recipe is None:
             raise PapaError(f"task {args.task} has no trained artefacts, so there is nothing to retrain.")
         import_module(entry.recipe).retrain(log, steps=args.steps)
-    task = open_task(args.task, entry.settings(), "cpu", args.threads)
-    # Nothing of a task needs a configuration but the place of what it writes.
-    results = load_grid(args).config.results if Path(args.config).is_file() else "results"
+    settings, device, results = entry.settings(), "cpu", "results"
+    if Path(args.config).is_file():
+        grid = load_grid(args)
+        results = grid.config.results
+        if entry.needs:  # which model it is, the configuration says; and a large one is checked where it will run
+            settings, device = grid.task_settings.get(args.task, settings), grid.config.device
+    task = open_task(args.task, settings, device, args.threads)
     extra = task.prepare(Path(results), log)
     stamp(args, "\n".join(map(str, extra)))
     log(f"task {args.task}: ready")
@@ -131,6 +135,17 @@ def collect(args: argparse.Namespace) -> None:
 
     path = collect_runs(grid)
     log(f"{path}: written")
+
+
+def export(args: argparse.Namespace) -> None:
+    grid = load_grid(args)
+    specs = grid.select(args.task, args.method, args.user, args.seeds)
+    from papa.export import export as export_run
+
+    task = open_task(args.task, specs[0].task_settings, grid.config.device, args.threads)
+    for spec in specs:
+        folder = Path(args.to) if len(specs) == 1 else Path(args.to, f"seed{spec.seed}")
+        export_run(spec, pools_of(grid)(spec), task, folder, log)
 
 
 def table(args: argparse.Namespace) -> None:
@@ -242,6 +257,10 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--part", type=int, default=0, help="which share of the runs (default: %(default)s)")
     command.add_argument("--parts", type=positive, default=1, help="number of shares (default: %(default)s)")
     job(command)
+    command = add("export", export, "write aligned models as folders that diffusers loads, replaying their feedback")
+    runs(command, required=True)
+    command.add_argument("--to", metavar="DIR", required=True, help="folder to write (one seed), or to put seeds in")
+    command.add_argument("--threads", type=positive, default=1, help="CPU threads (default: %(default)s)")
     add("collect", collect, "verify all runs and write the long table results/runs.parquet")
     command = add("table", table, "write one table as CSV and Markdown")
     command.add_argument("name", help="for example T1")
@@ -251,6 +270,15 @@ def parser() -> argparse.ArgumentParser:
     add("doctor", doctor, "say what is missing before anything starts: weights, device, disk")
     add("schema", schema, "print the JSON schema of the configuration")
     return root
+
+
+def out_of_memory(error: RuntimeError, task: str | None) -> str | None:
+    """What to do if this is a full GPU, else None. Nothing without torch can fill one."""
+    if "torch" not in sys.modules:
+        return None
+    from papa.machine import memory_advice
+
+    return memory_advice(error, task)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -263,6 +291,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except BrokenPipeError:
         return 1
+    except RuntimeError as error:
+        if (advice := out_of_memory(error, getattr(args, "task", None))) is None:
+            raise
+        print(f"papa {args.command}: {advice}", file=sys.stderr)
+        return 2
     except OSError as error:
         place = f" {error.filename}" if error.filename else ""
         print(

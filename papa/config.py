@@ -123,7 +123,15 @@ class PapaSettings(MethodSettings):
     frozen_below: Fraction = 0.0
     """EPAPA's k as a share of T: timesteps below it are neither trained nor sampled with the tuned model."""
     chunk: Positive = 256
-    """(item, timestep) pairs per forward pass; memory, not mathematics."""
+    """(item, timestep) pairs per forward pass. Gradients accumulate over the passes of an update, so this is
+    memory, not mathematics."""
+    trainable: Literal["all", "lora"] = "all"
+    """What is fine-tuned: every weight, or low-rank adapters of the attention layers (to_q, to_k, to_v, to_out)
+    beside frozen weights that all copies of the network share."""
+    lora_rank: Positive = 8
+    """Rank of the adapters, where `trainable: lora`."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass instead of keeping them: less memory, a third more time."""
 
     @model_validator(mode="before")
     @classmethod
@@ -248,6 +256,67 @@ class FruitsSettings(TextToImageSettings):
     """Items per forward pass; the fastest size on a CPU core."""
     guidance_scale: float = Field(default=2.0, ge=1)
     """Enough for the right kind; higher values cost variety."""
+
+
+class ClipSettings(Settings):
+    """An OpenCLIP model."""
+
+    model: str
+    """open_clip's name of the architecture, or `local-dir:FOLDER` with open_clip_config.json and weights.
+    OpenAI's weights from a file want the name that ends in -quickgelu."""
+    pretrained: str | None = None
+    """open_clip's tag of the weights, or a weight file. A folder brings its own."""
+
+
+FRUIT_BANK = {
+    "apple": ["a photo of an apple", "a photo of a red apple", "a photo of a green apple"],
+    "grape": ["a photo of grapes", "a photo of a bunch of grapes"],
+    "banana": ["a photo of a banana", "a photo of a bunch of bananas"],
+    "orange": ["a photo of an orange"],
+    "lemon": ["a photo of a lemon"],
+    "pear": ["a photo of a pear"],
+    "strawberry": ["a photo of a strawberry"],
+    "watermelon": ["a photo of a watermelon"],
+    "pineapple": ["a photo of a pineapple"],
+    "peach": ["a photo of a peach"],
+    "kiwi": ["a photo of a kiwi fruit"],
+    "cherry": ["a photo of cherries"],
+}
+"""Three users' concepts and what else a photo of a fruit may show."""
+
+
+class Sd15Settings(TextToImageSettings):
+    """Stable Diffusion 1.5, judged by OpenCLIP (the FKC document)."""
+
+    model: str = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+    """A repository on the Hugging Face hub, or a folder in its layout."""
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] = "451f4fe16113bff5a5d2269ed5ad43b0592e9a14"
+    """Commit of the repository (a folder has none and ignores it)."""
+    variant: str | None = "fp16"
+    """Weight files that are preferred, `*.fp16.safetensors`; where there are none, those without a variant."""
+    sha256: dict[str, str] = {}
+    """File of the model's folder -> the sha256 that it must have; checked before loading, part of every run's key."""
+    dtype: Literal["auto", "fp16", "fp32"] = "auto"
+    """Type that the pipeline runs in: fp16 on CUDA and fp32 on a CPU, or as said. Trained weights, losses and
+    log-weights are always fp32."""
+    proxy: ClipSettings = ClipSettings(model="ViT-L-14", pretrained="openai")
+    """The OpenCLIP model that labels."""
+    held_out: ClipSettings = ClipSettings(model="ViT-B-32", pretrained="laion2b_s34b_b79k")
+    """An OpenCLIP model of another training, which no method ever queries."""
+    bank: dict[str, list[str]] = FRUIT_BANK
+    """Concept -> its prompts: what users like, and distractors. The proxy's softmax runs over all of them."""
+    prompt: str = "a photo of a fruit"
+    """The prompt of base and aligned samples."""
+    temperature: float | None = Field(default=10.0, gt=0)
+    """The document's factor on the proxy's similarities; CLIP's own logit scale (null) is about 100."""
+    chunk: Positive = 8
+    """Images per forward pass, the document's generation batch (guidance doubles it)."""
+    attention_slicing: bool = True
+    """Less memory, more time."""
+    vae_slicing: bool = True
+    """Decode one image at a time."""
+    vae_tiling: bool = True
+    """Decode an image in tiles (those above 512 pixels have more than one)."""
 
 
 class Gmm2dSettings(TaskSettings):

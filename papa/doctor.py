@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
+import torch
+
 from papa.errors import PapaError
-from papa.grid import Grid
+from papa.grid import Grid, RunSpec
 from papa.machine import pick_device
+from papa.registry import TASKS
 from papa.tasks.artefacts import folder, verified_card
 
 BYTES_PER_RUN = 2 * 2**20
@@ -19,7 +23,8 @@ BYTES_PER_RUN = 2 * 2**20
 def examine(grid: Grid, say: Callable[[str], None]) -> int:
     """Print one line per need of the configuration; returns the number of problems."""
     checks = [lambda: _device(grid), lambda: _folder(grid.config.results), lambda: _folder(grid.config.figures)]
-    checks += [lambda task=task: _artefacts(task) for task in sorted({spec.task for spec in grid})]
+    for task in sorted({spec.task for spec in grid}):
+        checks += _needs(grid, task) or [lambda task=task: _artefacts(task)]
     checks.append(lambda: _disk(grid))
     problems = 0
     for check in checks:
@@ -46,6 +51,15 @@ def _folder(name: str) -> str:
     return f"folder {name}: can be written"
 
 
+def _needs(grid: Grid, task: str) -> list[Callable[[], str]]:
+    """The checks of a task that needs more than this package."""
+    if (module := TASKS[task].needs) is None:
+        return []
+    methods = list({spec.method: spec.settings for spec in grid if spec.task == task}.values())
+    device = "cpu" if grid.config.device == "cpu" or not torch.cuda.is_available() else "cuda"
+    return import_module(module).checks(grid.task_settings[task], methods, device)
+
+
 def _artefacts(task: str) -> str:
     if not folder(task).is_dir():
         return f"task {task}: needs no artefacts"
@@ -54,12 +68,19 @@ def _artefacts(task: str) -> str:
     return f"task {task}: {len(card['sha256'])} artefacts, {size:.1f} MiB, sha256 as stated"
 
 
+def _bytes_of(spec: RunSpec) -> int:
+    """Disk that one run wants."""
+    if (module := TASKS[spec.task].needs) is None:
+        return BYTES_PER_RUN
+    return import_module(module).bytes_per_run(spec.settings, spec.config.measures)
+
+
 def _disk(grid: Grid) -> str:
     runs = sum(1 for _ in grid)
     place = Path(grid.config.results).absolute()
     while not place.exists():
         place = place.parent
-    free, needed = shutil.disk_usage(place).free, runs * BYTES_PER_RUN
+    free, needed = shutil.disk_usage(place).free, sum(_bytes_of(spec) for spec in grid)
     if free < needed:
         raise PapaError(
             f"{runs} runs want up to {needed / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free at {place}."

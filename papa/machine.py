@@ -38,6 +38,25 @@ def use_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
+def memory_advice(error: BaseException, task: str | None) -> str | None:
+    """What to do about an error of a full GPU; None for any other error.
+
+    Args:    task: the one that ran, if it is known.
+    """
+    said = str(error)
+    if not (isinstance(error, torch.OutOfMemoryError) or "CUDA error: out of memory" in said or "ALLOC_FAILED" in said):
+        return None
+    where = f"tasks.{task or '<task>'}"
+    free, total = torch.cuda.mem_get_info() if torch.cuda.is_available() else (0, 0)
+    there = f" ({free / 2**30:.1f} of {total / 2**30:.1f} GiB were free)" if total else ""
+    return (
+        f"the GPU's memory is full{there}. Finished runs are kept. Images: lower {where}.chunk, set "
+        f"{where}.attention_slicing, vae_slicing and vae_tiling to true. Fine-tuning: set methods.<method>.trainable: "
+        "lora and gradient_checkpointing: true, lower methods.<method>.chunk. Particles: lower methods.<method>."
+        "particles. Then run the same command again; `papa doctor` says how much is needed."
+    )
+
+
 def reset_peak_memory() -> None:
     """Start a new peak. On Linux the kernel's high-water mark is reset; elsewhere it is the process's."""
     if torch.cuda.is_available():

@@ -15,7 +15,7 @@ nor the result depends on how the pairs are split. MSE is the mean over pixels, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,14 +62,15 @@ def accumulate_gradients(
     pairs: Pairs,
     chunk: int,
     cost: Cost,
+    scale: float = 1.0,
 ) -> tuple[float, float]:
-    """Add the gradient of PAPA's loss to `unet.parameters()`.
+    """Add the gradient of PAPA's loss, times `scale`, to `unet.parameters()`.
 
     Args:    base: frozen pre-trained network (bounded ascent compares with it). anchor: what the
              second term stays near; often the base itself. alphas_cumprod: (T,). x0: (m, ...) clean
              latents. eps: item -> (K, ...) noise of its pairs, keyed by the item. chunk: pairs per
-             forward pass. cost: counts forward, backward and frozen evaluations.
-    Returns: the two terms' values.
+             forward pass. cost: counts forward, backward and frozen evaluations. scale: see `unscaled`.
+    Returns: the two terms' values, without `scale`.
     Raises:  DiffusionDivergedError where the loss is NaN or infinite.
     """
     m, strata = pairs.timesteps.shape
@@ -88,9 +89,21 @@ def accumulate_gradients(
         if not torch.isfinite(loss):
             raise DiffusionDivergedError("the loss is NaN or infinite; lower lr, or set negatives: bounded")
         if loss.requires_grad:
-            loss.backward()
+            (scale * loss).backward()
         totals = [total + part.item() for total, part in zip(totals, parts, strict=True)]
     return totals[0], totals[1]
+
+
+def unscaled(parameters: Iterable[nn.Parameter], scale: float) -> bool:
+    """Divide the gradients by the factor that the loss had; returns whether all of them are finite.
+
+    In half precision the gradients of activations are smaller than the smallest number, so the loss is
+    multiplied by a power of two first. Dividing float32 gradients by it is exact.
+    """
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    for gradient in gradients:
+        gradient.div_(scale)
+    return all(bool(torch.isfinite(gradient).all()) for gradient in gradients)
 
 
 def _two_terms(

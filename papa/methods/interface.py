@@ -6,11 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from papa.config import MethodSettings
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
+from papa.errors import PapaError
 from papa.interaction import Feedback, Query
 from papa.rng import Stream
 from papa.tasks.interface import Task
@@ -79,6 +80,16 @@ class Method(ABC, Generic[S]):
     @abstractmethod
     def sample(self, n: int) -> Tensor:
         """n latents of the aligned result. Changes nothing that was learned; the same rows each time."""
+
+    def aligned(self) -> nn.Module:
+        """The network that draws the aligned result, for methods that train one.
+
+        Raises:  PapaError where there is no such network.
+        """
+        raise PapaError(
+            f"{type(self).__name__} leaves the model's weights as they are, so there is no aligned model to save; "
+            "papa makes one."
+        )
 
     def diagnostics(self) -> dict[str, float]:
         """Figures of the last round for the record (effective sample size, loss, ...)."""

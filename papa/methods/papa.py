@@ -12,6 +12,8 @@ With equal timestep weights the loss at x_t is least where
 and for c = 1 that is f = eps_L exactly: the model conditioned on being liked, no more and no less. Below 1
 it extrapolates beyond the liked items and loses diversity (for p < (1-c)/2 without bound); above 1 it falls
 short. The balance is the same at every timestep, so EPAPA's anchor term is the same sum over fewer ones.
+
+On a half-precision task the networks run under autocast; trained weights, losses and Adam are float32.
 """
 
 from __future__ import annotations
@@ -21,16 +23,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers import ModelMixin
 from torch import Tensor, nn
 
 from papa.config import PapaSettings
-from papa.diffusion.denoiser import Denoiser, SwitchedDenoiser
-from papa.diffusion.losses import Pairs, accumulate_gradients, stratified_timesteps
+from papa.diffusion.denoiser import Denoiser, DiffusionDivergedError, SwitchedDenoiser
+from papa.diffusion.lora import add_adapters, twin
+from papa.diffusion.losses import Pairs, accumulate_gradients, stratified_timesteps, unscaled
 from papa.diffusion.schedule import lambda_weights, sigmas_of
+from papa.errors import SettingsError
 from papa.interaction import Feedback, Query
 from papa.methods.interface import Method
 from papa.methods.labelled import Labelled
 from papa.rng import Stream
+
+LOSS_SCALE = 2.0**16
+"""Factor on a half-precision loss to begin with, so that its gradients do not vanish."""
 
 
 class Papa(Method[PapaSettings]):
@@ -38,18 +46,33 @@ class Papa(Method[PapaSettings]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.unet = self.task.unet()
+        self.unet = self._network()
         # Frozen by `no_grad` alone: with parameters that want no gradient PyTorch takes other kernels, whose last
         # bits differ, and Adam makes full steps of a difference that should be exactly zero.
-        self.base = copy.deepcopy(self.unet)
+        self.base = twin(self.unet)
         self.anchor: nn.Module = self.base
-        self.optimizer = torch.optim.Adam(self.unet.parameters(), lr=self.settings.lr)
+        self.trained = {name: p for name, p in self.unet.named_parameters() if p.requires_grad}
+        self.optimizer = torch.optim.Adam(self.trained.values(), lr=self.settings.lr)
+        self.loss_scale = LOSS_SCALE if getattr(self.unet, "autocast", None) == torch.float16 else None
         self.seen = Labelled()
         assert self.task.alphas_cumprod is not None  # a task with a network has a schedule
         self.alphas_cumprod = self.task.alphas_cumprod
         self.total = len(self.alphas_cumprod)
         self.first = round(self.settings.frozen_below * self.total)
         self._losses = (float("nan"), float("nan"))
+
+    def _network(self) -> nn.Module:
+        """What is trained: a copy of the base network, or adapters beside its own weights."""
+        if self.settings.trainable == "all":
+            net = self.task.unet()
+        else:
+            net = self.task.frozen_unet()
+            add_adapters(net, self.settings.lora_rank, self.stream.at("lora"))
+        if self.settings.gradient_checkpointing:
+            for module in net.modules():
+                if isinstance(module, ModelMixin):
+                    module.enable_gradient_checkpointing()
+        return net
 
     # ------------------------------------------------------------ ask, sample
 
@@ -76,7 +99,7 @@ class Papa(Method[PapaSettings]):
     def tell(self, query: Query, feedback: Feedback) -> None:
         self.seen.add(query, feedback)
         if self.settings.anchor == "previous":
-            self.anchor = copy.deepcopy(self.unet)
+            self.anchor = twin(self.unet)
         latents, liking = (self.seen.latents, self.seen.liking) if self.settings.accumulate else self.seen.last()
         usable = ~np.isnan(liking)
         if self.settings.negatives == "none":
@@ -93,22 +116,41 @@ class Papa(Method[PapaSettings]):
         losses = []
         for update, items in enumerate(order):
             address = stream.at(update=update)
-            self.optimizer.zero_grad()
-            losses.append(
-                accumulate_gradients(
-                    self.unet,
-                    self.base,
-                    self.anchor,
-                    self.alphas_cumprod,
-                    x0[torch.from_numpy(items)],
-                    self._noise(address.at("eps"), self._strata()),
-                    self.pairs(feedback[items], address.at("timesteps")),
-                    self.settings.chunk,
-                    self.cost,
-                )
-            )
+            noise = self._noise(address.at("eps"), self._strata())
+            pairs = self.pairs(feedback[items], address.at("timesteps"))
+            losses.append(self._gradient(x0[torch.from_numpy(items)], noise, pairs))
             self.optimizer.step()
         self._losses = tuple(np.mean(losses, axis=0).tolist())
+
+    def _gradient(self, x0: Tensor, noise: Any, pairs: Pairs) -> tuple[float, float]:
+        """The gradient of one update, and its two losses.
+
+        In half precision the loss is scaled; where that makes a gradient infinite, the scale is halved and the
+        update computed again, so no update is lost.
+
+        Raises:  DiffusionDivergedError where even the loss itself has gradients that are not finite.
+        """
+        scale = self.loss_scale
+        while True:
+            self.optimizer.zero_grad()
+            losses = accumulate_gradients(
+                self.unet,
+                self.base,
+                self.anchor,
+                self.alphas_cumprod,
+                x0,
+                noise,
+                pairs,
+                self.settings.chunk,
+                self.cost,
+                scale or 1.0,
+            )
+            if scale is None or unscaled(self.trained.values(), scale):
+                self.loss_scale = scale
+                return losses
+            scale /= 2
+            if scale < 1:
+                raise DiffusionDivergedError("a gradient is NaN or infinite; lower lr, or set dtype: fp32")
 
     def _item_order(self, n: int, stream: Stream) -> np.ndarray:
         """(updates, items) indices: permutations of all items one after another, so each is used equally often."""
@@ -159,18 +201,35 @@ class Papa(Method[PapaSettings]):
 
     # ------------------------------------------------------------ records
 
+    def aligned(self) -> nn.Module:
+        """The tuned network.
+
+        Raises:  SettingsError for EPAPA, which samples with two networks.
+        """
+        if self.first:
+            raise SettingsError(
+                f"frozen_below: {self.settings.frozen_below:g} samples with two networks, the tuned one and below "
+                f"timestep {self.first} the base, and a pipeline folder holds one. Export a run with frozen_below: 0."
+            )
+        return self.unet
+
     def diagnostics(self) -> dict[str, float]:
-        return {"loss_preference": self._losses[0], "loss_anchor": self._losses[1]}
+        figures = {"loss_preference": self._losses[0], "loss_anchor": self._losses[1]}
+        return figures if self.loss_scale is None else figures | {"loss_scale": self.loss_scale}
 
     def state(self) -> dict[str, Any]:
         return super().state() | {
-            "unet": copy.deepcopy(self.unet.state_dict()),
+            "trained": {name: p.detach().clone() for name, p in self.trained.items()},
             "optimizer": copy.deepcopy(self.optimizer.state_dict()),
+            "loss_scale": self.loss_scale,
             "seen": self.seen.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         super().restore(state)
-        self.unet.load_state_dict(state["unet"])
+        with torch.no_grad():
+            for name, parameter in self.trained.items():
+                parameter.copy_(state["trained"][name])
         self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))  # it keeps what it is given
+        self.loss_scale = state["loss_scale"]
         self.seen.restore(state["seen"])

@@ -99,6 +99,13 @@ class Task(ABC):
         """
         return None
 
+    def frozen_unet(self) -> nn.Module:
+        """A copy of the base network that wants no gradient, for adapters.
+
+        Raises:  PapaError where the task has no network.
+        """
+        return self.unet().requires_grad_(False)
+
     def prepare(self, results: Path, log: Callable[[str], None]) -> list[Path]:
         """Make what figures need of the task beside its runs, in `results`; returns the files."""
         return []

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from papa.config import TextToImageSettings
 from papa.diffusion.denoiser import Cost, Denoiser, UNetDenoiser
+from papa.diffusion.lora import merged, twin
 from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.diffusion.schedule import sampling_sigmas
 from papa.errors import SettingsError
@@ -77,7 +78,7 @@ class TextToImage(Task):
     aligned model may be asked for by name, in the order in which one is picked.
     """
 
-    settings: TextToImageSettings
+    settings: TextToImageSettings  # pyright: ignore[reportIncompatibleVariableOverride] - narrowed, never assigned
     concepts: ClassVar[list[Concept]]
     retained: ClassVar[tuple[str, ...]] = ("banana", "apple", "pear")
 
@@ -100,11 +101,17 @@ class TextToImage(Task):
             pipe.vae.enable_tiling()
         for part in (pipe.unet, pipe.vae, pipe.text_encoder):
             part.eval().requires_grad_(False)
+        predicts = pipe.scheduler.config.get("prediction_type", "epsilon")
+        if predicts != "epsilon":
+            raise SettingsError(
+                f"this model predicts {predicts!r}; the samplers and losses here are for models that predict the "
+                "noise (epsilon), as Stable Diffusion 1.5 does."
+            )
         self.pipe = pipe
         side = pipe.unet.config.sample_size
         self.shape = (pipe.unet.config.in_channels, side, side)
-        self._scheduler = EulerAncestralDiscreteScheduler.from_config(pipe.scheduler.config)
-        self.alphas_cumprod = self._scheduler.alphas_cumprod  # pyright: ignore[reportAttributeAccessIssue]
+        self._scheduler: Any = EulerAncestralDiscreteScheduler.from_config(pipe.scheduler.config)
+        self.alphas_cumprod = self._scheduler.alphas_cumprod
         self._empty = self.embedding("")
         self._use(self.settings.prompt)
 
@@ -116,7 +123,8 @@ class TextToImage(Task):
         Raises:  SettingsError for a prompt that is longer than the tokenizer's limit.
         """
         tokenizer = self.pipe.tokenizer
-        limit, length = tokenizer.model_max_length, len(tokenizer(prompt).input_ids)
+        limit = min(tokenizer.model_max_length, self.pipe.text_encoder.config.max_position_embeddings)
+        length = len(tokenizer(prompt).input_ids)
         if length > limit:
             raise SettingsError(
                 f"the prompt {prompt!r} has {length - 2} tokens and the model reads {limit - 2}; shorten it."
@@ -149,8 +157,16 @@ class TextToImage(Task):
 
     def unet(self) -> nn.Module:
         """A copy in float32; on a half-precision task it runs under autocast, with float32 weights."""
-        half = self.pipe.unet.dtype if self.pipe.unet.dtype != torch.float32 else None
-        return Prompted(copy.deepcopy(self.pipe.unet).float().requires_grad_(True), self._prompt.float(), half)
+        unet = copy.deepcopy(self.pipe.unet).float().requires_grad_(True)
+        return Prompted(unet, self._prompt.float(), self._autocast)
+
+    def frozen_unet(self) -> nn.Module:
+        """The task's own weights, shared and in their own type."""
+        return Prompted(twin(self.pipe.unet), self._prompt.float(), self._autocast)
+
+    @property
+    def _autocast(self) -> torch.dtype | None:
+        return self.pipe.unet.dtype if self.pipe.unet.dtype != torch.float32 else None
 
     def denoiser(self, cost: Cost, unet: nn.Module | None = None) -> Denoiser:
         assert self.alphas_cumprod is not None
@@ -167,8 +183,11 @@ class TextToImage(Task):
         return torch.cat(parts).clamp(-1, 1)
 
     def save(self, unet: nn.Module, folder: Path) -> None:
-        """An aligned model as a folder that `StableDiffusionPipeline.from_pretrained` loads."""
-        aligned: Any = copy.deepcopy(unet.unet if isinstance(unet, Prompted) else unet)
+        """An aligned model as a folder that `StableDiffusionPipeline.from_pretrained` loads.
+
+        Adapters are merged into the weights.
+        """
+        aligned: Any = merged(unet.unet if isinstance(unet, Prompted) else unet)
         parts = dict(self.pipe.components) | {"unet": aligned.to(self.pipe.unet.dtype), "scheduler": self._scheduler}
         StableDiffusionPipeline(**parts, requires_safety_checker=False).save_pretrained(folder)
 
