@@ -185,7 +185,8 @@ def _matched(part: Part, claim: Claim, method: str, table: pd.DataFrame, grid: G
     reference = _best(part, claim, table, users)
     aim = _values(table, claim, reference, PREFERENCE, users)
     against = _values(table, claim, reference, part.metric, users)
-    points = views.sweep(grid, method, str(part.sweep)).points
+    ran = set(table.loc[(table.task == claim.task) & (table.metric == PREFERENCE), "method"])
+    points = views.sweep(grid, method, str(part.sweep), ran).points
     preference, metric = (_whole(table, claim, list(points), name, users) for name in (PREFERENCE, part.metric))
     effects = {}
     for pair in aim.index.intersection(against.index).intersection(preference.index).intersection(metric.index):

@@ -119,9 +119,17 @@ def quote(table: pd.DataFrame, grid: Grid, tasks: Sequence[str], methods: Sequen
         ", ".join(steps),
         f"{plural(len(users), 'user')} ({', '.join(users)})",
         f"{plural(len(seeds), 'seed')} ({', '.join(map(str, seeds))})",
-        f"{grid.config.measures.final} final samples per run",
+        f"{samples(grid, tasks, 'final')} final samples per run",
     ]
     return "; ".join(part for part in sentence if part) + "."
+
+
+def samples(grid: Grid, tasks: Sequence[str], name: str) -> str:
+    """A number of samples of the measures: `1024`, or where tasks differ `1024 (digits) or 512 (fruits)`."""
+    counts = {task: getattr(grid.measures(task), name) for task in tasks if task in grid.task_settings}
+    if len(set(counts.values())) < 2:
+        return str(next(iter(counts.values()), getattr(grid.config.measures, name)))
+    return " or ".join(f"{count} ({task})" for task, count in counts.items())
 
 
 def unit_sentence(grid: Grid) -> str:

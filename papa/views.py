@@ -14,8 +14,10 @@ import numpy as np
 import pandas as pd
 
 from papa import stats
+from papa.config import TextToImageSettings
 from papa.errors import RecordError
 from papa.grid import Grid
+from papa.registry import TASKS
 
 COLUMNS = ("task", "method", "algorithm", "user", "seed", "round", "stage", "metric", "value", "unit")
 RUN = ["user", "seed"]
@@ -103,6 +105,16 @@ def difference(found: pd.Series, reference: pd.Series, grid: Grid) -> stats.Esti
 def preference_tasks(table: pd.DataFrame) -> list[str]:
     """The tasks on which preference was measured."""
     return sorted(table.loc[table.metric == "preference_gold", "task"].unique())
+
+
+def is_text_to_image(task: str) -> bool:
+    """Whether the task draws for a prompt. Those have tables and figures of their own."""
+    return task in TASKS and issubclass(TASKS[task].settings, TextToImageSettings)
+
+
+def text_to_image_rows(table: pd.DataFrame) -> pd.Series:
+    """For each row of the long table, whether its task is a text-to-image task."""
+    return table.task.isin([task for task in table.task.unique() if is_text_to_image(task)])
 
 
 def seeds_of(table: pd.DataFrame, tasks: Sequence[str], methods: Sequence[str]) -> list[int]:
@@ -219,17 +231,19 @@ class Sweep:
     points: dict[str, float]
 
 
-def sweep(grid: Grid, reference: str, setting: str) -> Sweep:
+def sweep(grid: Grid, reference: str, setting: str, among: Collection[str] | None = None) -> Sweep:
     """The methods that differ from the reference in `setting` alone, itself included, by ascending value.
 
     Methods of another algorithm belong to it where they share all settings (PAPA is EPAPA at k = 0).
-    Of two methods with the same settings the first one counts.
+    Of two methods with the same settings the first one counts. `among`: only these, for example what ran.
     """
     if reference not in grid.methods:
         return Sweep(setting, {})
     anchor = flat(grid.methods[reference][1].model_dump())
     points: dict[str, float] = {}
     for label in [reference, *grid.methods]:
+        if among is not None and label not in among:
+            continue
         dump = flat(grid.methods[label][1].model_dump())
         rest = {key: value for key, value in dump.items() if key != setting}
         same = rest == {key: value for key, value in anchor.items() if key != setting}

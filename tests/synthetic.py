@@ -43,6 +43,8 @@ MAIN = ["base", "best_of_1", "best_of_4", "best_of_16", "papa", "epapa", "fkc", 
 CONTROLS = [label for label in METHODS if label.startswith("fkc-true")]
 ABLATIONS = [label for label in METHODS if label not in MAIN + CONTROLS]
 USERS = ["likes-1479", "likes-068", "likes-3"]
+FRUIT_USERS = ["apple", "grape", "banana", "green", "two"]
+SWEEP = ["fkc-b0.5", "fkc-b1", "fkc-b4"]
 
 # Final preference under the gold judge (for the first user) and pairwise distance against the base's.
 LEVELS: dict[str, tuple[float, float]] = {
@@ -72,7 +74,8 @@ LEVELS: dict[str, tuple[float, float]] = {
     "fkc-diversity": (0.57, 1.03),
     "fkc-through": (0.63, 1.0),
 }
-TAMER = {"likes-1479": 1.0, "likes-068": 0.95, "likes-3": 0.6}
+TAMER = {"likes-1479": 1.0, "likes-068": 0.95, "likes-3": 0.6} | dict.fromkeys(FRUIT_USERS, 0.9)
+START = {"likes-1479": 1.0, "likes-068": 0.9}
 FROZEN = {"epapa": 0.4, "epapa-k0.2": 0.2, "epapa-k0.6": 0.6, "epapa-k0.8": 0.8}
 
 
@@ -96,10 +99,22 @@ def grid(folder: Path | str = "results", seeds: int = 3, **overrides: Any) -> Gr
     return Grid(config(folder, seeds, **overrides))
 
 
+def with_fruits(folder: Path | str = "results", seeds: int = 3) -> Grid:
+    """The grid with the text-to-image task beside the digits."""
+    count = list(range(seeds))
+    digits = {name: block.model_dump() for name, block in config(folder, seeds).grid.items()}
+    fruits = {
+        "fruits": {"task": "fruits", "methods": MAIN, "users": FRUIT_USERS, "seeds": count},
+        "fruits-sweep": {"task": "fruits", "methods": SWEEP, "users": FRUIT_USERS[:1], "seeds": count},
+        "fruits-controls": {"task": "fruits", "methods": CONTROLS, "users": FRUIT_USERS[:3], "seeds": count},
+    }
+    return grid(folder, seeds, grid=digits | fruits, measures_by_task={"fruits": {"final": 512}})
+
+
 def _measures(method: str, user: str, share: float, draw: np.random.Generator) -> dict[str, tuple[float, str]]:
     """Measures after a share of the rounds, with a spread like that between seeds."""
     gold, ratio = LEVELS.get(method, (0.7, 0.97))
-    start = LEVELS["base"][0] * (1.0 if user == "likes-1479" else 0.9 if user == "likes-068" else 0.3)
+    start = LEVELS["base"][0] * START.get(user, 0.3)
     reach = start + (gold - LEVELS["base"][0]) * TAMER[user]
     preference = float(np.clip(start + (reach - start) * (1 - np.exp(-3 * share)) / (1 - np.exp(-3)), 0, 1))
     preference = float(np.clip(preference + draw.normal(0, 0.015), 0, 1))
@@ -122,12 +137,25 @@ def _measures(method: str, user: str, share: float, draw: np.random.Generator) -
     }
 
 
+def _prompted(method: str, final: dict[str, tuple[float, str]], draw: np.random.Generator) -> dict[str, Any]:
+    """What text-to-image tasks measure beside, at the end."""
+    gold, ratio = final["preference_gold"][0], LEVELS.get(method, (0.7, 0.97))[1]
+    kept = 0.97 if method.startswith(("base", "best")) else 0.9 if "papa" in method else 0.6
+    return {
+        "preference_attributes": (gold - abs(draw.normal(0.02, 0.01)), "share"),
+        "pairwise_features_ratio": (1 - 0.4 * gold, "share of base"),
+        "preferred_distance_ratio": (1.5 * ratio - 0.5 + draw.normal(0, 0.01), "share of base"),
+        "retention_gold": (kept + 0.02, "share"),
+        "retention_held_out": (kept + draw.normal(0, 0.01), "share"),
+    }
+
+
 def long_table(of: Grid, rounds: int = 10) -> pd.DataFrame:
-    """The long table of all runs of a grid on `digits`, with drawn values."""
+    """The long table of all runs of a grid on `digits` and `fruits`, with drawn values."""
     rows: list[dict[str, Any]] = []
     order = {label: index for index, label in enumerate(of.methods)}
     for spec in of:
-        draw = np.random.default_rng([order[spec.method], sorted(USERS).index(spec.user), spec.seed])
+        draw = np.random.default_rng([order[spec.method], [*sorted(USERS), *FRUIT_USERS].index(spec.user), spec.seed])
         axes = {"task": spec.task, "method": spec.method, "algorithm": spec.algorithm, "user": spec.user}
 
         def add(
@@ -138,7 +166,8 @@ def long_table(of: Grid, rounds: int = 10) -> pd.DataFrame:
 
         if spec.method in CONTROLS:
             beta = float(spec.method.split("-b")[1])
-            predicted = 0.37 * np.exp(beta) / (0.37 * np.exp(beta) + 0.63)
+            share = 0.37 * START.get(spec.user, 0.3 + 0.2 * (spec.user == "grape"))
+            predicted = share * np.exp(beta) / (share * np.exp(beta) + 1 - share)
             measured = predicted - 0.01 + draw.normal(0, 0.01)
             add(0, "final", {"liking_measured": (measured, "share"), "liking_predicted": (predicted, "share")})
             continue
@@ -146,11 +175,9 @@ def long_table(of: Grid, rounds: int = 10) -> pd.DataFrame:
             add(index, "round", _measures(spec.method, spec.user, index / rounds, draw))
         final = _measures(spec.method, spec.user, 1.0, draw)
         distance = 12 - 9 * final["preference_gold"][0] + draw.normal(0, 0.2)
-        final |= {"fid_preferred": (distance, "FID"), "fid_preferred_floor": (0.8, "FID")}
-        final |= {"kid_preferred": (distance / 100, "KID"), "kid_preferred_floor": (0.001, "KID")}
-        final |= {"fid_all": (4 + draw.normal(0, 0.1), "FID"), "fid_base": (5 + draw.normal(0, 0.1), "FID")}
-        final |= {"peak_memory": (900.0, "MiB"), "diverged": (0.0, "0/1")}
-        final |= {"like_rate": (final["preference_gold"][0] * 0.7, "share"), "labels_to_first_like": (2.0, "labels")}
+        if spec.algorithm == "fkc":
+            final["ess"] = (26 - 1.5 * spec.settings.model_dump()["beta_max"], "particles")
+        final |= _prompted(spec.method, final, draw) if spec.task == "fruits" else {}
         add(rounds, "final", final)
     return pd.DataFrame(rows)
 
@@ -181,11 +208,21 @@ def _digit(kind: int) -> np.ndarray:
     return image
 
 
+def _fruit(count: int, draw: np.random.Generator) -> np.ndarray:
+    """(count, 3, 32, 32) rendered fruit."""
+    from papa.tasks.fruits.render import pictures  # brings PyTorch along
+
+    return pictures(count, draw)[0].transpose(0, 3, 1, 2)
+
+
 def store_samples(of: Grid, count: int = 32) -> None:
-    """Write base samples and final samples of every run of `digits`, where the figures look for them."""
+    """Write base samples and final samples of every run, where the figures look for them."""
+    fruit = _fruit(count, np.random.default_rng(0))
     for spec in of:
         draw = np.random.default_rng([spec.seed, len(spec.method)])
         images = np.stack([_digit(int(kind)) for kind in draw.integers(0, 10, count)])[:, None].astype(np.uint8)
+        if spec.task == "fruits":
+            images = fruit[draw.permutation(count)]
         for path, name in ((spec.folder, "final"), (of.pool(spec.task, spec.seed).folder, "images")):
             path.mkdir(parents=True, exist_ok=True)
             np.savez(path / "samples.npz", **{name: images})

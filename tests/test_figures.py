@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 from PIL import Image
 
-from papa import figures, views
+from papa import figures, report, views
 from papa.errors import RecordError, SettingsError
 from papa.figures import judges, labels, particles, samples, style, temperature, truncation
 from papa.grid import Grid
@@ -34,6 +34,14 @@ def table(grid: Grid) -> pd.DataFrame:
     return views.check(synthetic.long_table(grid, rounds=3))
 
 
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Grid, pd.DataFrame]:
+    """The grid and the long table of digits and fruits."""
+    grid = synthetic.with_fruits(tmp_path_factory.mktemp("both"))
+    synthetic.store_samples(grid)
+    return grid, views.check(synthetic.long_table(grid, rounds=3))
+
+
 def lines(drawn: Figure, axis: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     found = {str(line.get_label()): line for line in drawn.axes[axis].get_lines()}
     return {label: (np.asarray(line.get_xdata()), np.asarray(line.get_ydata())) for label, line in found.items()}
@@ -44,12 +52,79 @@ def words(drawn: Figure) -> set[str]:
 
 
 @pytest.mark.parametrize("name", [name for name in figures.FIGURES if name != "F7"])
-def test_every_figure_is_drawn(name: str, table: pd.DataFrame, grid: Grid, tmp_path: Path) -> None:
+def test_every_figure_is_drawn(name: str, both: tuple[Grid, pd.DataFrame], tmp_path: Path) -> None:
+    grid, table = both
     paths = figures.plot(name, table, grid, tmp_path)
     assert [path.name for path in paths] == [f"{name}.png", f"{name}.pdf", f"{name}.rst"]
     assert sorted(tmp_path.iterdir()) == sorted(paths), "no leftovers"
     assert Image.open(paths[0]).size[0] >= 200 * style.COLUMN - 1
-    assert "80 labels in rounds of 8" in paths[2].read_text()
+    caption, shown = paths[2].read_text(), "fruits" if name.endswith("-t2i") else "digits"
+    assert "80 labels in rounds of 8" in caption and f"denoising steps ({shown})" in caption
+    assert ("(fruits)" in caption) == (shown == "fruits"), "each task stands in one figure of a pair"
+
+
+def test_a_figure_of_a_pair_is_empty_where_its_tasks_did_not_run(
+    table: pd.DataFrame, grid: Grid, both: tuple[Grid, pd.DataFrame], tmp_path: Path
+) -> None:
+    png, _, caption = figures.plot("F1-t2i", table, grid, tmp_path)
+    assert Image.open(png).size[1] < 300 and "Nothing of this ran." in caption.read_text()
+    fruits = both[1][both[1].task == "fruits"]
+    _, _, caption = figures.plot("F9", fruits, both[0], tmp_path)
+    assert "Nothing of this ran." in caption.read_text()
+
+
+def test_prompted_tasks_are_compared_by_the_variety_of_what_is_liked(both: tuple[Grid, pd.DataFrame]) -> None:
+    from papa.figures import pareto
+
+    grid, table = both
+    assert pareto.diversity_of("digits")[0] == "pairwise_ratio"
+    drawn = pareto.draw(figures.part("F2-t2i", table), grid)
+    ess = table[(table.method == "fkc") & (table.task == "fruits") & (table.metric == "ess")].value.mean()
+    assert f"fkc ({ess:.0f})" in words(drawn) and "epapa" in words(drawn), "the sample size stands beside a diversity"
+    placed = [line.get_xdata()[0] for line in drawn.axes[0].get_lines() if line.get_marker() == "D"]
+    rows = table[(table.method == "epapa") & (table.user == "apple") & (table.metric == "preferred_distance_ratio")]
+    assert any(x == pytest.approx(rows.value.mean()) for x in placed)
+
+
+def test_f3_shows_prompted_samples_in_colour_and_before_the_alignment_the_same_for_all(
+    both: tuple[Grid, pd.DataFrame],
+) -> None:
+    grid, table = both
+    drawn = samples.draw(figures.part("F3-t2i", table), grid)
+    columns = len(samples.shown_methods(grid, "fruits"))
+    shown = [np.asarray(ax.get_images()[0].get_array()) for ax in drawn.axes]
+    assert len(shown) == columns * len(synthetic.FRUIT_USERS)
+    assert all(np.ptp(image.astype(int), axis=2).max() > 50 for image in shown)
+    first = [image for index, image in enumerate(shown) if index % columns == 0]
+    assert all(np.array_equal(first[0], image) for image in first[1:])
+    assert set(synthetic.FRUIT_USERS) <= words(drawn)
+
+
+def test_f9_has_a_panel_for_every_judge_that_was_never_queried(both: tuple[Grid, pd.DataFrame]) -> None:
+    grid, table = both
+    assert judges.panels(table) == [("digits", "held_out"), ("fruits", "held_out"), ("fruits", "attributes")]
+    drawn = judges.draw(figures.part("F9-t2i", table), grid)
+    points = sum(len(np.asarray(dots.get_offsets())) for dots in drawn.axes[1].collections[1:])
+    measured = (table.metric == "preference_attributes") & (table.stage == "final")
+    assert points == measured.sum() and "preference, classifier of true attributes" in words(drawn)
+
+
+def test_f5_of_prompted_tasks_has_their_sweep_sample_size_and_controls(both: tuple[Grid, pd.DataFrame]) -> None:
+    grid, table = both
+    drawn = temperature.draw(figures.part("F5-t2i", table), grid)
+    assert list(lines(drawn, 0)["gold judge"][0]) == [0.5, 1, 2, 4, 12], "what did not run on the task is no point"
+    betas, share = lines(drawn, 1)["effective sample size / N"]
+    assert share == pytest.approx((26 - 1.5 * betas) / 32)
+    x, y = lines(drawn, 2)["predicted, apple"]
+    tilt = 0.37 * 0.3 * np.exp(x)
+    assert list(x) == [0.5, 1, 2, 4] and y == pytest.approx(tilt / (tilt + 1 - 0.37 * 0.3))
+    assert "predicted, grape" in lines(drawn, 2)
+
+
+def test_a_caption_names_the_samples_of_each_task(both: tuple[Grid, pd.DataFrame], tmp_path: Path) -> None:
+    grid, table = both
+    assert "512 final samples" in figures.plot("F1-t2i", table, grid, tmp_path)[2].read_text()
+    assert "1024 (digits) or 512 (fruits) final samples" in report.quote(table, grid, ["digits", "fruits"], [], [])
 
 
 @pytest.mark.parametrize("name", ["F1", "F3"])
@@ -90,7 +165,7 @@ def test_f2_names_every_method_and_variant(table: pd.DataFrame, grid: Grid) -> N
     from papa.figures import pareto
 
     with style.paper():
-        found = words(pareto.draw(table, grid))
+        found = {text.split(" (")[0] for text in words(pareto.draw(table, grid))}
     assert set(synthetic.MAIN) <= found and {"no-qpde", "k0.6", "b8", "lambda"} <= found
 
 

@@ -168,7 +168,7 @@ def test_diversity_is_measured_on_the_same_number_whatever_was_drawn() -> None:
 
 def test_particles_of_the_rounds_and_of_the_final_samples() -> None:
     lines = [{"round": "1", "unique_ancestors": "", "ess": ""}, {"round": "2", "unique_ancestors": "7.0", "ess": "3.5"}]
-    names = ("round", "ess", "lowest_ess", "unique_ancestors")
+    names: list[str] = ["round", "ess", "lowest_ess", "unique_ancestors"]
     steps = [("2", "9", "9", "9"), ("final", "4", "2", "6"), ("final", "5", "3", "4")]
     trace = [dict(zip(names, step, strict=True)) for step in steps]
     run = view(bench(), rounds=lines, feedback=[{}, {}])

@@ -149,6 +149,48 @@ def test_one_seed_gives_means_without_intervals() -> None:
     assert "±" not in made.markdown.replace("± 0.07", "") and "1 seed (0)" in made.caption
 
 
+# ---------------------------------------------------------------- T2
+
+
+@pytest.fixture(scope="module")
+def prompted() -> tuple[Grid, pd.DataFrame, tables.Made]:
+    """Grid and long table of digits and fruits, and their T2."""
+    grid = synthetic.with_fruits()
+    table = synthetic.long_table(grid, rounds=2)
+    return grid, table, tables.make("T2", table, grid)
+
+
+def test_each_task_stands_in_t1_or_in_t2(prompted: tuple[Grid, pd.DataFrame, tables.Made]) -> None:
+    grid, table, made = prompted
+    assert set(made.frame.task) == {"fruits"} and set(tables.make("T1", table, grid).frame.task) == {"digits"}
+    assert set(tables.make("T3", table, grid).frame.task) == {"digits", "fruits"}
+    assert not views.is_text_to_image("gmm2d") and not views.is_text_to_image("no-such-task")
+
+
+def test_t2_has_every_judge_retention_and_sample_size(prompted: tuple[Grid, pd.DataFrame, tables.Made]) -> None:
+    _, table, made = prompted
+    fruits = table[table.task == "fruits"]
+    for metric in ("preference_attributes", "retention_held_out", "preferred_distance_ratio", "fid_preferred"):
+        row = only(made.frame, method="epapa", user="green", metric=metric)
+        mean, half = by_hand(raw(fruits, "epapa", metric)["green"])
+        assert (row["mean"], row.upper) == pytest.approx((mean, mean + half))
+    for heading in ("held-out CLIP", "attributes", "retention", "within preferred", "ESS", "FID to preferred"):
+        assert heading in made.markdown
+    line = next(line for line in made.markdown.splitlines() if line.startswith("| fkc "))
+    base = next(line for line in made.markdown.splitlines() if line.startswith("| base "))
+    assert " 23 |" in line and "– |" in base, "the sample size is that of particle methods alone"
+    assert "real images (floor)" in made.markdown and "### fruits: pooled" in made.markdown
+    assert "5 users (apple, grape, banana, green, two)" in made.caption and "512 final samples" in made.caption
+
+
+def test_a_sweep_takes_the_label_that_ran() -> None:
+    """Two labels of one setting: on a task where the first did not run, the second stands for both."""
+    methods = synthetic.METHODS | {"fkc-again": {"algorithm": "fkc", "beta_max": 8.0}}
+    grid = synthetic.grid(methods=methods)
+    assert "fkc-again" not in views.sweep(grid, "fkc", "beta_max").points
+    assert views.sweep(grid, "fkc", "beta_max", {"fkc", "fkc-again"}).points == {"fkc": 2.0, "fkc-again": 8.0}
+
+
 # ---------------------------------------------------------------- T3
 
 
@@ -225,8 +267,9 @@ def test_t4_counts_what_diverged(table: pd.DataFrame, grid: Grid) -> None:
 
 @pytest.mark.parametrize("name", tables.TABLES)
 def test_every_table_is_written_with_a_caption_that_quotes_the_configuration(
-    name: str, table: pd.DataFrame, grid: Grid, tmp_path: Path
+    name: str, prompted: tuple[Grid, pd.DataFrame, tables.Made], tmp_path: Path
 ) -> None:
+    grid, table, _ = prompted
     paths = tables.write(name, table, grid, tmp_path)
     assert [path.name for path in paths] == [f"{name}.csv", f"{name}.md", f"{name}.rst"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in paths), "no leftovers"
@@ -235,7 +278,8 @@ def test_every_table_is_written_with_a_caption_that_quotes_the_configuration(
     assert paths[1].read_text().startswith(f"**{name}.** {caption}")
     assert "95% over seeds (the unit" in caption
     if name != "T7":
-        assert "80 labels in rounds of 8; 25 denoising steps (digits)" in caption and "3 seeds (0, 1, 2)" in caption
+        steps = "12 denoising steps (fruits)" if name == "T2" else "25 denoising steps (digits)"
+        assert f"80 labels in rounds of 8; {steps}" in caption and "3 seeds (0, 1, 2)" in caption
 
 
 @pytest.mark.parametrize("name", tables.TABLES)

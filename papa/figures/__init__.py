@@ -15,15 +15,30 @@ from papa.config import unknown
 from papa.errors import SettingsError
 from papa.grid import Grid
 
+TEXT_TO_IMAGE = "-t2i"
+"""Ends the name of a figure that shows the text-to-image tasks; the one without shows the others then."""
+
 FIGURES: dict[str, str] = {
     "F1": "papa.figures.labels:draw",
+    "F1-t2i": "papa.figures.labels:draw",
     "F2": "papa.figures.pareto:draw",
+    "F2-t2i": "papa.figures.pareto:draw",
     "F3": "papa.figures.samples:draw",
+    "F3-t2i": "papa.figures.samples:draw",
     "F4": "papa.figures.truncation:draw",
     "F5": "papa.figures.temperature:draw",
+    "F5-t2i": "papa.figures.temperature:draw",
     "F7": "papa.figures.particles:draw",
     "F9": "papa.figures.judges:draw",
+    "F9-t2i": "papa.figures.judges:draw",
 }
+
+
+def part(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the long table that a figure shows: all of them, unless another figure shows its other tasks."""
+    if name.endswith(TEXT_TO_IMAGE):
+        return table[views.text_to_image_rows(table)]
+    return table[~views.text_to_image_rows(table)] if name + TEXT_TO_IMAGE in FIGURES else table
 
 
 def plot(name: str, table: pd.DataFrame, grid: Grid, folder: Path) -> list[Path]:
@@ -39,7 +54,7 @@ def plot(name: str, table: pd.DataFrame, grid: Grid, folder: Path) -> list[Path]
         raise SettingsError(unknown("figure", name, FIGURES))
     from papa.figures import style  # Matplotlib takes a while to import
 
-    table = views.check(table)
+    table = part(name, views.check(table))
     module, function = FIGURES[name].split(":")
     figures = import_module(module)
     with style.paper():

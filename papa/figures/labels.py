@@ -67,7 +67,7 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
         "Preference against labels: share of samples that the labelling (gold) judge counts as liked, after every "
         "round; bands are intervals over seeds, the dashed line is the base model.",
         report.quote(table, grid, tasks, methods, users),
-        f"Per round: {grid.config.measures.per_round} samples; the last point uses the final ones.",
+        f"Per round: {report.samples(grid, tasks, 'per_round')} samples; the last point uses the final ones.",
         report.unit_sentence(grid),
         report.diverged_sentence(table, tasks, methods),
     )

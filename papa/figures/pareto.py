@@ -14,8 +14,19 @@ from papa.figures import style
 from papa.grid import Grid
 from papa.stats import Estimate
 
-X, Y = "pairwise_ratio", "preference_held_out"
+Y = "preference_held_out"
 SWEEPS = {"fkc": "beta_max", "epapa": "frozen_below"}
+
+
+def diversity_of(task: str) -> tuple[str, str]:
+    """The metric of diversity of a task, and its words.
+
+    Samples for a prompt come from kinds that differ more than those of one kind do, so there the distance of
+    all samples falls where a method does its work. What is to be kept is the variety of what is liked.
+    """
+    if views.is_text_to_image(task):
+        return "preferred_distance_ratio", "mean feature distance of two liked samples / base's"
+    return "pairwise_ratio", "mean pairwise distance / base's"
 
 
 def draw(table: pd.DataFrame, grid: Grid) -> Figure:
@@ -47,11 +58,12 @@ def _panel(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, user: str) -> l
     main = views.main_methods(grid, task)
     points: dict[str, tuple[Estimate, Estimate]] = {}
     for method in [*main, *views.variant_methods(grid, task)]:
-        x, y = (views.estimate(views.values(table, task, method, metric, [user]), grid) for metric in (X, Y))
+        metrics = (diversity_of(task)[0], Y)
+        x, y = (views.estimate(views.values(table, task, method, metric, [user]), grid) for metric in metrics)
         if x.n and y.n:
             points[method] = x, y
     for reference, setting in SWEEPS.items():
-        line = [points[m] for m in views.sweep(grid, reference, setting).points if m in points]
+        line = [points[m] for m in views.sweep(grid, reference, setting, points).points]
         if len(line) > 2 and reference in points:
             ax.plot(
                 [x.mean for x, _ in line],
@@ -71,9 +83,11 @@ def _panel(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, user: str) -> l
             "zorder": 4 if is_main else 3,
         }
         style.errorbar(ax, x, y, fmt=style.marker(grid, method), **look)
-        labels.append(style.Label(x, y, _short(grid, method), ink, 7 if is_main else 5.8))
+        ess = views.estimate(views.values(table, task, method, "ess", [user]), grid)
+        words = _short(grid, method) + (f" ({ess.mean:.0f})" if ess.n else "")
+        labels.append(style.Label(x, y, words, ink, 7 if is_main else 5.8))
     ax.set_title(user)
-    ax.set_xlabel("mean pairwise distance / base's")
+    ax.set_xlabel(diversity_of(task)[1])
     ax.set_ylabel("preference (held-out judge)")
     ax.margins(0.08, 0.08)
     ax.locator_params(nbins=5)
@@ -92,10 +106,11 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     tasks = views.preference_tasks(table)
     methods = [m for task in tasks for m in (*views.main_methods(grid, task), *views.variant_methods(grid, task))]
     users = [user for task in tasks for user in views.users_of(grid, task)]
+    words = dict.fromkeys(diversity_of(task)[1] for task in tasks)
     return report.paragraph(
-        "Preference (held-out judge) against diversity (mean pairwise feature distance over the base's): up and right "
-        "is better. Filled: compared methods; open: their variants, in their colour; lines join the sweeps of FKC's "
-        "beta and of EPAPA's k.",
+        f"Preference (held-out judge) against diversity ({'; '.join(words)}): up and right is better. Filled: compared "
+        "methods; open: their variants, in their colour; lines join the sweeps of FKC's beta and of EPAPA's k. In "
+        "brackets, for particle methods, the effective sample size of the final populations.",
         report.quote(table, grid, tasks, methods, users),
         report.unit_sentence(grid),
         report.diverged_sentence(table, tasks, methods),

@@ -98,7 +98,7 @@ def _cell(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, user: str, metho
     if images is None or images.ndim != 4 or len(images) == 0:
         ax.text(0.5, 0.5, "not run", ha="center", va="center", color=style.FAINT, transform=ax.transAxes)
         return
-    ax.imshow(montage(images), interpolation="nearest")
+    ax.imshow(montage(images))  # pixels stay pixels, unless there are more of them than the paper has
     liked = views.values(table, task, method, "preference_gold", [user]).get((user, seed))
     if liked is not None:
         ax.text(
@@ -122,7 +122,7 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     return report.paragraph(
         f"The first {SIDE * SIDE} samples before (base) and after alignment, unselected; {', '.join(seeds)}. "
         "The same place has the same index, for the base and the fine-tuned methods the same starting noise. A "
-        "particle method's first samples come from one population, so they are more alike than all of them are. Below "
-        "each grid the share of all final samples that the gold judge counts as liked.",
+        "particle method's samples are dealt out from its populations in turn, so these come from as many populations "
+        "as there are. Below each grid the share of all final samples that the gold judge counts as liked.",
         report.quote(table, grid, tasks, methods, users),
     )

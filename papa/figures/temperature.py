@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from papa import report, views
 from papa.figures import style
+from papa.figures.pareto import diversity_of
 from papa.grid import Grid
 
 REFERENCE, SETTING = "fkc", "beta_max"
@@ -18,9 +19,8 @@ MEASURED, PREDICTED = "liking_measured", "liking_predicted"
 
 def points(table: pd.DataFrame, grid: Grid) -> dict[str, float]:
     """Method -> beta, of the sweep's methods that ran, the true liking left out."""
-    found = views.sweep(grid, REFERENCE, SETTING).points
     ran = set(table.loc[table.metric == "preference_gold", "method"])
-    return {method: beta for method, beta in found.items() if method in ran}
+    return views.sweep(grid, REFERENCE, SETTING, ran).points
 
 
 def controls(table: pd.DataFrame, grid: Grid) -> list[tuple[str, str, str, float]]:
@@ -44,7 +44,9 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
     left, middle, right = drawn.subplots(1, 3)
     for task in tasks[:1]:
         _sweep(left, table, grid, task, {"preference_gold": "gold judge", "preference_held_out": "held-out judge"})
-        _sweep(middle, table, grid, task, {"pairwise_ratio": "distance / base's", "entropy": "entropy (share of max.)"})
+        diversity = {diversity_of(task)[0]: "distance / base's", "entropy": "entropy (share of max.)"}
+        _sweep(middle, table, grid, task, diversity)
+        _sample_size(middle, table, grid, task)
     left.set_ylabel("preference")
     left.set_ylim(0, 1)
     middle.set_ylabel("diversity")
@@ -70,6 +72,23 @@ def _sweep(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, metrics: dict[s
         kept = [(beta, y) for beta, y in zip(sweep.values(), ys, strict=True) if y.n]
         if kept:
             style.line_with_band(ax, [b for b, _ in kept], [y for _, y in kept], marker="v", color=ink, label=label)
+    _axis(ax)
+
+
+def _sample_size(ax: Axes, table: pd.DataFrame, grid: Grid, task: str) -> None:
+    """The effective sample size of the final populations as a share of their particles."""
+    who, line = users(table, grid, task), []
+    for method, beta in points(table, grid).items():
+        particles = grid.methods[method][1].model_dump()["particles"]
+        share = views.estimate(views.values(table, task, method, "ess", who) / particles, grid)
+        line += [(beta, share)] if share.n else []
+    if line:
+        look = {"color": style.FAINT, "linestyle": (0, (4, 2)), "label": "effective sample size / N"}
+        style.line_with_band(ax, [beta for beta, _ in line], [share for _, share in line], **look)
+    _axis(ax)
+
+
+def _axis(ax: Axes) -> None:
     ax.set_xscale("log", base=2)
     ax.xaxis.set_major_formatter("{x:g}")
     ax.xaxis.set_minor_locator(style.no_ticks())
@@ -106,13 +125,16 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     """The caption of F5."""
     tasks, sweep, checks = views.preference_tasks(table)[:1], points(table, grid), controls(table, grid)
     who = [user for task in tasks for user in users(table, grid, task)]
-    methods = [*sweep, *dict.fromkeys(method for _, _, method, _ in checks)]
+    handed = list(dict.fromkeys(method for _, _, method, _ in checks))
+    base = report.samples(grid, list(dict.fromkeys(task for task, _, _, _ in checks)), "base")
+    distance = f" ({diversity_of(tasks[0])[1]})" if tasks else ""
     return report.paragraph(
-        "FKC's inverse temperature β (the last round's and the final samples'). (a) preference, (b) diversity with "
-        "the surrogate reward. (c) with the true liking s as reward: measured mean liking (points) against the "
-        f"prediction E[s exp(βs)] / E[exp(βs)] from {grid.config.measures.base} base samples (line, ± {TOLERANCE}).",
+        "FKC's inverse temperature β (the last round's and the final samples'). (a) preference, (b) diversity"
+        f"{distance} and effective sample size of the final populations, with the surrogate reward. (c) with the true "
+        "liking s as reward: measured mean liking (points) against the prediction E[s exp(βs)] / E[exp(βs)] from "
+        f"{base} base samples (line, ± {TOLERANCE}).",
         report.quote(table, grid, tasks if sweep else [], list(sweep), who),
-        f"Controls: {', '.join(dict.fromkeys(method for _, _, method, _ in checks))}." if checks else "No control ran.",
+        f"Controls: {', '.join(handed)}." if handed else "No control ran.",
         report.unit_sentence(grid),
-        report.diverged_sentence(table, tasks, methods),
+        report.diverged_sentence(table, tasks, [*sweep, *handed]),
     )

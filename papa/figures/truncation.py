@@ -16,8 +16,8 @@ LINES = {"preference_gold": ("gold judge", "-"), "preference_held_out": ("held-o
 
 def points(table: pd.DataFrame, grid: Grid, task: str) -> dict[str, float]:
     """Method -> k as a share of T, of the sweep's methods that ran."""
-    found = views.sweep(grid, REFERENCE, SETTING).points
-    return {m: k for m, k in found.items() if not views.values(table, task, m, "preference_gold").empty}
+    ran = [m for m in grid.methods if not views.values(table, task, m, "preference_gold").empty]
+    return views.sweep(grid, REFERENCE, SETTING, ran).points
 
 
 def users(table: pd.DataFrame, grid: Grid, task: str) -> list[str]:
@@ -29,13 +29,18 @@ def users(table: pd.DataFrame, grid: Grid, task: str) -> list[str]:
     return [user for user in views.users_of(grid, task) if ran and all(user in found for found in ran)]
 
 
-def draw(table: pd.DataFrame, grid: Grid) -> Figure:
-    """F4 from the long table."""
-    tasks = [
+def swept(table: pd.DataFrame, grid: Grid) -> list[str]:
+    """The tasks on which there is a sweep: more than PAPA and EPAPA themselves."""
+    return [
         task
         for task in views.preference_tasks(table)
-        if len(points(table, grid, task)) > 1 and users(table, grid, task)
+        if len(points(table, grid, task)) > 2 and users(table, grid, task)
     ]
+
+
+def draw(table: pd.DataFrame, grid: Grid) -> Figure:
+    """F4 from the long table."""
+    tasks = swept(table, grid)
     if not tasks:
         return style.nothing("No sweep over EPAPA's k ran.")
     drawn = style.figure(style.FULL, 2.3 * len(tasks))
@@ -90,7 +95,7 @@ def _evaluations(ax: Axes, table: pd.DataFrame, grid: Grid, task: str) -> None:
 
 def caption(table: pd.DataFrame, grid: Grid) -> str:
     """The caption of F4."""
-    tasks = views.preference_tasks(table)
+    tasks = swept(table, grid)
     methods = list(dict.fromkeys(m for task in tasks for m in points(table, grid, task)))
     who = [user for task in tasks for user in users(table, grid, task)]
     return report.paragraph(

@@ -15,6 +15,7 @@ from papa.grid import Grid
 
 TABLES: dict[str, str] = {
     "T1": "papa.tables.alignment:make",
+    "T2": "papa.tables.text_to_image:make",
     "T3": "papa.tables.cost:make",
     "T4": "papa.tables.ablations:make",
     "T7": "papa.tables.ledger:make",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from papa import report, views
@@ -16,11 +17,14 @@ SHOWN: dict[str, tuple[str, int]] = {
     "preference_gold": ("preference", 3),
     "preference_held_out": ("held-out", 3),
     "pairwise_ratio": ("distance / base's", 3),
+    "preferred_distance_ratio": ("within preferred / base's", 3),
     "entropy": ("entropy", 3),
     "fid_preferred": ("FID to preferred", 2),
+    "ess": ("ESS", 1),
     "train": ("training evaluations", 0),
 }
-IN_MARKDOWN = ("preference_gold", "pairwise_ratio", "entropy", "fid_preferred")
+IN_MARKDOWN = ("preference_gold", "pairwise_ratio", "entropy", "fid_preferred", "ess")
+WITH_DIFFERENCE = ("preference_gold", "pairwise_ratio")
 AXES = ["task", "reference", "method", "change", "metric"]
 NUMBERS = [
     "mean",
@@ -92,20 +96,22 @@ def _markdown(lines: list[dict]) -> str:
     by_method: dict[str, list[dict]] = {}
     for line in lines:
         by_method.setdefault(line["method"], []).append(line)
+    measured = {line["metric"] for line in lines if np.isfinite(line["mean"])}
+    metrics = [metric for metric in IN_MARKDOWN if metric in measured]
     rows = []
     for method, found in by_method.items():
         cells = []
-        for line in (line for line in found if line["metric"] in IN_MARKDOWN):
+        for line in (line for line in found if line["metric"] in metrics):
             digits = SHOWN[line["metric"]][1]
             cells.append(report.plus_minus(_back(line, "mean", "", "n_seeds"), digits))
-            if line["metric"] in ("preference_gold", "pairwise_ratio"):
+            if line["metric"] in WITH_DIFFERENCE:
                 cells.append(report.signed(_back(line, "difference", "difference_", "difference_seeds"), digits))
         lost = f"{found[0]['diverged']} of {found[0]['runs']}" if found[0]["diverged"] else "0"
         rows.append([method, found[0]["change"], *cells, str(found[0]["n_seeds"]), lost])
     heads: list[str] = []
-    for metric in IN_MARKDOWN:
+    for metric in metrics:
         heads.append(SHOWN[metric][0])
-        if metric in ("preference_gold", "pairwise_ratio"):
+        if metric in WITH_DIFFERENCE:
             heads.append("Δ")
     return report.markdown(["method", "change", *heads, "seeds", "diverged"], rows, left=2)
 
@@ -125,7 +131,8 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     users = sorted(set(table.loc[table.method.isin(variants), "user"]))
     return report.paragraph(
         "Ablations: each row changes the settings named there and nothing else; Δ is the paired difference to the "
-        "reference method on the same users and seeds, [lower, upper].",
+        "reference method on the same users and seeds, [lower, upper]. ESS: effective sample size of the final "
+        "populations of particle methods.",
         report.quote(table, grid, tasks if methods else [], methods, users),
         report.unit_sentence(grid),
         report.diverged_sentence(table, tasks, methods),

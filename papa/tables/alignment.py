@@ -9,8 +9,10 @@ from papa.grid import Grid
 from papa.stats import Estimate
 from papa.tables import Made
 
-# Metric -> (heading, decimals). The CSV holds every final metric, the Markdown these.
-SHOWN: dict[str, tuple[str, int]] = {
+Shown = dict[str, tuple[str, int]]
+"""Metric -> (heading, decimals). The CSV holds every final metric, the Markdown these."""
+
+SHOWN: Shown = {
     "preference_gold": ("preference (gold) ↑", 3),
     "preference_held_out": ("held-out ↑", 3),
     "fid_preferred": ("FID to preferred ↓", 2),
@@ -18,18 +20,32 @@ SHOWN: dict[str, tuple[str, int]] = {
     "pairwise_ratio": ("distance / base's ↑", 3),
     "entropy": ("entropy ↑", 3),
     "vendi": ("Vendi ↑", 2),
+    "ess": ("ESS", 1),
 }
 FLOORS = {"fid_preferred": "fid_preferred_floor", "kid_preferred": "kid_preferred_floor"}
+SAID = (
+    "Alignment to one user's taste: share of final samples that the judge behind the labels (gold) and a judge "
+    "never queried (held-out) count as liked; distance to reference images of the preferred classes; diversity."
+)
+ESS = (
+    "ESS: effective sample size of the particle methods' final populations before their last resampling, in "
+    "particles; how many different samples a population really holds."
+)
 FLOOR_ROW = "real images (floor)"
 POOLED = "pooled"
 NOTHING = pd.Series(dtype=float, index=pd.MultiIndex.from_arrays([[], []], names=views.RUN))
+AXES = ["task", "user", "method", "algorithm", "metric", "mean", "lower", "upper", "n_seeds", "diverged"]
 
 
 def make(table: pd.DataFrame, grid: Grid) -> Made:
     """T1 from the long table."""
-    tasks = views.preference_tasks(table)
+    return build(table[~views.text_to_image_rows(table)], grid, SHOWN, SAID)
+
+
+def build(table: pd.DataFrame, grid: Grid, shown: Shown, said: str) -> Made:
+    """The table of every task in `table`, per user and pooled, with `shown` in its readable form."""
     rows, parts = [], []
-    for task in tasks:
+    for task in views.preference_tasks(table):
         users = views.users_of(grid, task)
         common = views.common_users(table, grid, task)
         pools = {user: [user] for user in users} | ({POOLED: common} if len(common) > 1 else {})
@@ -44,11 +60,8 @@ def make(table: pd.DataFrame, grid: Grid) -> Made:
             ]
             of = f" ({', '.join(members)})" if pool == POOLED else ""
             if found:
-                parts.append(f"### {task}: {pool}{of}\n\n{_markdown(found, lost)}")
-    frame = pd.DataFrame(
-        rows, columns=["task", "user", "method", "algorithm", "metric", "mean", "lower", "upper", "n_seeds", "diverged"]
-    )
-    return Made(frame, "\n".join(parts), caption(table, grid))
+                parts.append(f"### {task}: {pool}{of}\n\n{_markdown(found, lost, shown)}")
+    return Made(pd.DataFrame(rows, columns=AXES), "\n".join(parts), caption(table, grid, said))
 
 
 def _estimates(table: pd.DataFrame, grid: Grid, task: str, users: list[str]) -> dict[tuple[str, str], Estimate]:
@@ -64,8 +77,8 @@ def _estimates(table: pd.DataFrame, grid: Grid, task: str, users: list[str]) -> 
     return found
 
 
-def _markdown(found: dict[tuple[str, str], Estimate], lost: dict[str, int]) -> str:
-    shown = {metric: head for metric, head in SHOWN.items() if any(key[1] == metric for key in found)}
+def _markdown(found: dict[tuple[str, str], Estimate], lost: dict[str, int], shown: Shown) -> str:
+    shown = {metric: head for metric, head in shown.items() if any(key[1] == metric for key in found)}
     rows = []
     for method in dict.fromkeys(key[0] for key in found):
         cells = [found.get((method, metric)) for metric in shown]
@@ -88,14 +101,14 @@ def _floor(found: dict[tuple[str, str], Estimate], metric: str | None, digits: i
     return report.number(sum(means) / len(means), digits) if means else report.NOTHING
 
 
-def caption(table: pd.DataFrame, grid: Grid) -> str:
-    """The caption of T1."""
+def caption(table: pd.DataFrame, grid: Grid, said: str) -> str:
+    """What is shown (`said`), and what of it was run."""
     tasks = views.preference_tasks(table)
     methods = [method for task in tasks for method in views.main_methods(grid, task)]
     users = [user for task in tasks for user in views.users_of(grid, task)]
     return report.paragraph(
-        "Alignment to one user's taste: share of final samples that the judge behind the labels (gold) and a judge "
-        "never queried (held-out) count as liked; distance to reference images of the preferred classes; diversity.",
+        said,
+        ESS,
         report.quote(table, grid, tasks, methods, users),
         "The floor of FID and KID is real against real images at equal sample sizes: what a perfect method would show.",
         report.unit_sentence(grid),

@@ -140,7 +140,7 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
         "the highest preference that every run of the table reaches in the end. The per-round preference "
         "comes from fewer samples than the final one, so a first crossing is somewhat early.",
         report.quote(table, grid, tasks, methods, users),
-        f"Per round: {grid.config.measures.per_round} samples.",
+        f"Per round: {report.samples(grid, tasks, 'per_round')} samples.",
         report.unit_sentence(grid),
         report.diverged_sentence(table, tasks, methods),
     )

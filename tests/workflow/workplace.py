@@ -117,7 +117,7 @@ class Plan:
     """The jobs that `snakemake -n` names."""
 
     def __init__(self, text: str) -> None:
-        blocks = re.findall(r"^(?:local)?rule (\w+):\n((?: {4}.*\n)+)", text, flags=re.MULTILINE)
+        blocks = re.findall(r"^(?:local)?rule ([\w-]+):\n((?: {4}.*\n)+)", text, flags=re.MULTILINE)
         self.rules = Counter(rule for rule, _ in blocks)
         self.alignments: set[Axes] = set()
         for rule, block in blocks:
