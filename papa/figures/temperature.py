@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from papa import report, views
 from papa.figures import style
@@ -97,7 +98,7 @@ def _axis(ax: Axes) -> None:
 
 def _prediction(ax: Axes, table: pd.DataFrame, grid: Grid, checks: list[tuple[str, str, str, float]]) -> None:
     """Predicted mean liking as a line with its tolerance, the measured one as points."""
-    pairs = list(dict.fromkeys((task, user) for task, user, _, _ in checks))
+    pairs, keys = list(dict.fromkeys((task, user) for task, user, _, _ in checks)), []
     inks = [style.COLOURS["fkc"][0], style.COLOURS["papa"][0], style.COLOURS["best_of_n"][1], *style.SPARE]
     for index, (task, user) in enumerate(pairs):
         mine = [(method, beta) for t, u, method, beta in checks if (t, u) == (task, user)]
@@ -108,15 +109,15 @@ def _prediction(ax: Axes, table: pd.DataFrame, grid: Grid, checks: list[tuple[st
         ax.fill_between(
             betas, [p - TOLERANCE for p in predicted], [p + TOLERANCE for p in predicted], color=ink, alpha=0.12, lw=0
         )
-        for place, (method, beta) in enumerate(mine):
+        for method, beta in mine:
             measured = views.estimate(views.values(table, task, method, MEASURED, [user]), grid)
-            label = f"measured, {user}" if place == 0 else "_"
-            style.errorbar(ax, beta, measured, fmt="o", color=ink, markerfacecolor="white", label=label)
+            style.errorbar(ax, beta, measured, fmt="o", color=ink, markerfacecolor="white")
+        keys.append(Line2D([], [], color=ink, lw=1, marker="o", markerfacecolor="white", label=user))
     ax.set_ylabel("mean liking")
     ax.margins(x=0.06)
     ax.set_ylim(0, 1)
     if pairs:
-        ax.legend(loc="lower right")
+        ax.legend(handles=keys, loc="best")
     else:
         ax.text(0.5, 0.5, "no control ran", transform=ax.transAxes, ha="center", color=style.FAINT)
 
