@@ -1,0 +1,81 @@
+"""A text-to-image task without networks, for what happens around one: prompts, records, scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from papa.config import TextToImageSettings
+from papa.tasks.interface import Task
+from papa.tasks.text_to_image import TextToImage
+from papa.users.interface import User
+
+KINDS = ("apple", "banana", "pear")
+
+
+class Painted(Task):
+    """A sample is a point; its largest coordinate is its kind. A prompt that names a kind draws points far along its
+    coordinate, any other prompt points around the origin. The score is exact."""
+
+    settings: TextToImageSettings
+    concepts: ClassVar = [{"kind": kind, "colour": colour} for kind in KINDS for colour in ("green", "red")]
+    retained = TextToImage.retained
+    retention = TextToImage.retention
+
+    def __post_init__(self) -> None:
+        self.shape, self.condition = (len(KINDS),), self.settings.prompt
+
+    def sigmas(self) -> Tensor:
+        return torch.tensor([10.0, 3.0, 1.0, 0.3, 0.0], dtype=torch.float64)
+
+    def denoiser(self, cost, unet=None) -> Callable[[Tensor, float], Tensor]:
+        prompt = self.condition or ""
+        mean = 20.0 * torch.tensor([float(kind in prompt) for kind in KINDS])
+
+        def denoise(y: Tensor, sigma: float) -> Tensor:
+            cost.forward += len(y)
+            return mean + (y - mean) / (1 + sigma**2)
+
+        return denoise
+
+    @contextmanager
+    def prompted(self, prompt: str) -> Iterator[None]:
+        before, self.condition = self.condition, prompt
+        try:
+            yield
+        finally:
+            self.condition = before
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return latents
+
+    def judges(self) -> dict:
+        return {"gold": Largest(), "held_out": Largest()}
+
+
+class Largest:
+    """The concept is the first of the largest coordinate's kind."""
+
+    def probabilities(self, images: Tensor) -> np.ndarray:
+        return np.eye(2 * len(KINDS))[2 * images.argmax(1).numpy()]
+
+
+class Fond(User):
+    """Likes concepts, and knows which once it has met the task."""
+
+    def __init__(self, likes: tuple[int, ...]) -> None:
+        self._likes = likes
+
+    def meet(self, task: object) -> None:
+        self.classes = self._likes
+
+    def liking(self, images: Tensor) -> Tensor:
+        return images.softmax(1)[:, [index // 2 for index in self._likes[::2]]].sum(1)
+
+    def verdict(self, images: Tensor) -> np.ndarray:
+        return np.isin(images.argmax(1).numpy(), [index // 2 for index in self._likes]).astype(float)
