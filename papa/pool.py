@@ -30,17 +30,20 @@ def base_stream(root_seed: int, task: str, seed: int) -> Stream:
     return Stream(root_seed).at(task, seed=seed)
 
 
-def block_of_base(task: Task, stream: Stream, index: int, cost: Cost) -> Tensor:
-    """Base latents `index * BLOCK` to `(index + 1) * BLOCK`.
+def block_of_base(task: Task, stream: Stream, index: int, cost: Cost, n: int | None = None) -> Tensor:
+    """Base latents `index * BLOCK` to `(index + 1) * BLOCK`, or the first n of them.
 
     Block 0 uses the noise of the final samples of every method, so sample i of the base and sample
     i of an aligned model start from the same noise.
     """
+    # Whole forward passes, so that the rows have the same bits however many there are.
+    chunk = task.settings.chunk
+    rows = BLOCK if n is None else min(BLOCK, -(-n // chunk) * chunk)
     address = stream.at("sample") if index == 0 else stream.at("sample", "more", block=index)
 
     def noise(step: int) -> Tensor:
         dtype = np.float64 if task.dtype == torch.float64 else np.float32
-        return torch.from_numpy(address.at(step=step).normal(BLOCK, *task.shape, dtype=dtype)).to(task.device)
+        return torch.from_numpy(address.at(step=step).normal(rows, *task.shape, dtype=dtype)).to(task.device)
 
     return euler_ancestral(task.denoiser(cost), task.sigmas(), noise)
 
@@ -50,8 +53,9 @@ def make_pool(spec: PoolSpec, task: Task) -> None:
     reset_peak_memory()
     start, cost = time.monotonic(), Cost()
     stream = base_stream(spec.config.root_seed, spec.task, spec.seed)
-    blocks = [block_of_base(task, stream, i, cost) for i in range(-(-spec.config.measures.base // BLOCK))]
-    latents = torch.cat(blocks)[: spec.config.measures.base]
+    wanted = spec.config.measures.base
+    blocks = [block_of_base(task, stream, i, cost, wanted - i * BLOCK) for i in range(-(-wanted // BLOCK))]
+    latents = torch.cat(blocks)[:wanted]
     files = {
         "samples.npz": npz_bytes({"images": task.pack(task.decode(latents))}),
         "latents.npz": npz_bytes({"latents": latents.cpu().numpy()}),

@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
+import pytest
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from safetensors.torch import save_file
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextConfig, CLIPTextModel
 
-from papa.config import Sd15Settings
+from papa.config import FruitsSettings, Sd15Settings
+from papa.tasks import artefacts
 from papa.tasks.sd15 import Sd15
+from papa.tasks.text_to_image import TextToImage
 
 _TEMPORARY = tempfile.TemporaryDirectory(prefix="papa-tiny-sd15-")  # goes with the process
 BANK = {"apple": ["an apple", "a red apple"], "grape": ["grapes"], "banana": ["a banana"], "lemon": ["a lemon"]}
@@ -122,8 +125,7 @@ def _safety(folder: Path) -> None:
 @cache
 def pipeline(half: bool = False, checker: bool = True) -> Path:
     """A Stable Diffusion 1.5 folder. half: float16 files (`*.fp16.safetensors`) and no others."""
-    folder = Path(_TEMPORARY.name, f"pipeline-{half}-{checker}")
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(dir=_TEMPORARY.name))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         parts = _parts(_write_tokenizer(folder / "tokenizer"))
@@ -142,8 +144,7 @@ def pipeline(half: bool = False, checker: bool = True) -> Path:
 @cache
 def clip(seed: int = 0) -> Path:
     """An OpenCLIP folder, as `local-dir:` takes it."""
-    folder = Path(_TEMPORARY.name, f"clip-{seed}")
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(dir=_TEMPORARY.name))
     config = {
         "embed_dim": 16,
         "vision_cfg": {"image_size": 32, "layers": 2, "width": 16, "head_width": 8, "patch_size": 8},
@@ -183,3 +184,21 @@ def reference(folder: Path, **given: Any) -> Any:
     return pipe
 
 
+TASKS = ["sd15", "fruits"]
+
+
+@cache
+def either(name: str) -> TextToImage:
+    """A text-to-image task with 3 sampling steps: the tiny one, or `fruits` where its artefacts are."""
+    if name == "sd15":
+        return task()
+    if not (artefacts.folder("fruits") / "card.json").is_file():
+        pytest.skip("the artefacts of fruits are not there")
+    from papa.tasks.fruits import Fruits
+
+    return Fruits(FruitsSettings(steps=3))
+
+
+def folder_of(given: TextToImage) -> Path:
+    """Where the pipeline of a task lies."""
+    return pipeline() if isinstance(given, Sd15) else artefacts.folder("fruits") / "pipeline"

@@ -26,7 +26,8 @@ WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", 
 """Weight file of each part of a Stable Diffusion folder, without variant and ending."""
 PLAIN = ("model_index.json", "scheduler/scheduler_config.json", *(f"{part}/config.json" for part in WEIGHTS))
 CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
-CLIP_SIZES = {"ViT-L-14": "1.7 GB", "ViT-B-32": "0.6 GB"}
+CLIP_SIZES = {"ViT-L-14": "0.9 GB in fp16 and 1.7 GB in fp32", "ViT-B-32": "0.6 GB"}
+REPOSITORY = Sd15Settings().model
 
 
 def offline() -> bool:
@@ -94,17 +95,17 @@ def _cached(settings: Sd15Settings, download: bool) -> Path:
                 raise
         return Path(huggingface_hub.snapshot_download(**wanted))
     except (OSError, ValueError) as error:  # not cached, no network, or neither a folder nor a repository's name
-        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
         raise ArtefactError(
-            f"the weights of {settings.model} are not here ({reason}). {_how_to_get(settings)}"
-        ) from None
+            f"{settings.model} is no folder, and its weights are not in the hub's cache. {_how_to_get(settings)}"
+        ) from error
 
 
 def _how_to_get(settings: Sd15Settings) -> str:
     size = "2.1 GB" if settings.variant == "fp16" else "4.3 GB"
     patterns = " ".join(f"'{name}'" for name in ("*.json", "tokenizer/*", *weight_files(settings.variant)))
+    model = REPOSITORY if Path(settings.model).expanduser().is_absolute() else settings.model
     return (
-        f"It is about {size}. With a network: `hf download {settings.model} --revision {settings.revision} --include "
+        f"It is about {size}. With a network: `hf download {model} --revision {settings.revision} --include "
         f"{patterns}`. Without: copy that folder here and set tasks.sd15.model to its path."
     )
 
@@ -172,8 +173,8 @@ def clip_files(settings: ClipSettings, download: bool = True) -> ClipFiles:
     if found is None:
         raise ArtefactError(
             f"the OpenCLIP weights {settings.model}/{given} are not here (about "
-            f"{CLIP_SIZES.get(settings.model, 'a few hundred MB')}). With a network: `hf download {repository}`. "
-            "Without: copy its weight file and open_clip_config.json to a folder here and set model: local-dir:FOLDER."
+            f"{CLIP_SIZES.get(settings.model, 'a few hundred MB')}). With a network: `hf download {repository} "
+            "--include 'open_clip*'`. Without: copy its weight file and open_clip_config.json to a folder here and set model: local-dir:FOLDER."
         )
     return ClipFiles(found, tag)
 

@@ -57,7 +57,7 @@ def gpu_bytes(settings: MethodSettings) -> float:
 
 
 def _clip(role: str, settings: ClipSettings) -> str:
-    return f"task sd15: {role} {settings.model} in {clip_files(settings, download=False).file}"
+    return f"task sd15: {role} in {clip_files(settings, download=False).file}"
 
 
 def _bank(settings: Sd15Settings) -> str:
