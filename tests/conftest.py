@@ -7,8 +7,9 @@ import torch
 from hypothesis import settings
 
 from papa import pool
-from papa.config import Gmm2dSettings, TaskSettings
+from papa.config import FruitsSettings, Gmm2dSettings, TaskSettings
 from papa.tasks.digits import Digits
+from papa.tasks.fruits import Fruits
 from papa.tasks.gmm2d import Gmm2d
 
 torch.set_num_threads(1)
@@ -20,6 +21,12 @@ settings.load_profile("papa")
 def digits() -> Digits:
     """The digits task with 3 sampling steps. Tests change nothing in it."""
     return Digits(TaskSettings(steps=3))
+
+
+@pytest.fixture(scope="session")
+def fruits() -> Fruits:
+    """The fruits task with 3 sampling steps. Tests change nothing in it."""
+    return Fruits(FruitsSettings(steps=3))
 
 
 @pytest.fixture(scope="session")

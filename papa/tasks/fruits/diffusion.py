@@ -19,7 +19,7 @@ from papa.tasks.fruits.training import Log, Trainer, batches
 from papa.tasks.fruits.vocabulary import clip_tokenizer
 
 TIMESTEPS = 1000
-STEPS = 18_000
+STEPS = 12_000
 BATCH = 48
 LEARNING_RATE = 2e-3
 EMA_DECAY = 0.999

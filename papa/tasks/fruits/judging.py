@@ -46,7 +46,8 @@ CLASSIFIER_STEPS = 2_000
 
 def model_config(name: str, vocab_size: int) -> dict[str, Any]:
     """open_clip's configuration of one of the two models."""
-    return {"embed_dim": 64, "vision_cfg": VISION[name], "text_cfg": TEXT | {"vocab_size": vocab_size}}
+    towers = {"vision_cfg": VISION[name], "text_cfg": TEXT | {"vocab_size": vocab_size}}
+    return {"embed_dim": 64, **towers, "custom_text": "timm_model_name" in VISION[name]}
 
 
 def tokenizer(folder: Path) -> Any:
@@ -57,9 +58,8 @@ def tokenizer(folder: Path) -> Any:
 def new_clip(name: str, vocab_size: int) -> nn.Module:
     """The untrained model, built by open_clip from its configuration."""
     config = model_config(name, vocab_size)
-    if "timm_model_name" in VISION[name]:
-        return open_clip.CustomTextCLIP(**config)
-    return open_clip.CLIP(**config)
+    build = open_clip.CustomTextCLIP if config.pop("custom_text") else open_clip.CLIP
+    return build(**config)
 
 
 def augmented(x: Tensor, rng: np.random.Generator) -> Tensor:
