@@ -312,6 +312,7 @@ def test_export_replays_the_feedback_and_writes_the_folder(
     block = {"task": "sd15", "methods": ["papa", "fkc"], "users": ["apple"], "seeds": [0, 1]}
     data = tiny.config(tmp_path, block, tasks={"sd15": tiny_sd15.settings(steps=2).model_dump()})
     data["methods"]["papa"] |= LORA | {"lr": 1e-2}
+    data["measures"]["retention"] = 4
     path, axes = str(tiny.write(tmp_path, data)), ["--task", "sd15", "--user", "apple"]
     for command in (["align", "--method", "papa"], ["export", "--method", "papa", "--to", str(tmp_path / "out")]):
         assert cli.main([*command, "--config", path, *axes]) == 0

@@ -166,6 +166,7 @@ def settings(**given: Any) -> Sd15Settings:
         "held_out": {"model": f"local-dir:{clip(1)}"},
         "bank": BANK,
         "steps": 3,
+        **dict.fromkeys(("attention_slicing", "vae_slicing", "vae_tiling"), False),  # they cost time
         "prompt": "a photo of a fruit",
     }
     return Sd15Settings.model_validate(data | given)

@@ -171,10 +171,11 @@ def clip_files(settings: ClipSettings, download: bool = True) -> ClipFiles:
     if found is None and download and not offline():
         found = _downloaded_clip(tag)
     if found is None:
+        size = CLIP_SIZES.get(settings.model, "a few hundred MB")
         raise ArtefactError(
-            f"the OpenCLIP weights {settings.model}/{given} are not here (about "
-            f"{CLIP_SIZES.get(settings.model, 'a few hundred MB')}). With a network: `hf download {repository} "
-            "--include 'open_clip*'`. Without: copy its weight file and open_clip_config.json to a folder here and set model: local-dir:FOLDER."
+            f"the OpenCLIP weights {settings.model}/{given} are not here (about {size}). With a network: "
+            f"`hf download {repository} --include 'open_clip*'`. Without: copy its weight file and "
+            "open_clip_config.json to a folder here and set model: local-dir:FOLDER."
         )
     return ClipFiles(found, tag)
 
