@@ -112,6 +112,17 @@ def is_text_to_image(task: str) -> bool:
     return task in TASKS and issubclass(TASKS[task].settings, TextToImageSettings)
 
 
+def diversity_of(task: str) -> tuple[str, str]:
+    """The metric of diversity of a task, and its words.
+
+    Samples for a prompt come from kinds that differ more than those of one kind do, so there the distance of
+    all samples falls where a method does its work. What is to be kept is the variety of what is liked.
+    """
+    if is_text_to_image(task):
+        return "preferred_distance_ratio", "mean feature distance of two liked samples / base's"
+    return "pairwise_ratio", "mean pairwise distance / base's"
+
+
 def text_to_image_rows(table: pd.DataFrame) -> pd.Series:
     """For each row of the long table, whether its task is a text-to-image task."""
     return table.task.isin([task for task in table.task.unique() if is_text_to_image(task)])

@@ -77,7 +77,7 @@ def test_prompted_tasks_are_compared_by_the_variety_of_what_is_liked(both: tuple
     from papa.figures import pareto
 
     grid, table = both
-    assert pareto.diversity_of("digits")[0] == "pairwise_ratio"
+    assert views.diversity_of("digits")[0] == "pairwise_ratio"
     drawn = pareto.draw(figures.part("F2-t2i", table), grid)
     ess = table[(table.method == "fkc") & (table.task == "fruits") & (table.metric == "ess")].value.mean()
     assert f"fkc ({ess:.0f})" in words(drawn) and "epapa" in words(drawn), "the sample size stands beside a diversity"

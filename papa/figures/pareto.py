@@ -18,17 +18,6 @@ Y = "preference_held_out"
 SWEEPS = {"fkc": "beta_max", "epapa": "frozen_below"}
 
 
-def diversity_of(task: str) -> tuple[str, str]:
-    """The metric of diversity of a task, and its words.
-
-    Samples for a prompt come from kinds that differ more than those of one kind do, so there the distance of
-    all samples falls where a method does its work. What is to be kept is the variety of what is liked.
-    """
-    if views.is_text_to_image(task):
-        return "preferred_distance_ratio", "mean feature distance of two liked samples / base's"
-    return "pairwise_ratio", "mean pairwise distance / base's"
-
-
 def draw(table: pd.DataFrame, grid: Grid) -> Figure:
     """F2 from the long table."""
     panels = [(task, user) for task in views.preference_tasks(table) for user in views.users_of(grid, task)]
@@ -58,7 +47,7 @@ def _panel(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, user: str) -> l
     main = views.main_methods(grid, task)
     points: dict[str, tuple[Estimate, Estimate]] = {}
     for method in [*main, *views.variant_methods(grid, task)]:
-        metrics = (diversity_of(task)[0], Y)
+        metrics = (views.diversity_of(task)[0], Y)
         x, y = (views.estimate(views.values(table, task, method, metric, [user]), grid) for metric in metrics)
         if x.n and y.n:
             points[method] = x, y
@@ -87,7 +76,7 @@ def _panel(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, user: str) -> l
         words = _short(grid, method) + (f" ({ess.mean:.0f})" if ess.n else "")
         labels.append(style.Label(x, y, words, ink, 7 if is_main else 5.8))
     ax.set_title(user)
-    ax.set_xlabel(diversity_of(task)[1])
+    ax.set_xlabel(views.diversity_of(task)[1])
     ax.set_ylabel("preference (held-out judge)")
     ax.margins(0.08, 0.08)
     ax.locator_params(nbins=5)
@@ -106,7 +95,7 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     tasks = views.preference_tasks(table)
     methods = [m for task in tasks for m in (*views.main_methods(grid, task), *views.variant_methods(grid, task))]
     users = [user for task in tasks for user in views.users_of(grid, task)]
-    words = dict.fromkeys(diversity_of(task)[1] for task in tasks)
+    words = dict.fromkeys(views.diversity_of(task)[1] for task in tasks)
     return report.paragraph(
         f"Preference (held-out judge) against diversity ({'; '.join(words)}): up and right is better. Filled: compared "
         "methods; open: their variants, in their colour; lines join the sweeps of FKC's beta and of EPAPA's k. In "

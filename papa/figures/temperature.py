@@ -9,7 +9,6 @@ from matplotlib.lines import Line2D
 
 from papa import report, views
 from papa.figures import style
-from papa.figures.pareto import diversity_of
 from papa.grid import Grid
 
 REFERENCE, SETTING = "fkc", "beta_max"
@@ -45,7 +44,7 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
     left, middle, right = drawn.subplots(1, 3)
     for task in tasks[:1]:
         _sweep(left, table, grid, task, {"preference_gold": "gold judge", "preference_held_out": "held-out judge"})
-        diversity = {diversity_of(task)[0]: "distance / base's", "entropy": "entropy (share of max.)"}
+        diversity = {views.diversity_of(task)[0]: "distance / base's", "entropy": "entropy (share of max.)"}
         _sweep(middle, table, grid, task, diversity)
         _sample_size(middle, table, grid, task)
     left.set_ylabel("preference")
@@ -128,7 +127,7 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     who = [user for task in tasks for user in users(table, grid, task)]
     handed = list(dict.fromkeys(method for _, _, method, _ in checks))
     base = report.samples(grid, list(dict.fromkeys(task for task, _, _, _ in checks)), "base")
-    distance = f" ({diversity_of(tasks[0])[1]})" if tasks else ""
+    distance = f" ({views.diversity_of(tasks[0])[1]})" if tasks else ""
     return report.paragraph(
         "FKC's inverse temperature β (the last round's and the final samples'). (a) preference, (b) diversity"
         f"{distance} and effective sample size of the final populations, with the surrogate reward. (c) with the true "

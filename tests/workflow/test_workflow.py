@@ -120,7 +120,7 @@ def test_an_edited_method_or_kernel_reruns_what_imports_it(again: Work, file: st
 @pytest.mark.parametrize(
     ("file", "rules"),
     [
-        ("papa/figures/labels.py", {"figure_F1"}),
+        ("papa/figures/labels.py", {"figure_F1", "figure_F1-t2i"}),
         ("papa/tables/ledger.py", {"claims", "table_T7"}),
         ("papa/claims.yaml", {"claims", "table_T7"}),
     ],
