@@ -8,13 +8,24 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import tiny
+import tiny_sd15
 import torch
 
 from papa.align import align
 from papa.cli import open_task
 from papa.config import Config
+from papa.diffusion.denoiser import Cost
+from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.grid import Grid
+from papa.interaction import interact
+from papa.machine import memory_advice
 from papa.records import read_arrays
+from papa.registry import METHODS as REGISTERED
+from papa.registry import USERS
+from papa.rng import Stream
+from papa.tasks.sd15 import Sd15
+from papa.tasks.text_to_image import TextToImage
 
 pytestmark = [
     pytest.mark.gpu,
@@ -52,3 +63,62 @@ def shown(folder: Path, device: str, method: str) -> torch.Tensor:
 def test_every_method_runs_on_cuda_and_starts_as_on_the_cpu(method: str, tmp_path: Path) -> None:
     difference = (shown(tmp_path, "cuda", method) - shown(tmp_path, "cpu", method)).abs()
     assert difference.max() <= 2  # of 255 grey levels
+
+
+# ---------------------------------------------------------------- text to image
+
+
+def drawn(task: TextToImage, n: int = 8) -> torch.Tensor:
+    """Base latents of a task, on the CPU, from the same noise on every device."""
+    noise = stream_noise(Stream(0), (n, *task.shape), task.dtype, task.device)
+    return euler_ancestral(task.denoiser(Cost()), task.sigmas(), noise).cpu()
+
+
+@pytest.mark.parametrize("half_files", [False, True])
+def test_half_precision_draws_what_float32_draws(half_files: bool) -> None:
+    model = str(tiny_sd15.pipeline(half=half_files))
+    half = Sd15(tiny_sd15.settings(model=model), "cuda")
+    full = Sd15(tiny_sd15.settings(model=model, dtype="fp32"), "cuda")
+    assert half.pipe.unet.dtype == torch.float16 and full.pipe.unet.dtype == torch.float32
+    exact = drawn(full)
+    difference = (drawn(half) - exact).abs()
+    print(f"fp16 against fp32: mean {difference.mean():.2g}, largest {difference.max():.2g}, spread {exact.std():.2g}")
+    assert 0 < difference.mean() < 0.01 * exact.std() and difference.max() < 0.1 * exact.std()
+
+
+@pytest.mark.parametrize("name", tiny_sd15.TASKS)
+def test_float32_draws_on_cuda_what_it_draws_on_the_cpu(name: str) -> None:
+    on_cpu = tiny_sd15.either(name)
+    given = on_cpu.settings.model_copy(update={"dtype": "fp32"} if name == "sd15" else {})
+    torch.testing.assert_close(drawn(type(on_cpu)(given, "cuda")), drawn(on_cpu), atol=0.02, rtol=0.01)
+
+
+SESSIONS = {
+    "papa": ("papa", {}),
+    "epapa": ("epapa", {}),
+    "papa-lora": ("papa", {"trainable": "lora", "gradient_checkpointing": True}),
+    "fkc": ("fkc", {}),
+    "best_of_n": ("best_of_n", {}),
+}
+
+
+@pytest.mark.parametrize("name", SESSIONS)
+def test_sessions_in_half_precision(name: str) -> None:
+    task = Sd15(tiny_sd15.settings(), "cuda")
+    algorithm, given = SESSIONS[name]
+    settings = tiny.small(REGISTERED[algorithm].settings, **given)
+    method = REGISTERED[algorithm].load()(settings, task, Stream(0), lambda n: drawn(task, n).cuda())
+    user = USERS["sd15"]["apple"].load()
+    user.meet(task)
+    for happened in interact(method, user, task, Stream(1), settings.labels, settings.per_round):
+        assert torch.isfinite(happened.images).all()
+    found = method.sample(3)
+    assert found.dtype == torch.float32 and torch.isfinite(found).all()
+    if algorithm in ("papa", "epapa"):
+        assert {p.dtype for p in method.trained.values()} == {torch.float32}
+
+
+def test_a_full_gpu_is_known_for_what_it_is() -> None:
+    with pytest.raises(torch.OutOfMemoryError) as raised:
+        torch.empty(2**44, dtype=torch.uint8, device="cuda")
+    assert "tasks.sd15.chunk" in str(memory_advice(raised.value, "sd15"))
