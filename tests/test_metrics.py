@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from papa.config import Measures
 from papa.metrics.cost import Cost
 from papa.metrics.diversity import Diversity, coverage, pairwise_distance, vendi_score
-from papa.metrics.fidelity import Fidelity
+from papa.metrics.fidelity import ENOUGH, Fidelity
 from papa.metrics.golden import Golden
 from papa.metrics.interface import Bench, RunView
 from papa.metrics.preference import Preference, predicted_liking
@@ -239,7 +239,9 @@ def test_kid_is_the_same_every_time_and_grows_with_the_shift() -> None:
 
 
 def test_fid_wants_enough_samples_and_comes_with_its_floor() -> None:
-    assert Fidelity().measure(view(bench(), normal(999))) == []
+    few = ENOUGH * bench().references.feature_dim - 1  # pyright: ignore[reportOptionalMemberAccess]
+    assert Fidelity().measure(view(bench(), normal(few))) == []
+    assert Fidelity().measure(view(bench(), normal(few + 1))) != []
     found = values(Fidelity().measure(view(bench(), normal(1000, name="y"))))
     assert set(found) == {f"{k}_{s}{f}" for k in ("fid", "kid") for s in ("all", "preferred") for f in ("", "_floor")}
     assert 0 <= found["fid_all"] < 0.1 and 0 <= found["fid_all_floor"] < 0.1

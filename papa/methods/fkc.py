@@ -89,7 +89,9 @@ class Fkc(Method[FkcSettings]):
         noise = stream_noise(stream, (populations * n, *task.shape), task.dtype, task.device)
         start = None
         if self.settings.init == "base":
-            start = self.base_latents(populations * n) + self._sigmas[0].item() * noise(0)
+            # Noise of its own: the base latents were drawn from the noise of the final samples.
+            fresh = stream_noise(stream.at("init"), (populations * n, *task.shape), task.dtype, task.device)
+            start = self.base_latents(populations * n) + self._sigmas[0].item() * fresh(0)
 
         def uniforms(step: int) -> Tensor:
             return torch.from_numpy(stream.at("resampling", step=step).uniform(populations, n)).to(task.device)

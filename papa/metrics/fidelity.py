@@ -10,8 +10,9 @@ from torchmetrics.image.kid import KernelInceptionDistance
 
 from papa.metrics.interface import Bench, Metric, Row, RunView
 
-ENOUGH = 1000
-"""Fewer generated images than this, and no FID or KID is given."""
+ENOUGH = 8
+"""Generated images per feature dimension; with fewer no FID or KID is given. Their bias at a given number of
+images is in the floor beside them."""
 
 
 class Fidelity(Metric):
@@ -24,7 +25,7 @@ class Fidelity(Metric):
 
     def measure(self, run: RunView) -> list[Row]:
         references, final = run.bench.references, run.images.get("final")
-        if references is None or final is None or len(final) < ENOUGH:
+        if references is None or final is None or len(final) < ENOUGH * references.feature_dim:
             return []
         rows = []
         sets = {"all": references.images}
@@ -38,7 +39,7 @@ class Fidelity(Metric):
                 rows.append(Row(f"{kind}_{name}_floor", floor[kind], "", run.last))
         # The second block of the pool: other noise than the run's, so the base's own row is a floor.
         other_base = run.base[len(final) : 2 * len(final)]
-        if len(other_base) >= ENOUGH:
+        if len(other_base) >= ENOUGH * references.feature_dim:
             rows.append(Row("fid_base", self.distances(run.bench, other_base, final)["fid"], "", run.last))
         return rows
 

@@ -7,7 +7,7 @@ true attributes that no method ever queries. See `papa/data/fruits/README.md` fo
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,10 @@ class Fruits(TextToImage):
     # ------------------------------------------------------------ judges and references
 
     def proxy(self) -> ClipJudge:
+        return self._proxy
+
+    @cached_property
+    def _proxy(self) -> ClipJudge:
         return clip_judge(folder(NAME) / "proxy", self.settings.temperature, self.device)
 
     def _network(self, net: AttributeClassifier, name: str) -> AttributeClassifier:
