@@ -70,7 +70,7 @@ class Fidelity(Metric):
         kid = KernelInceptionDistance(
             feature=given,
             normalize=True,
-            subset_size=min(bench.measures.kid_subset, len(real)),
+            subset_size=min(bench.measures.kid_subset, len(real), len(generated)),
             subsets=bench.measures.kid_subsets,
         )
         for features, is_real in both:
