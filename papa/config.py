@@ -250,7 +250,7 @@ class TextToImageSettings(TaskSettings):
 class FruitsSettings(TextToImageSettings):
     """The small Stable Diffusion of rendered fruit."""
 
-    steps: Positive = 12
+    steps: Positive = 10
     """Denoising steps of every sampler of the task."""
     chunk: Positive = 64
     """Items per forward pass; the fastest size on a CPU core."""
