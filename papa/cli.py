@@ -39,6 +39,7 @@ def load_grid(args: argparse.Namespace) -> Grid:
 
 def open_task(name: str, settings: Any, device: str, threads: int) -> Task:
     """Load a task on the device that the configuration wants."""
+    from papa.config import TextToImageSettings
     from papa.machine import pick_device, use_threads
     from papa.registry import TASKS
 
@@ -46,6 +47,10 @@ def open_task(name: str, settings: Any, device: str, threads: int) -> Task:
     chosen = pick_device(device)
     if chosen != device:
         log(f"device: {device} -> {chosen}")
+    if isinstance(settings, TextToImageSettings):
+        from papa.tasks.text_to_image import hush
+
+        hush()
     return TASKS[name].load()(settings, chosen)
 
 

@@ -16,8 +16,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+import diffusers
 import numpy as np
 import torch
+import transformers
 from diffusers import EulerAncestralDiscreteScheduler, StableDiffusionPipeline
 from torch import Tensor, nn
 
@@ -33,6 +35,13 @@ from papa.tasks.prompts import ClipJudge, Concept
 
 CHECKED = 32
 """Base samples that the proxy's self-check looks at."""
+
+
+def hush() -> None:
+    """Keep the loading bars and remarks of diffusers and transformers out of a log (a program's choice, not ours)."""
+    for library in (diffusers.utils.logging, transformers.utils.logging):
+        library.disable_progress_bar()
+        library.set_verbosity_error()
 
 
 class Prompted(nn.Module):

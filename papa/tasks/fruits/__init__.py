@@ -68,9 +68,9 @@ class Fruits(TextToImage):
         self.spread = self.card["spread"]
 
     def load_pipeline(self) -> Any:
-        return StableDiffusionPipeline.from_pretrained(
-            folder(NAME) / "pipeline", torch_dtype=torch.float32, safety_checker=None, local_files_only=True
-        )
+        place = folder(NAME) / "pipeline"
+        pipe: Any = StableDiffusionPipeline.from_pretrained(place, safety_checker=None, local_files_only=True)
+        return pipe.to(torch.float32)  # stored in half precision
 
     # ------------------------------------------------------------ judges and references
 
