@@ -14,6 +14,7 @@ import synthetic
 from scipy import stats as scipy_stats
 
 from papa import report, tables, views
+from papa.config import FruitsSettings
 from papa.errors import RecordError, SettingsError
 from papa.grid import Grid
 from papa.stats import Estimate
@@ -278,7 +279,7 @@ def test_every_table_is_written_with_a_caption_that_quotes_the_configuration(
     assert paths[1].read_text().startswith(f"**{name}.** {caption}")
     assert "95% over seeds (the unit" in caption
     if name != "T7":
-        steps = "12 denoising steps (fruits)" if name == "T2" else "25 denoising steps (digits)"
+        steps = f"{FruitsSettings().steps} denoising steps (fruits)" if name == "T2" else "25 denoising steps (digits)"
         assert f"80 labels in rounds of 8; {steps}" in caption and "3 seeds (0, 1, 2)" in caption
 
 
