@@ -79,8 +79,17 @@ def _panel(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, user: str) -> l
     ax.set_xlabel(views.diversity_of(task)[1])
     ax.set_ylabel("preference (held-out judge)")
     ax.margins(0.08, 0.08)
+    _look_at(ax, [(x.mean, y.mean) for x, y in points.values()])
     ax.locator_params(nbins=5)
     return labels
+
+
+def _look_at(ax: Axes, means: list[tuple[float, float]]) -> None:
+    """Limits no further from the means than their own range: intervals of very few seeds leave the frame."""
+    for values, limits, to in zip(zip(*means, strict=True), (ax.get_xlim(), ax.get_ylim()), "xy", strict=True):
+        low, high = min(values), max(values)
+        room = max(high - low, 0.1)
+        ax.set(**{f"{to}lim": (max(limits[0], low - room / 2), min(limits[1], high + room / 2))})
 
 
 def _short(grid: Grid, method: str) -> str:
@@ -99,7 +108,8 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     return report.paragraph(
         f"Preference (held-out judge) against diversity ({'; '.join(words)}): up and right is better. Filled: compared "
         "methods; open: their variants, in their colour; lines join the sweeps of FKC's beta and of EPAPA's k. In "
-        "brackets, for particle methods, the effective sample size of the final populations.",
+        "brackets, for particle methods, the effective sample size of the final populations. Wide intervals may leave "
+        "the frame.",
         report.quote(table, grid, tasks, methods, users),
         report.unit_sentence(grid),
         report.diverged_sentence(table, tasks, methods),
