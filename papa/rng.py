@@ -12,6 +12,8 @@ so particle i (or training item i) keeps its noise when the population or the ch
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +43,18 @@ class Stream:
     def integer(self) -> int:
         """A seed in [0, 2**63) for libraries that take an integer."""
         return int(self.generator().integers(2**63))
+
+    @contextmanager
+    def seeding_torch(self) -> Iterator[None]:
+        """Inside, PyTorch's global CPU generator starts from here; afterwards it is as it was.
+
+        For code that knows no other source: the first weights of modules, dropout, torchmetrics.
+        """
+        import torch  # this module is loaded where PyTorch is not needed
+
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(self.integer() % 2**32)
+            yield
 
     def normal(self, *shape: int, dtype: type = np.float32) -> np.ndarray:
         """Standard normal numbers of `shape`; row i does not depend on the number of rows."""

@@ -76,8 +76,7 @@ class Fidelity(Metric):
         for features, is_real in both:
             fid.update(features, real=is_real)
             kid.update(features, real=is_real)
-        with torch.random.fork_rng(devices=[]):  # KID draws its subsets from the global generator
-            torch.manual_seed(bench.stream.at("kid").integer() % 2**32)
+        with bench.stream.at("kid").seeding_torch():  # where it draws its subsets from
             mean, _ = kid.compute()
         return {"fid": float(fid.compute()), "kid": float(mean)}
 

@@ -13,14 +13,14 @@ from typing import Any, cast
 import numpy as np
 import torch
 from diffusers import DDPMScheduler, UNet2DModel
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from papa.diffusion.denoiser import Cost, Denoiser, UNetDenoiser
 from papa.diffusion.schedule import sampling_sigmas
 from papa.tasks.artefacts import folder, verified_card
 from papa.tasks.digits_nets import SHAPE, DigitClassifier, feature_network, gold_judge
-from papa.tasks.interface import Judge, References, Task
+from papa.tasks.images import ClassifierJudge, ImageTask, StandardizedFeatures, load_classifier
+from papa.tasks.interface import Judge, References
 
 NAME = "digits"
 
@@ -38,7 +38,7 @@ def real_digits() -> tuple[Tensor, np.ndarray]:
     return torch.from_numpy(images), np.asarray(labels)
 
 
-class Digits(Task):
+class Digits(ImageTask):
     """8x8 handwritten digits; the latent is the image."""
 
     def __post_init__(self) -> None:
@@ -63,27 +63,14 @@ class Digits(Task):
         assert self.alphas_cumprod is not None
         return UNetDenoiser(unet or self._base, self.alphas_cumprod, (-1.0, 1.0), self.settings.chunk, cost)
 
-    # ------------------------------------------------------------ images
-
     def decode(self, latents: Tensor) -> Tensor:
         return latents
 
-    def pack(self, images: Tensor) -> np.ndarray:
-        """uint8, what a person would see."""
-        return ((images.detach().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
-
-    def unpack(self, stored: np.ndarray) -> Tensor:
-        return torch.from_numpy(stored).float() / 127.5 - 1
-
     # ------------------------------------------------------------ judges and references
-
-    def _network(self, net: DigitClassifier, name: str) -> DigitClassifier:
-        net.load_state_dict(load_file(folder(NAME) / f"{name}.safetensors"))
-        return net.eval().requires_grad_(False).to(self.device)
 
     def gold_network(self) -> DigitClassifier:
         """The classifier that labels."""
-        return self._network(gold_judge(), "gold")
+        return load_classifier(gold_judge(), folder(NAME) / "gold.safetensors", self.device)
 
     def part(self, name: str) -> tuple[Tensor, np.ndarray]:
         """Images and labels of part "A", "B" or "C"."""
@@ -92,44 +79,17 @@ class Digits(Task):
         return images[chosen], labels[chosen]
 
     def judges(self) -> dict[str, Judge]:
-        return {"gold": GoldJudge(self.gold_network()), "held_out": HeldOutJudge(*self.part("B"))}
+        return {"gold": ClassifierJudge(self.gold_network()), "held_out": HeldOutJudge(*self.part("B"))}
 
     def references(self) -> References:
         images, labels = self.part("C")
-        net = Features(self._network(feature_network(), "features"), self.other_real_images()[0])
-        return References(images, labels, net, net.net.head.in_features)
+        net = load_classifier(feature_network(), folder(NAME) / "features.safetensors", self.device)
+        features = StandardizedFeatures(net, self.other_real_images()[0])
+        return References(images, labels, features, features.dim)
 
     def other_real_images(self) -> tuple[Tensor, np.ndarray]:
         (xa, ya), (xb, yb) = self.part("A"), self.part("B")
         return torch.cat([xa, xb]), np.concatenate([ya, yb])
-
-
-class Features(nn.Module):
-    """The (n, 24) features that FID, KID, Vendi and coverage compare.
-
-    Standardized on the real images that the network saw: KID's cubic kernel is noise on features of
-    any other scale.
-    """
-
-    def __init__(self, net: DigitClassifier, real: Tensor) -> None:
-        super().__init__()
-        self.net = net
-        with torch.no_grad():
-            self.deviation, self.mean = torch.std_mean(net.embed(real), 0)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return (self.net.embed(images) - self.mean) / self.deviation
-
-
-class GoldJudge:
-    """The labelling classifier as a judge."""
-
-    def __init__(self, net: DigitClassifier) -> None:
-        self.net = net
-
-    @torch.no_grad()
-    def probabilities(self, images: Tensor) -> np.ndarray:
-        return torch.cat([self.net(part).softmax(1) for part in images.split(1024)]).double().cpu().numpy()
 
 
 class HeldOutJudge:

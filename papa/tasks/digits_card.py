@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,19 +14,21 @@ from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.metrics.fidelity import Fidelity
 from papa.metrics.interface import Bench
+from papa.records import write_atomic
 from papa.rng import Stream
 from papa.tasks.artefacts import folder, verified_card
 from papa.tasks.digits import NAME, Digits, real_digits
+from papa.tasks.recipes import Log, write_card
 from papa.users.strokes import ink
 
 SAMPLES = 2048
 
 
-def first_card(parts: dict[str, list[int]], recipe: dict[str, Any], sha256: dict[str, str]) -> dict[str, Any]:
-    """The card before anything is measured: what the task needs to load."""
+def begin(home: Path, parts: dict[str, list[int]], recipe: dict[str, Any], sha256: dict[str, str]) -> None:
+    """The card before its figures: what the task needs to load."""
     images, _ = real_digits()
     strokes = ink(images)
-    return {
+    card = {
         "name": NAME,
         "recipe": recipe,
         "sha256": sha256,
@@ -34,6 +36,15 @@ def first_card(parts: dict[str, list[int]], recipe: dict[str, Any], sha256: dict
         "spread": round(float(images.flatten(1).var(0).mean().sqrt()), 4),
         "ink": {"mean": round(float(strokes.mean()), 5), "std": round(float(strokes.std()), 5)},
     }
+    write_card(home, card)
+
+
+def finish(stream: Stream, log: Log) -> None:
+    """Measure the shipped artefacts; write `card.json` and `README.md`."""
+    figures = measured(stream)
+    write_card(folder(NAME), verified_card(NAME) | {"figures": figures})
+    write_atomic(folder(NAME) / "README.md", readme())
+    log(f"digits: FID {figures['fid_to_C']:.2f}, gold accuracy {figures['gold_accuracy']:.3f}")
 
 
 def nearest(a: Tensor, b: Tensor) -> float:
@@ -75,7 +86,7 @@ def measured(stream: Stream) -> dict[str, Any]:
     }
 
 
-def write_readme() -> None:
+def readme() -> str:
     """The card as Markdown, made from `card.json`."""
     card = verified_card(NAME)
     figures, recipe = card["figures"], card["recipe"]
@@ -84,7 +95,7 @@ def write_readme() -> None:
     data = ", ".join(f"{digit}: {share:.3f}" for digit, share in enumerate(figures["class_histogram_of_data"]))
     a, b, c = (len(card["splits"][part]) for part in "ABC")
     files = "\n".join(f"| `{name}` | `{digest}` |" for name, digest in sorted(card["sha256"].items()))
-    text = f"""# Model card: digits
+    return f"""# Model card: digits
 
 Made by `papa prepare --task digits --retrain`; this page is generated from `card.json`.
 
@@ -114,11 +125,3 @@ Made by `papa prepare --task digits --retrain`; this page is generated from `car
 |:--|:--|
 {files}
 """
-    (folder(NAME) / "README.md").write_text(text)
-
-
-def write_card(card: dict[str, Any]) -> None:
-    """`card.json`, lists on one line each."""
-    lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in card.items()]
-    (folder(NAME) / "card.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
-    verified_card.cache_clear()

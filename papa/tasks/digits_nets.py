@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from torch import nn
+
+from papa.tasks.images import Classifier
 
 SHAPE = (1, 8, 8)
 CLASSES = 10
 
 
-class DigitClassifier(nn.Module):
+class DigitClassifier(Classifier):
     """Two convolutions, a pooled grid, and a bottleneck of `features` dimensions.
 
-    Input (n, 1, 8, 8) in [-1, 1]; output (n, 10) logits. `embed` gives the (n, features) bottleneck.
+    Input (n, 1, 8, 8) in [-1, 1]; output (n, 10) logits.
     """
 
     def __init__(self, width: int, features: int, dropout: float = 0.2) -> None:
@@ -31,12 +32,6 @@ class DigitClassifier(nn.Module):
             nn.Linear(8 * width, features),
         )
         self.head = nn.Linear(features, CLASSES)
-
-    def embed(self, x: Tensor) -> Tensor:
-        return self.body(x)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(torch.relu(self.body(x)))
 
 
 def gold_judge() -> DigitClassifier:

@@ -18,10 +18,9 @@ from diffusers import DDPMScheduler, UNet2DModel
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from papa.provenance import file_sha256
 from papa.rng import Stream
-from papa.tasks import artefacts
 from papa.tasks.digits_nets import DigitClassifier, feature_network, gold_judge
+from papa.tasks.recipes import Log, hashes, install, only_figures_missing, reproducible, staging
 
 SEED = 2026
 TIMESTEPS = 200
@@ -75,9 +74,9 @@ def split_indices(labels: np.ndarray, stream: Stream) -> dict[str, list[int]]:
     return {name: sorted(chosen) for name, chosen in parts.items()}
 
 
-def train_base(x: Tensor, stream: Stream, log: Callable[[str], None], steps: int = STEPS) -> UNet2DModel:
+@reproducible
+def train_base(x: Tensor, stream: Stream, log: Log, steps: int = STEPS) -> UNet2DModel:
     """Train the DDPM on (n, 1, 8, 8) images in [-1, 1]; returns the averaged (EMA) network."""
-    torch.manual_seed(stream.at("init").integer() % 2**32)  # the initialization of torch modules has no other handle
     unet = new_unet().train()
     ema = copy.deepcopy(unet).eval().requires_grad_(False)
     abar = new_scheduler().alphas_cumprod
@@ -106,13 +105,15 @@ def train_base(x: Tensor, stream: Stream, log: Callable[[str], None], steps: int
     return ema
 
 
-def train_classifier(net: DigitClassifier, x: Tensor, y: Tensor, stream: Stream, epochs: int = 120) -> DigitClassifier:
+@reproducible
+def train_classifier(
+    new_net: Callable[[], DigitClassifier], x: Tensor, y: Tensor, stream: Stream, epochs: int = 120
+) -> DigitClassifier:
     """Train a classifier with small shifts and noise as augmentation."""
-    rng = stream.at("train").generator()
+    net, rng = new_net().train(), stream.at("train").generator()
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=1e-2)
     steps = epochs * (len(x) // 64)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, steps)
-    net.train()
     for _ in range(steps):
         chosen = torch.from_numpy(rng.choice(len(x), 64, replace=False))
         dx, dy = rng.integers(-1, 2, 2) if rng.random() < 0.5 else (0, 0)
@@ -126,7 +127,7 @@ def train_classifier(net: DigitClassifier, x: Tensor, y: Tensor, stream: Stream,
     return net.eval()
 
 
-def train(folder: Path, images: Tensor, labels: Tensor, log: Callable[[str], None], steps: int) -> dict[str, list[int]]:
+def train(folder: Path, images: Tensor, labels: Tensor, log: Log, steps: int) -> dict[str, list[int]]:
     """Make every artefact of the task in `folder`.
 
     Args:    images: (1797, 1, 8, 8) in [-1, 1]. labels: (1797,).
@@ -138,8 +139,7 @@ def train(folder: Path, images: Tensor, labels: Tensor, log: Callable[[str], Non
     seen = sorted(parts["A"] + parts["B"])
     for name, new_net, chosen in (("gold", gold_judge, parts["A"]), ("features", feature_network, seen)):
         log(f"{name}: training on {len(chosen)} images")
-        torch.manual_seed(stream.at(name, "init").integer() % 2**32)
-        net = train_classifier(new_net(), images[chosen], labels[chosen], stream.at(name))
+        net = train_classifier(new_net, images[chosen], labels[chosen], stream.at(name))
         save_file(net.state_dict(), folder / f"{name}.safetensors")
     unet = train_base(images[seen], stream.at("base"), log, steps)
     unet.half().save_pretrained(folder / "unet")  # half the size, and the samples do not show it
@@ -147,32 +147,18 @@ def train(folder: Path, images: Tensor, labels: Tensor, log: Callable[[str], Non
     return parts
 
 
-def retrain(log: Callable[[str], None], steps: int | None = None) -> None:
+def retrain(log: Log, steps: int | None = None) -> None:
     """Train everything in a folder of its own, put it in the place of the shipped artefacts, measure it."""
-    from papa.tasks.digits import real_digits
-
-    images, labels = real_digits()
-    home = artefacts.folder("digits")
-    new = home.with_name(".digits.new")
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    parts = train(new, images, torch.from_numpy(labels), log, steps or STEPS)
-    shutil.rmtree(home, ignore_errors=True)
-    new.rename(home)
-    finish(parts, steps or STEPS, log)
-
-
-def finish(parts: dict[str, list[int]], steps: int, log: Callable[[str], None]) -> None:
-    """Write the model card of the artefacts that stand in the package."""
     from papa.tasks import digits_card
+    from papa.tasks.digits import NAME, real_digits
 
-    home = artefacts.folder("digits")
-    recipe = {"seed": SEED, "steps": steps, "batch": BATCH, "lr": LEARNING_RATE, "timesteps": TIMESTEPS}
-    files = sorted(p for p in home.rglob("*") if p.suffix == ".safetensors" or p.parent != home)
-    sha256 = {str(p.relative_to(home)): file_sha256(p) for p in files if p.is_file()}
-    card = digits_card.first_card(parts, recipe, sha256)
-    digits_card.write_card(card)
-    card["figures"] = digits_card.measured(Stream(SEED).at("digits"))
-    digits_card.write_card(card)
-    digits_card.write_readme()
-    log(f"digits: FID {card['figures']['fid_to_C']:.2f}, gold accuracy {card['figures']['gold_accuracy']:.3f}")
+    if not only_figures_missing(NAME):
+        images, labels = real_digits()
+        new = staging(NAME)
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        parts = train(new, images, torch.from_numpy(labels), log, steps or STEPS)
+        recipe = {"seed": SEED, "steps": steps or STEPS, "batch": BATCH, "lr": LEARNING_RATE, "timesteps": TIMESTEPS}
+        digits_card.begin(new, parts, recipe, hashes(new))
+        install(NAME)
+    digits_card.finish(Stream(SEED).at(NAME), log)

@@ -17,7 +17,6 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import diffusers
-import numpy as np
 import torch
 import transformers
 from diffusers import EulerAncestralDiscreteScheduler, StableDiffusionPipeline
@@ -30,7 +29,8 @@ from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.diffusion.schedule import sampling_sigmas
 from papa.errors import SettingsError
 from papa.rng import Stream
-from papa.tasks.interface import Judge, Task
+from papa.tasks.images import ImageTask
+from papa.tasks.interface import Judge
 from papa.tasks.prompts import ClipJudge, Concept
 
 CHECKED = 32
@@ -80,7 +80,7 @@ class Guided(nn.Module):
         return SimpleNamespace(sample=without + self.scale * (given - without))
 
 
-class TextToImage(Task):
+class TextToImage(ImageTask):
     """A latent diffusion model with a prompt.
 
     Attributes: concepts: attributes of each class that the judges tell apart. retained: kinds that an
@@ -207,15 +207,6 @@ class TextToImage(Task):
             if asked and 2 * len(set(asked) & set(classes or ())) <= len(asked):
                 return f"a photo of {'an' if kind[0] in 'aeiou' else 'a'} {kind}", asked
         return None
-
-    # ------------------------------------------------------------ images
-
-    def pack(self, images: Tensor) -> np.ndarray:
-        """uint8, what a person would see."""
-        return ((images.detach().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
-
-    def unpack(self, stored: np.ndarray) -> Tensor:
-        return torch.from_numpy(stored).float() / 127.5 - 1
 
     # ------------------------------------------------------------ judges
 

@@ -15,14 +15,14 @@ import numpy as np
 import open_clip
 import torch
 from diffusers import StableDiffusionPipeline
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from papa.rng import Stream
 from papa.tasks.artefacts import folder, verified_card
 from papa.tasks.fruits.captions import CONTEXT, concept_prompt
-from papa.tasks.fruits.nets import AttributeClassifier, attribute_judge, feature_network
+from papa.tasks.fruits.nets import attribute_judge, feature_network
 from papa.tasks.fruits.render import CONCEPTS, pictures
+from papa.tasks.images import ClassifierJudge, StandardizedFeatures, load_classifier
 from papa.tasks.interface import Judge, References
 from papa.tasks.prompts import ClipJudge, PromptBank
 from papa.tasks.text_to_image import TextToImage
@@ -81,49 +81,21 @@ class Fruits(TextToImage):
     def _proxy(self) -> ClipJudge:
         return clip_judge(folder(NAME) / "proxy", self.settings.temperature, self.device)
 
-    def _network(self, net: AttributeClassifier, name: str) -> AttributeClassifier:
-        net.load_state_dict(
-            {key: value.float() for key, value in load_file(folder(NAME) / f"{name}.safetensors").items()}
-        )
-        return net.eval().requires_grad_(False).to(self.device)
-
     def judges(self) -> dict[str, Judge]:
+        attributes = load_classifier(attribute_judge(), folder(NAME) / "attributes.safetensors", self.device)
         return {
             "gold": self.proxy(),
             "held_out": clip_judge(folder(NAME) / "held_out_clip", None, self.device),
-            "attributes": AttributeJudge(self._network(attribute_judge(), "attributes")),
+            "attributes": ClassifierJudge(attributes),
         }
 
     def references(self) -> References:
-        net = Features(self._network(feature_network(), "features"), self.other_real_images()[0])
-        return References(*renders("reference"), net, net.net.head.in_features)
+        net = load_classifier(feature_network(), folder(NAME) / "features.safetensors", self.device)
+        features = StandardizedFeatures(net, self.other_real_images()[0])
+        return References(*renders("reference"), features, features.dim)
 
     def other_real_images(self) -> tuple[Tensor, np.ndarray]:
         return renders("floor")
 
     def known_images(self) -> tuple[Tensor, np.ndarray]:
         return renders("floor")
-
-
-class Features(nn.Module):
-    """The (n, 32) features that FID, KID, Vendi and coverage compare, standardized on renders."""
-
-    def __init__(self, net: AttributeClassifier, real: Tensor) -> None:
-        super().__init__()
-        self.net = net
-        with torch.no_grad():
-            self.deviation, self.mean = torch.std_mean(net.embed(real), 0)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return torch.cat([(self.net.embed(part) - self.mean) / self.deviation for part in images.split(512)])
-
-
-class AttributeJudge:
-    """The classifier of true attributes as a judge."""
-
-    def __init__(self, net: AttributeClassifier) -> None:
-        self.net = net
-
-    @torch.no_grad()
-    def probabilities(self, images: Tensor) -> np.ndarray:
-        return torch.cat([self.net(part).softmax(1) for part in images.split(512)]).double().cpu().numpy()

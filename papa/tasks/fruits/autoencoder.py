@@ -10,7 +10,8 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
 from papa.rng import Stream
-from papa.tasks.fruits.training import Log, Trainer, batches
+from papa.tasks.fruits.training import Trainer, batches
+from papa.tasks.recipes import Log, reproducible
 
 STEPS = 6_000
 BATCH = 16
@@ -55,9 +56,9 @@ def reconstruction(decoded: Tensor, x: Tensor) -> Tensor:
     return error.abs().mean() + 2 * error.square().mean() + 0.25 * (edges(decoded) - edges(x)).abs().mean()
 
 
+@reproducible
 def train_autoencoder(x: Tensor, stream: Stream, log: Log, steps: int = STEPS) -> AutoencoderKL:
     """Train on (n, 3, 32, 32) pictures in [-1, 1]; the scaling factor makes the latents' variance 1."""
-    torch.manual_seed(stream.at("init").integer() % 2**32)
     vae = new_autoencoder().train()
     with torch.no_grad():
         cast(Any, vae.quant_conv).bias[4:] = LOG_VARIANCE

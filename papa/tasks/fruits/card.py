@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from diffusers import AutoencoderKL
 from PIL import Image
 from torch import Tensor
 
@@ -18,6 +18,7 @@ from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.metrics.diversity import pairwise_distance
 from papa.metrics.fidelity import Fidelity
 from papa.metrics.interface import Bench
+from papa.records import write_atomic
 from papa.rng import Stream
 from papa.tasks.artefacts import folder, verified_card
 from papa.tasks.fruits import NAME, Fruits, to_range
@@ -25,6 +26,7 @@ from papa.tasks.fruits.autoencoder import psnr
 from papa.tasks.fruits.captions import kind_prompt, phrase
 from papa.tasks.fruits.render import CONCEPTS, KINDS, pictures
 from papa.tasks.prompts import ClipJudge, PromptBank
+from papa.tasks.recipes import write_card
 
 HELD_OUT = 1600
 GENERIC = 1024
@@ -103,16 +105,25 @@ def generic_figures(task: Fruits, judges: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def write(home: Path, recipe: dict[str, Any], sha256: dict[str, str], log: Callable[[str], None]) -> None:
-    """Measure the artefacts in `home` and write `card.json` and `samples.png`."""
-    card: dict[str, Any] = {"name": NAME, "recipe": recipe, "sha256": sha256, "spread": 1.0}
-    save(home, card)
-    task, judges = Fruits(FruitsSettings()), Fruits(FruitsSettings()).judges()
+def held_out() -> tuple[Tensor, np.ndarray]:
+    """Renders that nothing was trained on, and their concepts."""
     images, shown = pictures(HELD_OUT, STREAM.at("held-out").generator())
-    x, concepts = to_range(images), np.array([what.concept for what in shown])
+    return to_range(images), np.array([what.concept for what in shown])
+
+
+def begin(home: Path, recipe: dict[str, Any], sha256: dict[str, str]) -> None:
+    """The card before its figures: what the task needs to load."""
+    vae: Any = AutoencoderKL.from_pretrained(home / "pipeline" / "vae", low_cpu_mem_usage=False).float()
     with torch.no_grad():
-        latents = task.pipe.vae.encode(x).latent_dist.mean * task.pipe.vae.config.scaling_factor
-    card["spread"] = round(float(latents.flatten(1).var(0).mean().sqrt()), 4)
+        latents = vae.encode(held_out()[0]).latent_dist.mean * vae.config.scaling_factor
+    spread = round(float(latents.flatten(1).var(0).mean().sqrt()), 4)
+    write_card(home, {"name": NAME, "recipe": recipe, "sha256": sha256, "spread": spread})
+
+
+def finish(log: Callable[[str], None]) -> None:
+    """Measure the shipped artefacts; write `card.json`, `samples.png` and `README.md`."""
+    home, (x, concepts) = folder(NAME), held_out()
+    task, judges = Fruits(FruitsSettings()), Fruits(FruitsSettings()).judges()
     figures: dict[str, Any] = {"psnr": round(psnr(task.pipe.vae, x), 2)}
     log(f"autoencoder: {figures['psnr']} dB")
     figures["judges"] = judges_figures(judges, x, concepts)
@@ -125,15 +136,9 @@ def write(home: Path, recipe: dict[str, Any], sha256: dict[str, str], log: Calla
     parts = {"unet": task.pipe.unet, "text_encoder": task.pipe.text_encoder, "vae": task.pipe.vae}
     figures["parameters"] = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
     figures["sampler"] = f"Euler-ancestral, {task.settings.steps} steps, guidance {task.settings.guidance_scale:g}"
-    save(home, card | {"figures": figures})
     grid(task, x).save(home / "samples.png")
-
-
-def save(home: Path, card: dict[str, Any]) -> None:
-    """`card.json`, each entry on one line."""
-    lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in card.items()]
-    (home / "card.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
-    verified_card.cache_clear()
+    write_card(home, task.card | {"figures": figures})
+    write_atomic(home / "README.md", readme())
 
 
 def grid(task: Fruits, x: Tensor) -> Image.Image:

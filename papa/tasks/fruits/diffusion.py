@@ -15,8 +15,9 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from papa.rng import Stream
 from papa.tasks.fruits.captions import CONTEXT, training_caption, words
 from papa.tasks.fruits.render import Attributes
-from papa.tasks.fruits.training import Log, Trainer, batches
+from papa.tasks.fruits.training import Trainer, batches
 from papa.tasks.fruits.vocabulary import clip_tokenizer
+from papa.tasks.recipes import Log, reproducible
 
 TIMESTEPS = 1000
 STEPS = 12_000
@@ -79,6 +80,7 @@ def posterior(vae: AutoencoderKL, x: Tensor) -> tuple[Tensor, Tensor]:
     return scale * torch.cat([p.mean for p in found]), scale * torch.cat([p.std for p in found])
 
 
+@reproducible
 def train_diffusion(
     x: Tensor,
     shown: list[Attributes],
@@ -94,7 +96,6 @@ def train_diffusion(
     """
     mean, std = posterior(vae, x)
     tokenizer = clip_tokenizer(words())
-    torch.manual_seed(stream.at("init").integer() % 2**32)
     live: list[nn.Module] = [new_unet().train(), new_text_encoder(tokenizer).train()]
     averaged = [copy.deepcopy(net).eval().requires_grad_(False) for net in live]
     pairs = [[list(net.parameters()) for net in nets] for nets in (averaged, live)]

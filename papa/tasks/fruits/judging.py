@@ -18,11 +18,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from papa.rng import Stream
-from papa.tasks.fruits.captions import CONTEXT, concept_prompt, judging_caption, words
+from papa.tasks.fruits.captions import CONTEXT, judging_caption, words
 from papa.tasks.fruits.nets import AttributeClassifier
-from papa.tasks.fruits.render import CONCEPTS, Attributes
-from papa.tasks.fruits.training import Log, Trainer, batches
+from papa.tasks.fruits.render import Attributes
+from papa.tasks.fruits.training import Trainer, batches
 from papa.tasks.fruits.vocabulary import write_open_clip_merges
+from papa.tasks.recipes import Log, reproducible
 
 MERGES = "merges.txt.gz"
 CLIP_BATCH = 128
@@ -87,6 +88,7 @@ def contrastive(logits: Tensor, true: Tensor) -> Tensor:
     return total / 2
 
 
+@reproducible
 def train_clip(
     name: str, x: Tensor, shown: list[Attributes], folder: Path, stream: Stream, log: Log, steps: int | None = None
 ) -> nn.Module:
@@ -94,7 +96,6 @@ def train_clip(
     folder.mkdir(parents=True, exist_ok=True)
     write_open_clip_merges(words(), folder / MERGES)
     tokens = tokenizer(folder)
-    torch.manual_seed(stream.at("init").integer() % 2**32)
     model: Any = new_clip(name, tokens.vocab_size).train()
     steps = steps or CLIP_STEPS[name]
     trainer = Trainer(name, [model], CLIP_RATE, steps, log, decay=0.05)
@@ -124,8 +125,9 @@ def save_clip(name: str, model: nn.Module, folder: Path, vocab_size: int) -> Non
     (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
+@reproducible
 def train_attributes(
-    net: AttributeClassifier,
+    new_net: Callable[[], AttributeClassifier],
     x: Tensor,
     shown: list[Attributes],
     stream: Stream,
@@ -134,22 +136,11 @@ def train_attributes(
 ) -> AttributeClassifier:
     """Train a classifier of the true (kind, colour, count) on (n, 3, 32, 32) pictures in [-1, 1]."""
     concepts = torch.tensor([picture.concept for picture in shown])
-    trainer = Trainer("attributes", [net.train()], CLASSIFIER_RATE, steps, log, decay=0.02)
+    net = new_net().train()
+    trainer = Trainer("attributes", [net], CLASSIFIER_RATE, steps, log, decay=0.02)
     rng = stream.at("train").generator()
     for _, chosen in batches(len(x), CLASSIFIER_BATCH, steps, rng):
         index = torch.from_numpy(chosen)
         logits = net(augmented(x[index], rng))
         trainer.step(nn.functional.cross_entropy(logits, concepts[index], label_smoothing=0.02))
     return net.eval()
-
-
-@torch.no_grad()
-def zero_shot(model: Any, tokens: Callable[[list[str]], Tensor], x: Tensor, prompts: list[str]) -> np.ndarray:
-    """(n, prompts) cosine similarities of pictures and prompts."""
-    text = model.encode_text(tokens(prompts), normalize=True)
-    return torch.cat([model.encode_image(part, normalize=True) @ text.T for part in x.split(256)]).numpy()
-
-
-def concept_prompts() -> list[str]:
-    """The prompt of each concept, in the order of `CONCEPTS`."""
-    return [concept_prompt(*concept) for concept in CONCEPTS]

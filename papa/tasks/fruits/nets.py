@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from papa.tasks.fruits.render import CONCEPTS
+from papa.tasks.images import Classifier
 
 
 def block(inside: int, outside: int) -> nn.Sequential:
@@ -19,10 +19,10 @@ def block(inside: int, outside: int) -> nn.Sequential:
     )
 
 
-class AttributeClassifier(nn.Module):
+class AttributeClassifier(Classifier):
     """Three convolutional blocks and a bottleneck of `features` dimensions.
 
-    Input (n, 3, 32, 32) in [-1, 1]; output (n, 28) logits over `CONCEPTS`. `embed` gives (n, features).
+    Input (n, 3, 32, 32) in [-1, 1]; output (n, 28) logits over `CONCEPTS`.
     """
 
     def __init__(self, width: int, features: int) -> None:
@@ -36,12 +36,6 @@ class AttributeClassifier(nn.Module):
             nn.Linear(3 * width * 16, features),
         )
         self.head = nn.Linear(features, len(CONCEPTS))
-
-    def embed(self, x: Tensor) -> Tensor:
-        return self.body(x)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(torch.relu(self.body(x)))
 
 
 def attribute_judge() -> AttributeClassifier:

@@ -18,17 +18,14 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline
 from safetensors.torch import save_file
 from torch import Tensor
 
-from papa.provenance import file_sha256
-from papa.records import write_atomic
 from papa.rng import Stream
-from papa.tasks import artefacts
 from papa.tasks.fruits import NAME, to_range
 from papa.tasks.fruits.autoencoder import train_autoencoder
 from papa.tasks.fruits.diffusion import new_scheduler, train_diffusion
 from papa.tasks.fruits.judging import train_attributes, train_clip
 from papa.tasks.fruits.nets import attribute_judge, feature_network
 from papa.tasks.fruits.render import Attributes, pictures
-from papa.tasks.fruits.training import Log
+from papa.tasks.recipes import Log, hashes, install, only_figures_missing, staging
 
 SEED = 2026
 BLOCKS, BLOCK = 14, 1600
@@ -53,8 +50,8 @@ def training_pictures(log: Log) -> Pictures:
     return to_range(np.concatenate(images)), shown
 
 
-def train(folder: Path, log: Log, steps: int | None = None) -> None:
-    """Make every artefact of the task in `folder`; parts that are there already are kept.
+def train(place: Path, log: Log, steps: int | None = None) -> None:
+    """Make every artefact of the task in `place`; parts that are there already are kept.
 
     The labelling proxy and the feature network see the first half of the pictures, the held-out judges the
     second half, the autoencoder and the diffusion model all of them.
@@ -63,14 +60,13 @@ def train(folder: Path, log: Log, steps: int | None = None) -> None:
     """
     x, shown = training_pictures(log)
     first, second = (x[:HALF], shown[:HALF]), (x[HALF:], shown[HALF:])
-    once(folder / "pipeline", lambda place: pipeline(place, x, shown, folder, log, steps))
+    once(place / "pipeline", lambda new: pipeline(new, x, shown, place, log, steps))
     for name, part in (("proxy", first), ("held_out_clip", second)):
-        once(folder / name, lambda place, name=name, part=part: clip(name, place, part, log, steps))
+        once(place / name, lambda new, name=name, part=part: clip(name, new, part, log, steps))
     for name, new_net, part in (("attributes", attribute_judge, second), ("features", feature_network, first)):
-        if not (folder / f"{name}.safetensors").exists():
-            torch.manual_seed(stream().at(name, "init").integer() % 2**32)
-            net = train_attributes(new_net(), *part, stream().at(name), log, **given(steps))
-            save_file(half(net.state_dict()), folder / f"{name}.safetensors")
+        if not (place / f"{name}.safetensors").exists():
+            net = train_attributes(new_net, *part, stream().at(name), log, **given(steps))
+            save_file(half(net.state_dict()), place / f"{name}.safetensors")
 
 
 def given(steps: int | None) -> dict[str, Any]:
@@ -97,39 +93,28 @@ def clip(name: str, place: Path, part: Pictures, log: Log, steps: int | None) ->
     train_clip(name, *part, place, stream().at(name), log, steps)
 
 
-def pipeline(place: Path, x: Tensor, shown: list[Attributes], folder: Path, log: Log, steps: int | None) -> None:
+def pipeline(new: Path, x: Tensor, shown: list[Attributes], place: Path, log: Log, steps: int | None) -> None:
     """The autoencoder (a part of its own, for it takes half an hour), then UNet and text encoder."""
-    kept = folder / "autoencoder"
-    once(kept, lambda new: train_autoencoder(x, stream().at("autoencoder"), log, **given(steps)).save_pretrained(new))
+    kept = place / "autoencoder"
+    once(kept, lambda part: train_autoencoder(x, stream().at("autoencoder"), log, **given(steps)).save_pretrained(part))
     vae = AutoencoderKL.from_pretrained(kept, low_cpu_mem_usage=False).eval()
     unet, text_encoder, tokenizer = train_diffusion(x, shown, vae, stream().at("diffusion"), log, **given(steps))
     parts: dict[str, Any] = {"vae": vae, "text_encoder": text_encoder, "tokenizer": tokenizer, "unet": unet}
     parts |= {"scheduler": new_scheduler(), "safety_checker": None, "feature_extractor": None}
     pipe = StableDiffusionPipeline(**parts, requires_safety_checker=False)
-    pipe.to(dtype=torch.float16).save_pretrained(place)
+    pipe.to(dtype=torch.float16).save_pretrained(new)
     shutil.rmtree(kept)
 
 
 def retrain(log: Log, steps: int | None = None) -> None:
     """Train everything in a folder of its own, put it in the place of the shipped artefacts, measure it."""
-    home = artefacts.folder(NAME)
-    new = home.with_name(f".{NAME}.new")
-    new.mkdir(parents=True, exist_ok=True)
-    train(new, log, steps)
-    shutil.rmtree(home, ignore_errors=True)
-    new.rename(home)
-    finish(log, steps)
-
-
-def finish(log: Log, steps: int | None = None) -> None:
-    """Write the model card of the artefacts that stand in the package."""
     from papa.tasks.fruits import card
 
-    home = artefacts.folder(NAME)
-    files = sorted(
-        p for p in home.rglob("*") if p.is_file() and p.name not in ("card.json", "README.md", "samples.png")
-    )
-    sha256 = {str(p.relative_to(home)): file_sha256(p) for p in files}
-    spent = f"{steps} of every part" if steps else "as in the recipe"
-    card.write(home, {"seed": SEED, "pictures": BLOCKS * BLOCK, "steps": spent}, sha256, log)
-    write_atomic(home / "README.md", card.readme())
+    if not only_figures_missing(NAME):
+        new = staging(NAME)
+        new.mkdir(parents=True, exist_ok=True)
+        train(new, log, steps)
+        spent = f"{steps} of every part" if steps else "as in the recipe"
+        card.begin(new, {"seed": SEED, "pictures": BLOCKS * BLOCK, "steps": spent}, hashes(new))
+        install(NAME)
+    card.finish(log)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-Log = Callable[[str], None]
+from papa.tasks.recipes import Log
 
 
 def batches(n: int, size: int, steps: int, rng: np.random.Generator) -> Iterator[tuple[int, np.ndarray]]:
