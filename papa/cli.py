@@ -122,6 +122,7 @@ def score(args: argparse.Namespace) -> None:
     specs = grid.select(args.task, args.method, args.user, args.seeds)
     if not 0 <= args.part < args.parts:
         raise PapaError(f"--part {args.part} of --parts {args.parts} is no share; shares count from 0 to parts - 1.")
+    from papa.registry import TASKS
     from papa.score import score as score_runs
 
     for name in dict.fromkeys(spec.task for spec in specs):
@@ -129,7 +130,8 @@ def score(args: argparse.Namespace) -> None:
         # Every chunk scores its share: runs are dealt out in turn, so that the shares are equal.
         chosen = chosen[args.part :: args.parts]
         if chosen:
-            task = open_task(name, chosen[0].task_settings, "cpu", args.threads)
+            device = grid.config.device if TASKS[name].needs else "cpu"
+            task = open_task(name, chosen[0].task_settings, device, args.threads)
             score_runs(chosen, pools_of(grid), task, log)
     stamp(args, "scored")
 

@@ -36,13 +36,16 @@ class Entry:
     """A named implementation ("module:Class") and the class of its settings.
 
     recipe: the module that trains a task's artefacts, if it has any of its own.
-    needs: the module that says what a task needs beside this package, if it needs anything.
+    needs: the module that says what a task needs beside this package, if it needs anything. Such a task is
+    large: it is also scored on the configured device, and its jobs ask for the GPU at every step.
+    memory_mb: main memory of one job of a task.
     """
 
     target: str
     settings: type[Settings] = config.MethodSettings
     recipe: str | None = None
     needs: str | None = None
+    memory_mb: int = 3000
 
     @property
     def module(self) -> str:
@@ -66,7 +69,7 @@ TASKS: dict[str, Entry] = {
     "gmm2d": Entry("papa.tasks.gmm2d:Gmm2d", config.Gmm2dSettings),
     "digits": Entry("papa.tasks.digits:Digits", config.TaskSettings, recipe="papa.tasks.digits_recipe"),
     "fruits": Entry("papa.tasks.fruits:Fruits", config.FruitsSettings, recipe="papa.tasks.fruits.recipe"),
-    "sd15": Entry("papa.tasks.sd15:Sd15", config.Sd15Settings, needs="papa.tasks.sd15_needs"),
+    "sd15": Entry("papa.tasks.sd15:Sd15", config.Sd15Settings, needs="papa.tasks.sd15_needs", memory_mb=16_000),
 }
 
 USERS: dict[str, dict[str, UserEntry]] = {

@@ -106,7 +106,7 @@ class ClipJudge(nn.Module):
 
     def embed(self, images: Tensor) -> Tensor:
         """(n, 3, H, W) images in [-1, 1] -> (n, d) unit embeddings, differentiable."""
-        x = (images.float() + 1) / 2
+        x = (images.to(self.mean.device, torch.float32) + 1) / 2
         if x.shape[-1] != self.size or x.shape[-2] != self.size:
             x = nn.functional.interpolate(x, (self.size, self.size), mode="bicubic", antialias=True)
         return self.model.encode_image((x - self.mean) / self.std, normalize=True).float()

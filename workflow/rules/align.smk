@@ -17,7 +17,7 @@ rule align:
     threads: 1
     resources:
         gpu=1,
-        mem_mb=3000,
+        mem_mb=memory,
         runtime=120,
     params:
         key=keys_of,

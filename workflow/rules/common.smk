@@ -9,7 +9,7 @@ from papa import grid as papa_grid
 from papa.errors import PapaError
 from papa.figures import FIGURES
 from papa.provenance import completion_key, source_hash
-from papa.registry import METRICS
+from papa.registry import METRICS, TASKS as REGISTERED
 from papa.tables import TABLES
 
 # One configuration file makes the experiment. Values of `--config key=value` win over it.
@@ -83,6 +83,18 @@ def keys_of(wildcards):
     """The completion keys of one alignment job: it is made again when one of them changes."""
     specs = GRID.select(wildcards.task, wildcards.method, wildcards.user, seeds_of(wildcards))
     return [spec.key for spec in specs]
+
+
+def memory(wildcards):
+    """Main memory of one job, in MB: what its task wants, or the largest task where it goes over all."""
+    names = [wildcards.task] if "task" in wildcards.keys() else TASKS
+    return max(REGISTERED[name].memory_mb for name in names)
+
+
+def wants_gpu(wildcards):
+    """1 where a job of a light step has to do with a task that is too large for a CPU."""
+    names = [wildcards.task] if "task" in wildcards.keys() else TASKS
+    return int(any(REGISTERED[name].needs for name in names))
 
 
 def align_stamps():

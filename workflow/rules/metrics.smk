@@ -16,7 +16,8 @@ rule score:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=3000,
+        gpu=wants_gpu,
+        mem_mb=memory,
         runtime=60,
     params:
         key=SCORE_KEY,

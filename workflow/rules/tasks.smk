@@ -10,7 +10,8 @@ rule prepare:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
+        gpu=wants_gpu,
+        mem_mb=memory,
         runtime=10,
     params:
         key=lambda wildcards: source_hash(f"papa.tasks.{wildcards.task}"),
@@ -34,7 +35,7 @@ rule base_samples:
     threads: 1
     resources:
         gpu=1,
-        mem_mb=3000,
+        mem_mb=memory,
         runtime=60,
     params:
         key=lambda wildcards: GRID.pool(wildcards.task, int(wildcards.seed)).key,
