@@ -1,12 +1,18 @@
-"""What the tests share: one thread, reproducible examples, and tasks that are loaded once."""
+"""What the tests share: one thread, reproducible examples, tasks that are loaded once, and the command line."""
 
 from __future__ import annotations
 
-import pytest
-import torch
-from hypothesis import settings
+from collections.abc import Callable
+from pathlib import Path
 
-from papa import pool
+import pytest
+import tiny
+import torch
+from command_line import Papa
+from hypothesis import settings
+from tiny import assert_paragraph
+
+from papa import cli, pool
 from papa.config import FruitsSettings, Gmm2dSettings, TaskSettings
 from papa.tasks.digits import Digits
 from papa.tasks.fruits import Fruits
@@ -39,3 +45,44 @@ def plane() -> Gmm2d:
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Base samples are drawn 16 at a time, not 1024."""
     monkeypatch.setattr(pool, "BLOCK", 16)
+
+
+@pytest.fixture
+def papa(capsys: pytest.CaptureFixture[str]) -> Papa:
+    """Run the command line: (exit code, what it said on standard error)."""
+
+    def run(*argv: str) -> tuple[int, str]:
+        capsys.readouterr()
+        try:
+            code = cli.main([str(part) for part in argv])
+        except SystemExit as stopped:  # argparse
+            code = int(stopped.code or 0)
+        return code, capsys.readouterr().err
+
+    return run
+
+
+@pytest.fixture
+def refused(papa: Papa) -> Callable[..., str]:
+    """Run a command that must fail; returns the message, which is one paragraph."""
+
+    def run(*argv: str, words: tuple[str, ...] = ()) -> str:
+        code, said = papa(*argv)
+        assert code != 0
+        message = said.strip().splitlines()[-1] if said.startswith("device:") else said
+        assert_paragraph(message, *words)
+        return message
+
+    return run
+
+
+@pytest.fixture
+def finished(tmp_path: Path, papa: Papa, small_blocks: None) -> tuple[Path, Path]:
+    """A configuration whose runs are done, scored and collected: (configuration, results)."""
+    path = tiny.write(tmp_path, tiny.config(tmp_path))
+    assert papa("base", "--config", path, "--task", "gmm2d", "--seeds", "0", "1")[0] == 0
+    for method in tiny.PLANE["methods"]:
+        assert papa("align", "--config", path, "--task", "gmm2d", "--method", method, "--user", "linear")[0] == 0
+    assert papa("score", "--config", path)[0] == 0
+    assert papa("collect", "--config", path)[0] == 0
+    return path, tmp_path / "results"

@@ -1,0 +1,84 @@
+"""Runs of a task whose features and judges are its pixels, so that measures can be worked out by hand."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from papa.config import Measures
+from papa.metrics.interface import Bench, RunView
+from papa.rng import Stream
+from papa.tasks.interface import References
+
+DIM = 3
+
+
+class Flat(nn.Module):
+    """Features are the pixels."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.flatten(1)
+
+
+class OneHotJudge:
+    """The class is the place of the largest pixel."""
+
+    def probabilities(self, images: Tensor) -> np.ndarray:
+        return np.eye(DIM)[images.flatten(1).argmax(1).numpy()]
+
+
+class Likes:
+    """A user of class `classes` whose liking is the share of pixels there."""
+
+    def __init__(self, classes: tuple[int, ...] | None = (0, 1)) -> None:
+        self.classes = classes
+
+    def liking(self, images: Tensor) -> Tensor:
+        return images.flatten(1)[:, list(self.classes or ())].sum(1)
+
+    def verdict(self, images: Tensor) -> np.ndarray:
+        return np.isin(OneHotJudge().probabilities(images).argmax(1), self.classes or ()).astype(float)
+
+
+def normal(n: int, at: float = 0.0, scale: float = 1.0, name: str = "x") -> Tensor:
+    return at + scale * torch.from_numpy(Stream(0).at(name).normal(n, DIM, dtype=np.float64))
+
+
+def bench(real: Tensor | None = None, labels: np.ndarray | None = None, **measures: Any) -> Bench:
+    real = normal(1200) if real is None else real
+    labels = np.arange(len(real)) % DIM if labels is None else labels
+    task: Any = SimpleNamespace(
+        judges=lambda: {"gold": OneHotJudge(), "held_out": OneHotJudge()},
+        references=lambda: References(real, labels, Flat(), DIM),
+        other_real_images=lambda: (normal(1500, name="other"), np.arange(1500) % DIM),
+    )
+    return Bench(task, Measures(**{"kid_subset": 50, "kid_subsets": 5, **measures}), Stream(0).at("score"))
+
+
+def view(of: Bench, final: Tensor | None = None, base: Tensor | None = None, user: Any = None, **given: Any) -> RunView:
+    meta = {"task": "digits", "asked": {"settings": {}}} | given.pop("meta", {})
+    images = {} if final is None else {"final": final}
+    base = normal(64, name="base") if base is None else base
+    return RunView(
+        of,
+        meta,
+        given.pop("images", images),
+        base,
+        given.pop("feedback", [{}]),
+        given.pop("rounds", []),
+        user or Likes(),
+    )
+
+
+def values(rows: list, stage: str = "final") -> dict[str, float]:
+    found = {row.metric: row.value for row in rows if row.stage == stage}
+    assert len(found) == len([row for row in rows if row.stage == stage]), "a measure stands there twice"
+    return found
+
+
+def one_hot(counts: list[int]) -> Tensor:
+    return torch.eye(DIM)[np.repeat(np.arange(DIM), counts)].double()
