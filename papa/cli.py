@@ -88,9 +88,9 @@ def prepare(args: argparse.Namespace) -> None:
     settings, device, results = entry.settings(), "cpu", "results"
     if Path(args.config).is_file():
         grid = load_grid(args)
-        results = grid.config.results
-        if entry.needs:  # which model it is, the configuration says; and a large one is checked where it will run
-            settings, device = grid.task_settings.get(args.task, settings), grid.config.device
+        results, settings = grid.config.results, grid.task_settings.get(args.task, settings)
+        if entry.needs:  # a large model is checked where it will run
+            device = grid.config.device
     task = open_task(args.task, settings, device, args.threads)
     extra = task.prepare(Path(results), log)
     stamp(args, "\n".join(map(str, extra)))

@@ -182,6 +182,7 @@ def long_table(of: Grid, rounds: int = 10) -> pd.DataFrame:
         final |= {"like_rate": (final["preference_gold"][0] * 0.7, "share"), "labels_to_first_like": (2.0, "labels")}
         if spec.algorithm == "fkc":
             final["ess"] = (26 - 1.5 * spec.settings.model_dump()["beta_max"], "particles")
+            final["unique_ancestors"] = (12 - spec.settings.model_dump()["beta_max"], "particles")
         final |= _prompted(spec.method, final, draw) if spec.task == "fruits" else {}
         add(rounds, "final", final)
     return pd.DataFrame(rows)

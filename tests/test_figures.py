@@ -14,7 +14,7 @@ from PIL import Image
 
 from papa import figures, report, views
 from papa.errors import RecordError, SettingsError
-from papa.figures import judges, labels, particles, samples, style, temperature, truncation
+from papa.figures import judges, labels, pareto, particles, samples, style, temperature, truncation
 from papa.grid import Grid
 from papa.stats import Estimate
 
@@ -51,6 +51,21 @@ def words(drawn: Figure) -> set[str]:
     return {text.get_text() for text in drawn.findobj(Text) if isinstance(text, Text)}
 
 
+@pytest.mark.parametrize("metric", ["preference_held_out", "preferred_distance_ratio", "pairwise_ratio"])
+def test_what_was_not_measured_for_a_user_leaves_an_empty_panel(
+    metric: str, both: tuple[Grid, pd.DataFrame], tmp_path: Path
+) -> None:
+    """A graded user of digits has no held-out judge, a task may have no features."""
+    grid, table = both
+    lacking = table[(table.metric != metric) | ~table.user.isin(["likes-3", "grape"])]
+    for name in figures.FIGURES:
+        if name != "F7":
+            figures.plot(name, lacking, grid, tmp_path)
+    task = "digits" if metric == "pairwise_ratio" else "fruits"
+    rows = lacking[views.text_to_image_rows(lacking) == (task == "fruits")]
+    assert "not measured" in words(pareto.draw(rows, grid))
+
+
 @pytest.mark.parametrize("name", [name for name in figures.FIGURES if name != "F7"])
 def test_every_figure_is_drawn(name: str, both: tuple[Grid, pd.DataFrame], tmp_path: Path) -> None:
     grid, table = both
@@ -79,8 +94,10 @@ def test_prompted_tasks_are_compared_by_the_variety_of_what_is_liked(both: tuple
     grid, table = both
     assert views.diversity_of("digits")[0] == "pairwise_ratio"
     drawn = pareto.draw(figures.part("F2-t2i", table), grid)
-    ess = table[(table.method == "fkc") & (table.task == "fruits") & (table.metric == "ess")].value.mean()
-    assert f"fkc ({ess:.0f})" in words(drawn) and "epapa" in words(drawn), "the sample size stands beside a diversity"
+    mine = table.query("method == 'fkc' and task == 'fruits' and user == 'apple'")
+    ess, starts = (mine[mine.metric == name].value.mean() for name in ("ess", "unique_ancestors"))
+    said = words(drawn)
+    assert f"fkc ({ess:.0f}/{starts:.0f})" in said and "epapa" in said, "what is left of the particles stands beside it"
     placed = [line.get_xdata()[0] for line in drawn.axes[0].get_lines() if line.get_marker() == "D"]
     rows = table[(table.method == "epapa") & (table.user == "apple") & (table.metric == "preferred_distance_ratio")]
     assert any(x == pytest.approx(rows.value.mean()) for x in placed)

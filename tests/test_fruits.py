@@ -14,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from papa.config import FruitsSettings
+from papa.diffusion.denoiser import Cost
+from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.provenance import file_sha256
 from papa.rng import Stream
 from papa.tasks.artefacts import folder, verified_card
@@ -233,11 +235,27 @@ def test_the_artefacts_are_whole_and_small() -> None:
 def test_the_card_keeps_its_promises() -> None:
     figures = verified_card("fruits")["figures"]
     assert figures["psnr"] >= 28
-    proxy = figures["judges"]["proxy" if "proxy" in figures["judges"] else "gold"]
+    proxy = figures["judges"]["gold"]
     assert proxy["kind"] >= 0.97 and proxy["kind_and_colour"] >= 0.95
     default = next(row for row in figures["guidance"] if row["guidance_scale"] == FruitsSettings().guidance_scale)
     assert min(default["kind_right"]["held_out"], default["kind_right"]["attributes"]) >= 0.95
     assert min(figures["generic"]["kinds"].values()) >= 0.04
+
+
+def test_what_is_drawn_is_what_is_asked_for(fruits: Fruits) -> None:
+    """As the card says, on fresh noise; 256 generic samples put 4% within three standard errors of 0.4%."""
+    judge = fruits.judges()["attributes"]
+
+    def kinds(prompt: str, n: int) -> list[str]:
+        noise = stream_noise(Stream(7).at(prompt), (n, *fruits.shape))
+        with fruits.prompted(prompt), torch.no_grad():
+            images = fruits.decode(euler_ancestral(fruits.denoiser(Cost()), fruits.sigmas(), noise))
+        return [CONCEPTS[c][0] for c in judge.probabilities(images).argmax(1)]
+
+    right = [drawn == kind for kind in KINDS for drawn in kinds(kind_prompt(kind), 16)]
+    assert np.mean(right) >= 0.95
+    generic = kinds(fruits.settings.prompt, 256)
+    assert set(generic) == set(KINDS) and min(generic.count(kind) for kind in KINDS) > 0.004 * len(generic)
 
 
 def test_the_autoencoder_copies_fresh_renders(fruits: Fruits) -> None:

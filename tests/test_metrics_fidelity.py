@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
-from pixels import DIM, bench, normal, values, view
+from pixels import DIM, Likes, bench, normal, values, view
 
 from papa.metrics.fidelity import ENOUGH, Fidelity
 
@@ -46,6 +47,12 @@ def test_fid_wants_enough_samples_and_comes_with_its_floor() -> None:
     found = values(Fidelity().measure(view(bench(), normal(1000, name="y"))))
     assert set(found) == {f"{k}_{s}{f}" for k in ("fid", "kid") for s in ("all", "preferred") for f in ("", "_floor")}
     assert 0 <= found["fid_all"] < 0.1 and 0 <= found["fid_all_floor"] < 0.1
+
+
+def test_fid_wants_more_real_images_than_dimensions() -> None:
+    labels = np.where(np.arange(1200) < DIM, 0, 2)  # as many preferred ones as dimensions
+    found = values(Fidelity().measure(view(bench(labels=labels), normal(1000, name="y"), user=Likes((0,)))))
+    assert "fid_all" in found and "fid_preferred" not in found
 
 
 def test_fid_to_the_base_uses_other_noise_than_the_runs() -> None:

@@ -5,7 +5,10 @@ On a random pipeline in Stable Diffusion 1.5's layout, and on `fruits` where its
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,12 +21,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from papa.config import FkcSettings, Sd15Settings
-from papa.diffusion.denoiser import Cost
+from papa.config import FkcSettings, Measures, Sd15Settings
+from papa.diffusion.denoiser import Cost, DiffusionDivergedError
 from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.diffusion.schedule import sigmas_of
 from papa.errors import PapaError, SettingsError
 from papa.methods.fkc import Fkc
+from papa.metrics.diversity import Diversity
+from papa.metrics.interface import Bench, RunView
 from papa.registry import USERS
 from papa.rng import Stream
 from papa.tasks.prompts import PromptBank
@@ -221,7 +226,8 @@ def test_a_union_likes_what_its_members_like_most(task: TextToImage) -> None:
     np.testing.assert_array_equal(both.verdict(images), verdicts)
 
 
-def test_a_graded_user_answers_between_0_and_1(task: TextToImage) -> None:
+def test_a_graded_user_answers_between_0_and_1() -> None:
+    task = tiny_sd15.either("fruits")
     user = ConceptUser({"kind": "apple"}, graded=True)
     user.meet(task)
     images, shown = task.known_images()
@@ -229,8 +235,57 @@ def test_a_graded_user_answers_between_0_and_1(task: TextToImage) -> None:
     assert graded.liking.min() >= 0 and graded.liking.max() <= 1 and len(set(graded.liking)) > 2
     order = np.argsort(graded.probability)
     gaps = np.diff(graded.liking[order])
-    assert (gaps >= 0).all() or (gaps <= 0).all()  # an affine map
+    assert (gaps >= 0).all()  # an increasing map
     assert len(images) == len(shown) and set(shown.tolist()) <= set(range(len(task.concepts)))
+
+
+def test_no_grades_are_made_of_a_proxy_that_knows_nothing(tiny: Sd15) -> None:
+    """The random proxy likes other pictures as much as the user's own, or more."""
+    with pytest.raises(PapaError, match="does not tell them apart"):
+        ConceptUser({"kind": "apple"}, graded=True).meet(tiny)
+
+
+def test_an_answer_looks_at_the_images_once(tiny: Sd15, monkeypatch: pytest.MonkeyPatch) -> None:
+    user, looks = ConceptUser({"kind": "apple"}), []
+    user.meet(tiny)
+    similarity = tiny.proxy().similarity
+    monkeypatch.setattr(tiny.proxy(), "similarity", lambda images: looks.append(len(images)) or similarity(images))
+    images = images_of(tiny, 4)
+    told = user.answer(images, "pairs", Stream(0))
+    assert looks == [4]
+    np.testing.assert_array_equal(told.liking, user.verdict(images))
+    np.testing.assert_allclose(told.probability, user.liking(images).numpy(), rtol=1e-6)
+
+
+def test_images_that_are_not_finite_are_refused(task: TextToImage) -> None:
+    with pytest.raises(DiffusionDivergedError, match="fp32"), torch.no_grad():
+        task.decode(torch.full((2, *task.shape), torch.nan))
+
+
+def test_timesteps_that_begin_below_the_largest_level_are_replaced(tiny: Sd15, tmp_path: Path) -> None:
+    """Their pipelines start with other noise; aligned models are saved with the levels that they were sampled on."""
+    shutil.copytree(tiny_sd15.folder_of(tiny), tmp_path / "leading")
+    file = tmp_path / "leading" / "scheduler" / "scheduler_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"timestep_spacing": "leading"}))
+    leading = Sd15(tiny_sd15.settings(model=str(tmp_path / "leading")))
+    torch.testing.assert_close(leading.sigmas(), tiny.sigmas())
+    leading.save(leading.unet(), tmp_path / "saved")
+    saved = EulerAncestralDiscreteScheduler.from_pretrained(tmp_path / "saved" / "scheduler")
+    assert saved.config["timestep_spacing"] == "linspace"
+
+
+def test_without_references_liked_images_are_compared_by_the_held_out_judge(tiny: Sd15) -> None:
+    user = ConceptUser({"kind": ["apple", "grape", "banana"]})
+    user.meet(tiny)
+    images = images_of(tiny, 24)
+    bench = Bench(tiny, Measures(diversity=16, per_round=4), Stream(0))
+    run = RunView(bench, {"task": "sd15"}, {"final": images[:12]}, images[12:], [{}], [], user)
+    found = {row.metric: row.value for row in Diversity().measure(run) if row.stage == "final"}
+    assert bench.references is None and found["preferred_distance"] > 0 and found["vendi"] > 1
+    assert "coverage" not in found  # it compares with references
+    liked = images[:12][torch.from_numpy(user.verdict(images[:12]) > 0.5)]
+    embedded: Any = tiny.judges()["held_out"]
+    assert found["preferred_distance"] == pytest.approx(torch.pdist(embedded.embed(liked).double()).mean().item())
 
 
 def test_images_of_known_kind_are_drawn_once_and_for_their_own_prompts(tiny: Sd15) -> None:

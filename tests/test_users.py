@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from papa.errors import PapaError
+from papa.interaction import Answer, Feedback
 from papa.registry import USERS
 from papa.rng import Stream
 from papa.tasks.digits import Digits
@@ -217,3 +218,33 @@ def test_whims_depend_on_round_and_item_and_not_on_what_is_shown() -> None:
     found = struck(torch.zeros(K, 2))
     assert not np.array_equal(found[0], found[1], equal_nan=True)
     assert not np.array_equal(answers(flip=0.4, seed=0), answers(flip=0.4, seed=1))
+
+
+class InPairs(Always):
+    """Answers in pairs, the first item of each preferred."""
+
+    def answer(self, images: Tensor, kind: Answer, stream: Stream) -> Feedback:
+        return Feedback(self.verdict(images), np.ones(len(images)), np.arange(len(images)).reshape(-1, 2))
+
+
+def pairs(flip: float = 0.0, missing: float = 0.0) -> np.ndarray:
+    user, whims = NoisyUser(InPairs(1.0), flip, missing), Stream(0).at("whims")
+    found = user.answer(torch.zeros(4000, 1), "pairs", whims).pairs
+    assert found is not None
+    return found
+
+
+def test_pairs_are_turned_round_at_the_rate_asked_for() -> None:
+    assert (pairs(flip=1.0)[:, 0] == np.arange(1, 4000, 2)).all()
+    turned = pairs(flip=0.3)
+    assert abs((turned[:, 0] > turned[:, 1]).mean() - 0.3) < 0.05 and len(turned) == 2000
+
+
+def test_a_pair_with_an_unanswered_item_is_left_out() -> None:
+    left = pairs(missing=0.2)
+    answered = ~np.isnan(answers_of_pairs(missing=0.2))
+    assert sorted(left.flatten()) == [i for i in range(4000) if answered[i] and answered[i ^ 1]]
+
+
+def answers_of_pairs(missing: float) -> np.ndarray:
+    return NoisyUser(InPairs(1.0), 0.0, missing).answer(torch.zeros(4000, 1), "pairs", Stream(0).at("whims")).liking

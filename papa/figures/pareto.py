@@ -72,16 +72,25 @@ def _panel(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, user: str) -> l
             "zorder": 4 if is_main else 3,
         }
         style.errorbar(ax, x, y, fmt=style.marker(grid, method), **look)
-        ess = views.estimate(views.values(table, task, method, "ess", [user]), grid)
-        words = _short(grid, method) + (f" ({ess.mean:.0f})" if ess.n else "")
+        words = _short(grid, method) + _particles(table, grid, task, method, user)
         labels.append(style.Label(x, y, words, ink, 7 if is_main else 5.8))
     ax.set_title(user)
     ax.set_xlabel(views.diversity_of(task)[1])
     ax.set_ylabel("preference (held-out judge)")
     ax.margins(0.08, 0.08)
-    _look_at(ax, [(x.mean, y.mean) for x, y in points.values()])
+    if points:
+        _look_at(ax, [(x.mean, y.mean) for x, y in points.values()])
+    else:
+        ax.text(0.5, 0.5, "not measured", transform=ax.transAxes, ha="center", color=style.FAINT)
     ax.locator_params(nbins=5)
     return labels
+
+
+def _particles(table: pd.DataFrame, grid: Grid, task: str, method: str, user: str) -> str:
+    """ " (effective sample size / ancestors)" of a particle method."""
+    names = ("ess", "unique_ancestors")
+    found = [views.estimate(views.values(table, task, method, name, [user]), grid) for name in names]
+    return f" ({found[0].mean:.0f}/{found[1].mean:.0f})" if all(value.n for value in found) else ""
 
 
 def _look_at(ax: Axes, means: list[tuple[float, float]]) -> None:
@@ -108,8 +117,8 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     return report.paragraph(
         f"Preference (held-out judge) against diversity ({'; '.join(words)}): up and right is better. Filled: compared "
         "methods; open: their variants, in their colour; lines join the sweeps of FKC's beta and of EPAPA's k. In "
-        "brackets, for particle methods, the effective sample size of the final populations. Wide intervals may leave "
-        "the frame.",
+        "brackets, for particle methods: effective sample size of the final populations' last weights / starts that "
+        "any of their particles descends from. Wide intervals may leave the frame.",
         report.quote(table, grid, tasks, methods, users),
         report.unit_sentence(grid),
         report.diverged_sentence(table, tasks, methods),

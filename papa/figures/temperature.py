@@ -76,15 +76,17 @@ def _sweep(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, metrics: dict[s
 
 
 def _sample_size(ax: Axes, table: pd.DataFrame, grid: Grid, task: str) -> None:
-    """The effective sample size of the final populations as a share of their particles."""
-    who, line = users(table, grid, task), []
-    for method, beta in points(table, grid).items():
-        particles = grid.methods[method][1].model_dump()["particles"]
-        share = views.estimate(views.values(table, task, method, "ess", who) / particles, grid)
-        line += [(beta, share)] if share.n else []
-    if line:
-        look = {"color": style.FAINT, "linestyle": (0, (4, 2)), "label": "effective sample size / N"}
-        style.line_with_band(ax, [beta for beta, _ in line], [share for _, share in line], **look)
+    """What is left of the particles: effective sample size and distinct ancestors of the final populations."""
+    who = users(table, grid, task)
+    for metric, label, dashes in (("ess", "effective sample size / N", 4), ("unique_ancestors", "ancestors / N", 1)):
+        line = []
+        for method, beta in points(table, grid).items():
+            particles = grid.methods[method][1].model_dump()["particles"]
+            share = views.estimate(views.values(table, task, method, metric, who) / particles, grid)
+            line += [(beta, share)] if share.n else []
+        if line:
+            look = {"color": style.FAINT, "linestyle": (0, (dashes, 2)), "label": label}
+            style.line_with_band(ax, [beta for beta, _ in line], [share for _, share in line], **look)
     _axis(ax)
 
 
@@ -130,7 +132,8 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     distance = f" ({views.diversity_of(tasks[0])[1]})" if tasks else ""
     return report.paragraph(
         "FKC's inverse temperature β (the last round's and the final samples'). (a) preference, (b) diversity"
-        f"{distance} and effective sample size of the final populations, with the surrogate reward. (c) with the true "
+        f"{distance}, effective sample size (of the last weights) and distinct ancestors of the final populations as "
+        "shares of their N particles, with the surrogate reward. (c) with the true "
         "liking s as reward: measured mean liking (points) against the prediction E[s exp(βs)] / E[exp(βs)] from "
         f"{base} base samples (line, ± {TOLERANCE}).",
         report.quote(table, grid, tasks if sweep else [], list(sweep), who),

@@ -13,6 +13,9 @@ and for c = 1 that is f = eps_L exactly: the model conditioned on being liked, n
 it extrapolates beyond the liked items and loses diversity (for p < (1-c)/2 without bound); above 1 it falls
 short. The balance is the same at every timestep, so EPAPA's anchor term is the same sum over fewer ones.
 
+On a guided task the branch with the prompt is trained and both branches of the sampler are the tuned network,
+so there this optimum is of the conditional model; what guidance makes of it is a heuristic, as in the base.
+
 On a half-precision task the networks run under autocast; trained weights, losses and Adam are float32.
 """
 

@@ -45,21 +45,18 @@ class Diversity(Metric):
 
     def final(self, run: RunView, images: Tensor) -> list[Row]:
         """The figures of the final samples that need features and classes."""
-        references, classes = run.bench.references, run.user.classes
-        if references is None:
+        references, classes, embed = run.bench.references, run.user.classes, run.bench.features
+        if embed is None:
             return []
-        with torch.no_grad():
-            features = references.features(images).double()
-            base_features = references.features(run.base[: len(images)]).double()
-            real = references.features(references.images).double()
+        features, base_features = embed(images), embed(run.base[: len(images)])
         distance, base_distance = pairwise_distance(features), pairwise_distance(base_features)
         rows = [
             Row("pairwise_features", distance, "", run.last),
             Row("pairwise_features_ratio", distance / base_distance, "share of base", run.last),
             Row("vendi", vendi_score(features), "images", run.last),
         ]
-        if classes is not None:
-            preferred = real[np.isin(references.labels, classes)]
+        if classes is not None and references is not None:
+            preferred = run.bench.reference_features[torch.from_numpy(np.isin(references.labels, classes))]
             rows.append(Row("coverage", coverage(preferred, features), "share", run.last))
         if classes is not None and len(classes) > 1:
             decided = run.bench.judges["gold"].probabilities(images).argmax(1)
@@ -70,7 +67,7 @@ class Diversity(Metric):
 
     def preferred(self, run: RunView, images: Tensor) -> list[Row]:
         """How different the liked samples are from each other, against the liked samples of the base."""
-        if run.bench.references is None:
+        if run.bench.features is None:
             return []
         key = (run.meta.get("user"), run.meta.get("seed"))
         if key not in self._liked_base:
@@ -95,8 +92,8 @@ class Distances:
 
 def liked_distances(run: RunView, images: Tensor) -> Distances | None:
     """Of the first liked images, as many as the diversity measures take; None if there are not two."""
-    references, n = run.bench.references, run.bench.measures.diversity
-    assert references is not None
+    embed, n = run.bench.features, run.bench.measures.diversity
+    assert embed is not None
     found, count = [], 0
     for part in images.split(n):
         found.append(part[torch.from_numpy(run.user.verdict(part) > 0.5)])
@@ -105,8 +102,7 @@ def liked_distances(run: RunView, images: Tensor) -> Distances | None:
     if count < 2:
         return None
     liked = torch.cat(found)[:n]
-    with torch.no_grad():
-        return Distances(pairwise_distance(references.features(liked)), pairwise_distance(liked))
+    return Distances(pairwise_distance(embed(liked)), pairwise_distance(liked))
 
 
 def particles(run: RunView) -> list[Row]:

@@ -17,8 +17,8 @@ images is in the floor beside them."""
 
 class Fidelity(Metric):
     """fid_*, kid_*: to real images of the preferred classes, of all classes, and to base samples.
-    fid_*_floor, kid_*_floor: what as many real images (drawn with replacement from the parts that
-    the reference leaves out) score against the same reference."""
+    fid_*_floor, kid_*_floor: what as many real images (of the parts that the reference leaves out; drawn
+    with replacement where those are fewer) score against the same reference."""
 
     def __init__(self) -> None:
         self._floors: dict[tuple[str, int], dict[str, float]] = {}
@@ -32,6 +32,8 @@ class Fidelity(Metric):
         if run.user.classes is not None:
             sets["preferred"] = references.images[torch.from_numpy(np.isin(references.labels, run.user.classes))]
         for name, real in sets.items():
+            if len(real) <= references.feature_dim:  # no covariance of full rank
+                continue
             distances = self.distances(run.bench, real, final)
             floor = self.floor(run, name, real, len(final))
             for kind, value in distances.items():
@@ -51,7 +53,7 @@ class Fidelity(Metric):
             if name == "preferred":
                 images = images[torch.from_numpy(np.isin(labels, run.user.classes or ()))]
             rng = run.bench.stream.at("floor", name).generator()
-            chosen = torch.from_numpy(rng.integers(len(images), size=n))
+            chosen = torch.from_numpy(rng.choice(len(images), n, replace=n > len(images)))
             self._floors[key] = self.distances(run.bench, real, images[chosen])
         return self._floors[key]
 
@@ -60,11 +62,9 @@ class Fidelity(Metric):
         """FID and KID of two sets of images in the task's own features, by torchmetrics, in float64."""
         references = bench.references
         assert references is not None
-        with torch.no_grad():
-            both = [
-                (references.features(images).double(), is_real)
-                for images, is_real in ((real, True), (generated, False))
-            ]
+        embed = bench.features
+        assert embed is not None
+        both = [(embed(real), True), (embed(generated), False)]
         given = Given(references.feature_dim)
         fid = FrechetInceptionDistance(feature=given, normalize=True).set_dtype(torch.float64)
         kid = KernelInceptionDistance(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from papa.config import Measures
@@ -42,6 +43,24 @@ class Bench:
     @cached_property
     def references(self) -> References | None:
         return self.task.references()
+
+    @cached_property
+    def features(self) -> Callable[[Tensor], Tensor] | None:
+        """(n, ...) images -> (n, d) float64 features, of the references' network where there are references."""
+        net = self.task.features() if self.references is None else self.references.features
+
+        @torch.no_grad()
+        def embedded(images: Tensor) -> Tensor:
+            assert net is not None
+            return net(images).double()
+
+        return None if net is None else embedded
+
+    @cached_property
+    def reference_features(self) -> Tensor:
+        """(n, d) features of the references; every run is compared with the same."""
+        assert self.references is not None and self.features is not None
+        return self.features(self.references.images)
 
 
 @dataclass

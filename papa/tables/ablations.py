@@ -21,9 +21,10 @@ SHOWN: dict[str, tuple[str, int]] = {
     "entropy": ("entropy", 3),
     "fid_preferred": ("FID to preferred", 2),
     "ess": ("ESS", 1),
+    "unique_ancestors": ("ancestors", 1),
     "train": ("training evaluations", 0),
 }
-IN_MARKDOWN = ("preference_gold", "pairwise_ratio", "entropy", "fid_preferred", "ess")
+IN_MARKDOWN = ("preference_gold", "pairwise_ratio", "entropy", "fid_preferred", "ess", "unique_ancestors")
 WITH_DIFFERENCE = ("preference_gold", "pairwise_ratio")
 AXES = ["task", "reference", "method", "change", "metric"]
 NUMBERS = [
@@ -131,8 +132,8 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     users = sorted(set(table.loc[table.method.isin(variants), "user"]))
     return report.paragraph(
         "Ablations: each row changes the settings named there and nothing else; Δ is the paired difference to the "
-        "reference method on the same users and seeds, [lower, upper]. ESS: effective sample size of the final "
-        "populations of particle methods.",
+        "reference method on the same users and seeds, [lower, upper]. ESS: effective sample size of the last "
+        "weights of particle methods' final populations; ancestors: starts that their samples descend from.",
         report.quote(table, grid, tasks if methods else [], methods, users),
         report.unit_sentence(grid),
         report.diverged_sentence(table, tasks, methods),

@@ -21,6 +21,7 @@ SHOWN: Shown = {
     "entropy": ("entropy ↑", 3),
     "vendi": ("Vendi ↑", 2),
     "ess": ("ESS", 1),
+    "unique_ancestors": ("ancestors", 1),
 }
 FLOORS = {"fid_preferred": "fid_preferred_floor", "kid_preferred": "kid_preferred_floor"}
 SAID = (
@@ -28,8 +29,8 @@ SAID = (
     "never queried (held-out) count as liked; distance to reference images of the preferred classes; diversity."
 )
 ESS = (
-    "ESS: effective sample size of the particle methods' final populations before their last resampling, in "
-    "particles; how many different samples a population really holds."
+    "ESS: effective sample size of the last weights of the particle methods' final populations; ancestors: how many "
+    "of a population's starting points its samples descend from, after all resamplings. Few ancestors mean near copies."
 )
 FLOOR_ROW = "real images (floor)"
 POOLED = "pooled"

@@ -18,6 +18,7 @@ SHOWN: alignment.Shown = {
     "vendi": ("Vendi", 2),
     "retention_held_out": ("retention ↑", 3),
     "ess": ("ESS", 1),
+    "unique_ancestors": ("ancestors", 1),
 }
 SAID = (
     "Text-to-image alignment to one user's taste: share of final samples that the OpenCLIP behind the labels (gold), "

@@ -154,11 +154,11 @@ def retrain(log: Log, steps: int | None = None) -> None:
 
     if not only_figures_missing(NAME):
         images, labels = real_digits()
-        new = staging(NAME)
+        new = staging(NAME, steps)
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
         parts = train(new, images, torch.from_numpy(labels), log, steps or STEPS)
         recipe = {"seed": SEED, "steps": steps or STEPS, "batch": BATCH, "lr": LEARNING_RATE, "timesteps": TIMESTEPS}
         digits_card.begin(new, parts, recipe, hashes(new))
-        install(NAME)
+        install(new, NAME)
     digits_card.finish(Stream(SEED).at(NAME), log)

@@ -93,7 +93,7 @@ class Task(ABC):
         raise PapaError(f"task {type(self).__name__.lower()} has no prompt, so it draws for no other one")
 
     def retention(self, classes: tuple[int, ...] | None) -> tuple[str, tuple[int, ...]] | None:
-        """Another prompt, and the classes that it asks for, none of them what a user of `classes` is after.
+        """Another prompt, and the classes that it asks for, at most half of them what a user of `classes` is after.
 
         How often an aligned model still draws those is what it retained. None where there is no such prompt.
         """
@@ -125,6 +125,14 @@ class Task(ABC):
     def references(self) -> References | None:
         """Real images for FID and KID, or None where the truth is known in closed form."""
         return None
+
+    def features(self) -> nn.Module | None:
+        """The network whose features diversity compares, (n, ...) images -> (n, d), None without one.
+
+        It labels nothing and no method queries it.
+        """
+        references = self.references()
+        return None if references is None else references.features
 
     def known_images(self) -> tuple[Tensor, np.ndarray]:
         """Images whose class is known, and their classes: what a graded user calibrates its answers on.

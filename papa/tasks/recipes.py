@@ -38,10 +38,10 @@ def reproducible(training: Callable[P, R]) -> Callable[P, R]:
     return trained
 
 
-def staging(task: str) -> Path:
-    """The folder in which the artefacts of a task are made."""
+def staging(task: str, steps: int | None) -> Path:
+    """The folder in which the artefacts of a task are made; a try with fewer steps has one of its own."""
     home = folder(task)
-    return home.with_name(f".{home.name}.new")
+    return home.with_name(f".{home.name}.new" + (f"-{steps}" if steps else ""))
 
 
 def hashes(home: Path) -> dict[str, str]:
@@ -63,9 +63,9 @@ def only_figures_missing(task: str) -> bool:
     return card.is_file() and '"figures"' not in card.read_text()
 
 
-def install(task: str) -> None:
+def install(new: Path, task: str) -> None:
     """Put the new artefacts of a task in the place of the shipped ones."""
-    home, new = folder(task), staging(task)
+    home = folder(task)
     old = home.with_name(f".{home.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if home.exists():

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import open_clip
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from papa.config import ClipSettings, Sd15Settings
 from papa.diffusion.denoiser import Cost
@@ -61,7 +61,15 @@ class Sd15(TextToImage):
         return self._proxy
 
     def judges(self) -> dict[str, Judge]:
-        return {"gold": self.proxy(), "held_out": self._judge(self.settings.held_out, None)}
+        return {"gold": self.proxy(), "held_out": self._held_out}
+
+    @cached_property
+    def _held_out(self) -> ClipJudge:
+        return self._judge(self.settings.held_out, None)
+
+    def features(self) -> nn.Module:
+        """The held-out judge's image tower: what Stable Diffusion draws has no references to train a network on."""
+        return ImageTower(self._held_out)
 
     # ------------------------------------------------------------ images of known kind
 
@@ -85,3 +93,14 @@ class Sd15(TextToImage):
             log("proxy loaded; its self-check on base samples wants a CUDA device")
             return []
         return super().prepare(results, log)
+
+
+class ImageTower(nn.Module):
+    """(n, 3, H, W) images -> (n, d) unit embeddings by an OpenCLIP model, on the CPU."""
+
+    def __init__(self, judge: ClipJudge) -> None:
+        super().__init__()
+        self.judge = judge
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.cat([self.judge.embed(part).cpu() for part in images.split(self.judge.chunk)])

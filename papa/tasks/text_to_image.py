@@ -23,7 +23,7 @@ from diffusers import EulerAncestralDiscreteScheduler, StableDiffusionPipeline
 from torch import Tensor, nn
 
 from papa.config import TextToImageSettings
-from papa.diffusion.denoiser import Cost, Denoiser, UNetDenoiser
+from papa.diffusion.denoiser import Cost, Denoiser, DiffusionDivergedError, UNetDenoiser
 from papa.diffusion.lora import merged, twin
 from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.diffusion.schedule import sampling_sigmas
@@ -119,10 +119,17 @@ class TextToImage(ImageTask):
         self.pipe = pipe
         side = pipe.unet.config.sample_size
         self.shape = (pipe.unet.config.in_channels, side, side)
-        self._scheduler: Any = EulerAncestralDiscreteScheduler.from_config(pipe.scheduler.config)
+        self._scheduler: Any = EulerAncestralDiscreteScheduler.from_config(self._config(pipe))
         self.alphas_cumprod = self._scheduler.alphas_cumprod
         self._empty = self.embedding("")
         self._use(self.settings.prompt)
+
+    @staticmethod
+    def _config(pipe: Any) -> dict[str, Any]:
+        """The pipeline's schedule. `leading` timesteps begin below the largest noise level; these samplers at it."""
+        config = dict(pipe.scheduler.config)
+        leading = config.get("timestep_spacing") == "leading"
+        return config | ({"timestep_spacing": "linspace"} if leading else {})
 
     # ------------------------------------------------------------ the prompt
 
@@ -188,8 +195,10 @@ class TextToImage(ImageTask):
     def decode(self, latents: Tensor) -> Tensor:
         vae = self.pipe.vae
         z = latents.to(vae.dtype) / vae.config.scaling_factor
-        parts = [vae.decode(part).sample.to(latents.dtype) for part in z.split(self.settings.chunk)]
-        return torch.cat(parts).clamp(-1, 1)
+        images = torch.cat([vae.decode(part).sample.to(latents.dtype) for part in z.split(self.settings.chunk)])
+        if not torch.isfinite(images).all():  # a judge would see its first concept in them
+            raise DiffusionDivergedError("the autoencoder returned NaN or infinity; set dtype: fp32")
+        return images.clamp(-1, 1)
 
     def save(self, unet: nn.Module, folder: Path) -> None:
         """An aligned model as a folder that `StableDiffusionPipeline.from_pretrained` loads.

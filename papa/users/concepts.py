@@ -9,10 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from papa.errors import PapaError
 from papa.interaction import Answer, Feedback
 from papa.rng import Stream
 from papa.tasks.prompts import ClipJudge
 from papa.users.interface import User
+
+LEAST_GAP = 1e-4
+"""Between a graded user's mean liking of their own pictures and of others."""
 
 
 class ConceptUser(User):
@@ -32,36 +36,53 @@ class ConceptUser(User):
     def meet(self, task: Any) -> None:
         """Take over the task's proxy; a graded user looks at pictures of known concepts.
 
-        Raises:  SettingsError where no concept has the wanted attributes.
+        Raises:  SettingsError where no concept has the wanted attributes. PapaError where the proxy does not
+                 like the user's own pictures better than others.
         """
         self._proxy: ClipJudge = task.proxy()
         self.classes = self._proxy.bank.members(self.wanted)
         if self.graded:
             images, shown = task.known_images()
             own = torch.from_numpy(np.isin(shown, self.classes))
-            with torch.no_grad():
-                liking = self.liking(images.to(task.device)).cpu()
-            self._range = (float(liking[~own].mean()), float(liking[own].mean()))
+            liking = self._judged(images)[1]
+            low, high = float(liking[~own].mean()), float(liking[own].mean())
+            if not high - low > LEAST_GAP:
+                raise PapaError(
+                    f"the proxy's mean liking of pictures of {self.wanted} is {high:.4f}, and of others {low:.4f}: it "
+                    "does not tell them apart, so no grades can be made of it. Check the prompts of the bank and the "
+                    "temperature, or let the user answer yes or no."
+                )
+            self._range = (low, high)
 
     def liking(self, images: Tensor) -> Tensor:
-        return self._proxy(images)[:, list(self.classes or ())].sum(1)
+        return self._of_concepts(self._proxy(images))
+
+    def _of_concepts(self, shares: Tensor) -> Tensor:
+        """(n, concepts) probabilities -> (n,) liking."""
+        return shares[:, list(self.classes or ())].sum(1)
 
     @torch.no_grad()
+    def _judged(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(n,) best concepts and (n,) likings, on the CPU, from one look at the images."""
+        similarity = self._proxy.similarity(images)
+        shares = (self._proxy.temperature * similarity).softmax(1)
+        return similarity.argmax(1).cpu(), self._of_concepts(shares).cpu()
+
     def verdict(self, images: Tensor) -> np.ndarray:
+        return self._verdict(*self._judged(images))
+
+    def _verdict(self, best: Tensor, liking: Tensor) -> np.ndarray:
         if self.graded:
             low, high = self._range
-            mapped = ((self.liking(images) - low) / (high - low)).clamp(0, 1)
-            return mapped.cpu().numpy().astype(np.float64)
-        best = self._proxy.similarity(images).argmax(1).cpu().numpy()
-        return np.isin(best, self.classes or ()).astype(np.float64)
+            return ((liking - low) / (high - low)).clamp(0, 1).numpy().astype(np.float64)
+        return np.isin(best.numpy(), self.classes or ()).astype(np.float64)
 
     def answer(self, images: Tensor, kind: Answer, stream: Stream) -> Feedback:
         """Item by item, or in pairs: items 2i and 2i + 1, the one of the larger liking first."""
-        with torch.no_grad():
-            probability = self.liking(images).cpu().numpy().astype(np.float64)
-        if kind != "pairs":
-            return Feedback(self.verdict(images), probability)
-        return Feedback(self.verdict(images), probability, ordered_pairs(probability))
+        best, liking = self._judged(images)
+        probability = liking.numpy().astype(np.float64)
+        pairs = ordered_pairs(probability) if kind == "pairs" else None
+        return Feedback(self._verdict(best, liking), probability, pairs)
 
 
 class UnionUser(ConceptUser):
@@ -76,8 +97,7 @@ class UnionUser(ConceptUser):
         self._sets = [self._proxy.bank.members(member) for member in self.members]
         self.classes = tuple(sorted(set().union(*self._sets)))
 
-    def liking(self, images: Tensor) -> Tensor:
-        shares = self._proxy(images)
+    def _of_concepts(self, shares: Tensor) -> Tensor:
         return torch.stack([shares[:, list(own)].sum(1) for own in self._sets]).amax(0)
 
 

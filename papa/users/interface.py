@@ -47,7 +47,8 @@ class User(ABC):
 class NoisyUser(User):
     """A user whose answers are flipped or missing at random.
 
-    flip: probability that an answer s becomes 1 - s. missing: probability of NaN.
+    flip: probability that an answer s becomes 1 - s, or that a pair is turned round. missing: probability of
+    NaN; a pair with an item that stays unanswered is left out.
     The draws depend on the round and the item alone, so every method meets the same whims.
     """
 
@@ -73,4 +74,8 @@ class NoisyUser(User):
         flipped = stream.at("flip").uniform(len(images)) < self.flip
         unanswered = stream.at("missing").uniform(len(images)) < self.missing
         liking = np.where(flipped, 1 - truth.liking, truth.liking)
-        return Feedback(np.where(unanswered, np.nan, liking), truth.probability, truth.pairs)
+        pairs = truth.pairs
+        if pairs is not None:
+            turned = stream.at("flip", "pairs").uniform(len(pairs)) < self.flip
+            pairs = np.where(turned[:, None], pairs[:, ::-1], pairs)[~unanswered[pairs].any(1)]
+        return Feedback(np.where(unanswered, np.nan, liking), truth.probability, pairs)

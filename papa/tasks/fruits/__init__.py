@@ -29,7 +29,7 @@ from papa.tasks.text_to_image import TextToImage
 
 NAME = "fruits"
 MERGES = "merges.txt.gz"
-REFERENCES = 1024
+REFERENCES = 2048
 """Rendered pictures of the reference, and as many for its floor; no network saw either."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -88,12 +87,8 @@ def train_diffusion(
     stream: Stream,
     log: Log,
     steps: int = STEPS,
-    checkpoint: Callable[[int, nn.Module, nn.Module], None] | None = None,
 ) -> tuple[UNet2DConditionModel, CLIPTextModel, CLIPTokenizer]:
-    """Train on (n, 3, 32, 32) pictures in [-1, 1] with fresh captions; returns the averaged (EMA) networks.
-
-    Args:    checkpoint: called with (step, unet, text encoder) every 2,000 steps.
-    """
+    """Train on (n, 3, 32, 32) pictures in [-1, 1] with fresh captions; returns the averaged (EMA) networks."""
     mean, std = posterior(vae, x)
     tokenizer = clip_tokenizer(words())
     live: list[nn.Module] = [new_unet().train(), new_text_encoder(tokenizer).train()]
@@ -116,8 +111,6 @@ def train_diffusion(
         trainer.step(nn.functional.mse_loss(predicted, normal[1]))
         with torch.no_grad():
             torch._foreach_lerp_(ema, raw, 1 - min(EMA_DECAY, (step + 1) / (step + 11)))
-        if checkpoint and (step + 1) % 2000 == 0:
-            checkpoint(step + 1, averaged[0], averaged[1])
     unet, text_encoder = averaged
     assert isinstance(unet, UNet2DConditionModel) and isinstance(text_encoder, CLIPTextModel)
     return unet, text_encoder, tokenizer

@@ -111,10 +111,10 @@ def retrain(log: Log, steps: int | None = None) -> None:
     from papa.tasks.fruits import card
 
     if not only_figures_missing(NAME):
-        new = staging(NAME)
+        new = staging(NAME, steps)
         new.mkdir(parents=True, exist_ok=True)
         train(new, log, steps)
         spent = f"{steps} of every part" if steps else "as in the recipe"
         card.begin(new, {"seed": SEED, "pictures": BLOCKS * BLOCK, "steps": spent}, hashes(new))
-        install(NAME)
+        install(new, NAME)
     card.finish(log)
