@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
+Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Settings(BaseModel):
@@ -266,6 +268,11 @@ class ClipSettings(Settings):
     OpenAI's weights from a file want the name that ends in -quickgelu."""
     pretrained: str | None = None
     """open_clip's tag of the weights, or a weight file. A folder brings its own."""
+    revision: Commit | None = None
+    """Commit of the hub's repository that the tag names; None takes what is cached, else the newest (a file or a
+    folder has none and ignores it)."""
+    sha256: Sha256 | None = None
+    """The sha256 that the weight file must have; checked before loading, part of every run's key."""
 
 
 FRUIT_BANK = {
@@ -290,7 +297,7 @@ class Sd15Settings(TextToImageSettings):
 
     model: str = "stable-diffusion-v1-5/stable-diffusion-v1-5"
     """A repository on the Hugging Face hub, or a folder in its layout."""
-    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] = "451f4fe16113bff5a5d2269ed5ad43b0592e9a14"
+    revision: Commit = "451f4fe16113bff5a5d2269ed5ad43b0592e9a14"
     """Commit of the repository (a folder has none and ignores it)."""
     variant: str | None = "fp16"
     """Weight files that are preferred, `*.fp16.safetensors`; where there are none, those without a variant."""

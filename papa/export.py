@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 from torch import Tensor
 
-from papa.errors import PapaError
+from papa.errors import PapaError, SettingsError
 from papa.grid import PoolSpec, RunSpec
 from papa.interaction import Answer, Feedback, interact
 from papa.methods.interface import Method
@@ -53,8 +55,14 @@ def replayed(spec: RunSpec, pool: PoolSpec, task: Task) -> tuple[Method[Any], in
 def export(spec: RunSpec, pool: PoolSpec, task: Task, folder: Path, log: Callable[[str], None]) -> None:
     """Write the aligned model of a run as a folder that `StableDiffusionPipeline.from_pretrained` loads.
 
-    Raises:  PapaError for a method or a task that has no pipeline to save, and as `replayed`.
+    It is written beside its place and moved there, so a killed process leaves no half of a model.
+
+    Raises:  SettingsError for a place that is taken. PapaError for a method or a task that has no pipeline to
+             save, for a place that cannot be written, and as `replayed`.
     """
+    place = folder.resolve()
+    if place.is_file() or (place.is_dir() and any(place.iterdir())):
+        raise SettingsError(f"{folder} is there already; choose another folder with --to, or delete it.")
     save: Any = getattr(task, "save", None)
     if save is None:
         raise PapaError(f"task {spec.task} is no diffusers pipeline with a prompt; export works for fruits and sd15.")
@@ -64,5 +72,17 @@ def export(spec: RunSpec, pool: PoolSpec, task: Task, folder: Path, log: Callabl
             f"{spec.folder}: replayed images differ from the stored ones by up to {difference} of 255 grey levels; "
             "this machine rounds otherwise than the one that ran it, so the model is close to the run's, not the same"
         )
-    save(method.aligned(), folder)
+    new = place.with_name(f".{place.name}.new")
+    run = {"key": spec.key, "task": spec.task, "method": spec.method, "user": spec.user, "seed": spec.seed}
+    try:
+        shutil.rmtree(new, ignore_errors=True)  # of an export that was killed
+        save(method.aligned(), new, run)
+        new.replace(place)
+    except (OSError, SafetensorError) as error:
+        raise PapaError(
+            f"cannot write {folder} ({error}). The run is kept. Free disk space or give write permission there (or "
+            "choose another folder with --to), then run the same command again."
+        ) from error
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
     log(f"{folder}: written, as after {spec.settings.labels} labels of {spec.folder}")

@@ -15,7 +15,11 @@ import torch
 from papa import __version__
 from papa.errors import SettingsError
 
-PACKAGES = ("torch", "diffusers", "numpy", "scikit-learn", "torchmetrics", "snakemake")
+PACKAGES = (
+    *("torch", "torchvision", "diffusers", "transformers", "peft"),
+    *("open_clip_torch", "timm"),  # the second holds networks of the first, which requires it
+    *("numpy", "scikit-learn", "torchmetrics", "snakemake"),
+)
 
 
 def pick_device(wanted: str) -> str:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import tiny
 
 from papa import provenance
 from papa.grid import Grid
+from papa.machine import versions
 from papa.provenance import import_closure, module_file
 from papa.registry import METHODS, METRICS, TASKS, USERS
 from papa.scores import score_key
@@ -30,6 +32,21 @@ BLOCKS: dict[str, Any] = {
     },
     "plane": {"task": "gmm2d", "methods": ["base", "fkc"], "users": ["linear"], "seeds": [0]},
 }
+
+
+def imported(file: Path) -> set[str]:
+    """Top-level packages that a source imports, anywhere in it."""
+    return {
+        name.split(".")[0]
+        for node in ast.walk(ast.parse(file.read_text()))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
 
 
 def forget() -> None:
@@ -125,6 +142,23 @@ def test_imports_inside_functions_and_of_names_are_followed(copied: Path) -> Non
     assert set(import_closure("papa.one")) == {"papa.one", "papa.two", "papa.three", "papa.smc.weights"} | (
         {"papa.smc"} & set(import_closure("papa.one"))
     )
+
+
+READERS = {"pydantic", "PyYAML", "safetensors", "huggingface_hub"}
+"""Packages that runs read settings and files with, which come out the same in every version."""
+
+
+def test_a_record_names_the_version_of_every_package_that_runs_compute_with() -> None:
+    modules = [entry.module for entry in (*METHODS.values(), *TASKS.values())]
+    modules += [user.module for users in USERS.values() for user in users.values()]
+    known, used = packages_distributions(), set()
+    for module in import_closure("papa.align", "papa.pool", *modules):
+        file = module_file(module)
+        assert file is not None
+        used |= {package for name in imported(file) for package in known.get(name, [])}
+    assert {"torch", "peft", "open_clip_torch"} <= used
+    assert used - READERS - {"papa"} <= set(versions())
+    assert {"timm", "torchvision"} <= set(versions())  # what open_clip computes with
 
 
 # ---------------------------------------------------------------- editing sources
@@ -316,17 +350,7 @@ def test_every_table_and_figure_module_does_without_torch() -> None:
 
 def test_the_core_never_imports_snakemake_and_smc_no_diffusers() -> None:
     for file in provenance.PACKAGE.rglob("*.py"):
-        named = {
-            name.split(".")[0]
-            for node in ast.walk(ast.parse(file.read_text()))
-            for name in (
-                [alias.name for alias in node.names]
-                if isinstance(node, ast.Import)
-                else [node.module or ""]
-                if isinstance(node, ast.ImportFrom)
-                else []
-            )
-        }
+        named = imported(file)
         assert "snakemake" not in named, file
         if file.parent.name == "smc":
             assert "diffusers" not in named, file

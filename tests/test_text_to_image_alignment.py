@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,13 +15,14 @@ import tiny_sd15
 import torch
 from torch import Tensor, nn
 
-from papa import align, cli
+from papa import align, cli, export
 from papa.config import EpapaSettings, PapaSettings
 from papa.diffusion.denoiser import Cost, DiffusionDivergedError
 from papa.diffusion.lora import add_adapters, merged, twin
 from papa.diffusion.losses import accumulate_gradients, unscaled
 from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.errors import PapaError, SettingsError
+from papa.grid import load
 from papa.interaction import feedback_from, interact, log_line
 from papa.methods.interface import Method
 from papa.methods.papa import LOSS_SCALE, Papa
@@ -314,8 +316,11 @@ def test_export_replays_the_feedback_and_writes_the_folder(
     data["methods"]["papa"] |= LORA | {"lr": 1e-2}
     data["measures"]["retention"] = 4
     path, axes = str(tiny.write(tmp_path, data)), ["--task", "sd15", "--user", "apple"]
+    half = tmp_path / "out" / ".seed0.new" / "unet"  # of an export that was killed
+    half.mkdir(parents=True)
     for command in (["align", "--method", "papa"], ["export", "--method", "papa", "--to", str(tmp_path / "out")]):
         assert cli.main([*command, "--config", path, *axes]) == 0
+    assert {place.name for place in (tmp_path / "out").iterdir()} == {"seed0", "seed1"}
     said = capsys.readouterr().err
     assert "differ" not in said and "as after 5 labels" in said
     pipe = tiny_sd15.reference(tmp_path / "out" / "seed1")
@@ -323,6 +328,47 @@ def test_export_replays_the_feedback_and_writes_the_folder(
     own = tiny_sd15.task().pipe.unet.state_dict()["down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.weight"]
     assert (changed - own).abs().max() > 1e-4
 
+    spec = load(path).select("sd15", "papa", "apple", [1])[0]
+    assert json.loads((tmp_path / "out" / "seed1" / "papa.json").read_text()) == {
+        **{"prompt": "a photo of a fruit", "guidance_scale": 7.5, "steps": 2},
+        **{"scheduler": type(pipe.scheduler).__name__, "key": spec.key},
+        **{"task": "sd15", "method": "papa", "user": "apple", "seed": 1},
+    }
+
     monkeypatch.setattr(align, "interact", None)  # nothing is aligned again
     assert cli.main(["export", "--method", "fkc", "--to", str(tmp_path / "no"), "--config", path, *axes]) == 2
     assert "no record" in capsys.readouterr().err and not (tmp_path / "no").exists()
+
+
+def exported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Export a tiny model without a run behind it; what was logged."""
+    (spec,) = tiny.grid(folder.parent, tiny.PLANE | {"methods": ["base"], "seeds": [0]}).select()
+    task, said = tiny_sd15.task(), []
+    aligned = SimpleNamespace(aligned=lambda: task.pipe.unet)
+    monkeypatch.setattr(export, "replayed", lambda *given: (aligned, 0))
+    export.export(spec, cast(Any, None), task, folder, said.append)
+    return said
+
+
+def test_export_takes_an_empty_folder_and_refuses_what_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, file = tmp_path / "model", tmp_path / "file"
+    folder.mkdir()
+    file.touch()
+    assert "written" in exported(folder, monkeypatch)[0] and tiny_sd15.reference(folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for taken in (folder, file):
+        with pytest.raises(SettingsError, match="choose another folder with --to, or delete it"):
+            exported(taken, monkeypatch)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_an_export_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("papa.tasks.text_to_image.write_json", full)  # the last file of the folder
+    with pytest.raises(PapaError, match=r"No space left.*run the same command again"):
+        exported(tmp_path / "model", monkeypatch)
+    assert not list(tmp_path.glob("*model*"))

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ import tiny
 import tiny_sd15
 import torch
 from diffusers import StableDiffusionPipeline
+from huggingface_hub.errors import LocalEntryNotFoundError, RemoteEntryNotFoundError
+from pydantic import ValidationError
 from tiny import assert_paragraph
 
 from papa import cli, grid
@@ -163,12 +166,143 @@ def test_clip_weights_of_another_architecture(tmp_path: Path) -> None:
 
 def test_openais_weights_get_their_activation_from_the_tag(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     made: list[dict[str, Any]] = []
-    monkeypatch.setattr(hub, "_cached_clip", lambda repository: tmp_path / "weights.safetensors")
+    monkeypatch.setattr(hub, "_hub_clip", lambda *given: tmp_path / "weights.safetensors")
     monkeypatch.setattr(hub.open_clip, "create_model", lambda name, file, **given: made.append(given | {"file": file}))
     hub.load_clip(Sd15Settings().proxy)
     hub.load_clip(Sd15Settings().held_out)
     assert [given["force_quick_gelu"] for given in made] == [True, False]
     assert made[0]["file"] == str(tmp_path / "weights.safetensors") and made[0]["force_preprocess_cfg"]["mean"]
+
+
+# ---------------------------------------------------------------- pinned and checked OpenCLIP weights
+
+
+@pytest.mark.parametrize("place", ["folder", "file", "hub"])
+def test_clip_weights_of_another_sha256(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tiny_sd15.clip() / "open_clip_model.safetensors"
+    monkeypatch.setattr(hub.huggingface_hub, "try_to_load_from_cache", lambda *args, **given: str(file))
+    asked: dict[str, Any] = {
+        "folder": {"model": f"local-dir:{tiny_sd15.clip()}"},
+        "file": {"model": "ViT-B-32", "pretrained": str(file)},
+        "hub": {"model": "ViT-B-32", "pretrained": "laion2b_s34b_b79k"},
+    }[place]
+    right = file_sha256(file)
+    assert hub.clip_files(ClipSettings(**asked, sha256=right)).file == file
+    wrong = ClipSettings(**asked, sha256="0" * 64)
+    refused(ArtefactError, lambda: hub.load_clip(wrong), str(file), right, "0" * 64, "get it again", "correct sha256")
+
+
+def test_a_pin_that_is_no_commit_and_no_sha256() -> None:
+    for pin in ({"revision": "main"}, {"sha256": "abc"}):
+        with pytest.raises(ValidationError, match="pattern"):
+            ClipSettings.model_validate({"model": "ViT-B-32"} | pin)
+
+
+def test_a_pinned_revision_is_looked_up_downloaded_and_printed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    settings, asked = Sd15Settings().held_out.model_copy(update={"revision": "a" * 40}), []
+    refused(ArtefactError, lambda: hub.clip_files(settings), f"79K --revision {'a' * 40} --include")
+
+    def look(repository: str, name: str, revision: str | None) -> None:
+        asked.append(("cache", name, revision))
+
+    def download(repository: str, name: str, revision: str | None) -> str:
+        asked.append(("hub", name, revision))
+        if name == hub.CLIP_FILES[0]:
+            raise RemoteEntryNotFoundError("404", response=SimpleNamespace(headers={}, request=None))  # type: ignore
+        return str(tmp_path / name)
+
+    online(monkeypatch, try_to_load_from_cache=look, hf_hub_download=download)
+    assert hub.clip_files(settings).file == tmp_path / hub.CLIP_FILES[1]
+    cached = [("cache", name, "a" * 40) for name in hub.CLIP_FILES]
+    assert asked == [*cached, *(("hub", name, "a" * 40) for name in hub.CLIP_FILES[:2])]
+
+
+def test_a_weight_file_that_the_tag_names_is_the_one_that_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = ClipSettings(model="ViTamin-S", pretrained="datacomp1b")
+    refused(ArtefactError, lambda: hub.clip_files(settings), "hf download jienengchen/ViTamin-S --include 'pytorch_mo")
+    online(monkeypatch, hf_hub_download=lambda repository, name, revision: f"/{repository}/{name}")
+    assert hub.clip_files(settings).file == Path("/jienengchen/ViTamin-S/pytorch_model.bin")
+
+
+# ---------------------------------------------------------------- downloads
+
+
+def online(monkeypatch: pytest.MonkeyPatch, **given: Callable[..., Any]) -> None:
+    """The hub may be asked; these of its functions are replaced."""
+    monkeypatch.setattr(hub, "offline", lambda: False)
+    for name, function in given.items():
+        monkeypatch.setattr(hub.huggingface_hub, name, function)
+
+
+class Hub:
+    """A repository and the cache of it, which is empty at first."""
+
+    def __init__(self, repository: Path, cache: Path) -> None:
+        self.repository, self.cache, self.asked = repository, cache, []
+
+    def snapshot(self, allow_patterns: list[str], local_files_only: bool = False, **given: Any) -> str:
+        self.asked.append("cache" if local_files_only else allow_patterns[-1])
+        if local_files_only and not self.cache.exists():
+            raise LocalEntryNotFoundError("not cached")
+        for file in () if local_files_only else self.repository.rglob("*"):
+            if any(file.relative_to(self.repository).match(pattern) for pattern in allow_patterns):
+                place = self.cache / file.relative_to(self.repository)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, place)
+        return str(self.cache)
+
+
+FULL, HALF = (f"text_encoder/model{variant}.safetensors" for variant in ("", ".fp16"))
+
+
+@pytest.mark.parametrize(("half", "fetched"), [(True, [HALF]), (False, [HALF, FULL])])
+def test_a_repository_without_the_variant_gives_its_other_files(
+    half: bool, fetched: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake = Hub(tiny_sd15.pipeline(half), tmp_path / "cache")
+    online(monkeypatch, snapshot_download=fake.snapshot)
+    assert hub.pipeline_folder(Sd15Settings()) == fake.cache and fake.asked == ["cache", *fetched]
+    assert isinstance(hub.load_pipeline(Sd15Settings(), torch.float32), StableDiffusionPipeline)
+    assert fake.asked == ["cache", *fetched, "cache"]  # nothing is asked again
+
+
+def test_a_cache_that_lacks_the_weights_is_filled_only_where_the_hub_may_be_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake = Hub(tiny_sd15.pipeline(), tmp_path / "cache")
+    online(monkeypatch, snapshot_download=fake.snapshot)
+    fake.snapshot(list(hub.PLAIN))
+    refused(ArtefactError, lambda: hub.pipeline_folder(Sd15Settings(), download=False), "lacks", "without `.fp16`")
+    assert fake.asked[1:] == ["cache"]
+    assert hub.pipeline_folder(Sd15Settings()) == fake.cache and fake.asked[2:] == ["cache", HALF, FULL]
+
+
+def unreachable() -> Exception:
+    error = LocalEntryNotFoundError("Please check your connection")
+    error.__cause__ = ConnectionError("Connection refused")
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device"), "No space left"),
+        (PermissionError(13, "Permission denied", "/cache"), "Permission denied: '/cache'"),
+        (RuntimeError("Data processing error: no space\nand more"), "(Data processing error: no space)"),
+        (unreachable(), "Connection refused"),
+    ],
+)
+def test_a_download_that_fails_says_why(error: Exception, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any, **given: Any) -> Any:
+        raise LocalEntryNotFoundError("not cached") if given.get("local_files_only") else error
+
+    online(monkeypatch, snapshot_download=fail, hf_hub_download=fail, try_to_load_from_cache=lambda *a, **given: None)
+    settings = Sd15Settings()
+    refused(ArtefactError, lambda: hub.pipeline_folder(settings), "download failed", said, "hf download")
+    refused(ArtefactError, lambda: hub.clip_files(settings.proxy), "download failed", said, "hf download")
+    with pytest.raises(ArtefactError) as raised:
+        hub.pipeline_folder(settings, download=False)
+    assert "download failed" not in str(raised.value)
 
 
 # ---------------------------------------------------------------- device and memory

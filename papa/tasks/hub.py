@@ -6,7 +6,8 @@ Everything loads from files that were found here, so nothing asks the network ag
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import open_clip
 import torch
 from diffusers import StableDiffusionPipeline
 from huggingface_hub import constants
+from huggingface_hub.errors import LocalEntryNotFoundError, RemoteEntryNotFoundError
 from safetensors import SafetensorError
 
 from papa.config import ClipSettings, Sd15Settings
@@ -82,31 +84,42 @@ def pipeline_folder(settings: Sd15Settings, download: bool = True) -> Path:
 
 
 def _cached(settings: Sd15Settings, download: bool) -> Path:
-    """The snapshot in the hub's cache, downloaded where it lacks something."""
-    patterns = [*PLAIN, "tokenizer/*", *weight_files(settings.variant)]
-    wanted: dict[str, Any] = {"repo_id": settings.model, "revision": settings.revision, "allow_patterns": patterns}
+    """The snapshot in the hub's cache, downloaded where it lacks something.
+
+    Where the repository has no files of the wanted variant, those without one are fetched.
+    """
+    asks = download and not offline()
+
+    def snapshot(weights: Sequence[str], **given: bool) -> Path:
+        wanted = {"allow_patterns": [*PLAIN, "tokenizer/*", *weights], **given}
+        return Path(huggingface_hub.snapshot_download(repo_id=settings.model, revision=settings.revision, **wanted))
+
     try:
         try:
-            folder = Path(huggingface_hub.snapshot_download(**wanted, local_files_only=True))
-            if not missing_files(folder, settings.variant) or not download or offline():
+            folder = snapshot([], local_files_only=True)  # whatever weights it has
+            if not asks or not missing_files(folder, settings.variant):
                 return folder
         except OSError:
-            if not download or offline():
+            if not asks:
                 raise
-        return Path(huggingface_hub.snapshot_download(**wanted))
-    except (OSError, ValueError) as error:  # not cached, no network, or neither a folder nor a repository's name
+        folder = snapshot(weight_files(settings.variant))
+        whole = variant_in(folder, settings.variant) == settings.variant
+        return folder if whole else snapshot(weight_files(None))
+    except Exception as error:  # of the disk, the hub, its HTTP client or its transfer library: no common class
         raise ArtefactError(
-            f"{settings.model} is no folder, and its weights are not in the hub's cache. {_how_to_get(settings)}"
+            f"{settings.model} is no folder, and its weights are not in the hub's cache"
+            f"{_failed(error if asks else None)}. {_how_to_get(settings)}"
         ) from error
 
 
 def _how_to_get(settings: Sd15Settings) -> str:
     size = "2.1 GB" if settings.variant == "fp16" else "4.3 GB"
     patterns = " ".join(f"'{name}'" for name in ("*.json", "tokenizer/*", *weight_files(settings.variant)))
+    fallback = f" (without `.{settings.variant}` where the repository has no such files)" if settings.variant else ""
     model = REPOSITORY if Path(settings.model).expanduser().is_absolute() else settings.model
     return (
         f"It is about {size}. With a network: `hf download {model} --revision {settings.revision} --include "
-        f"{patterns}`. Without: copy that folder here and set tasks.sd15.model to its path."
+        f"{patterns}`{fallback}. Without: copy that folder here and set tasks.sd15.model to its path."
     )
 
 
@@ -131,8 +144,14 @@ def load_pipeline(settings: Sd15Settings, dtype: torch.dtype) -> Any:
         raise ArtefactError(f"{folder} cannot be loaded ({_short(error)}). {_how_to_get(settings)}") from error
 
 
-def _short(error: Exception) -> str:
+def _short(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+
+
+def _failed(cause: BaseException | None) -> str:
+    if isinstance(cause, LocalEntryNotFoundError) and cause.__cause__:  # "check your connection", whatever it was
+        cause = cause.__cause__
+    return f", and the download failed ({_short(cause)})" if cause else ""
 
 
 # ---------------------------------------------------------------- OpenCLIP
@@ -147,11 +166,24 @@ class ClipFiles:
 
 
 def clip_files(settings: ClipSettings, download: bool = True) -> ClipFiles:
-    """Find an OpenCLIP model.
+    """Find an OpenCLIP model, and hold its weights against the sha256 that the settings say.
 
-    Raises:  ArtefactError where the weights are missing, with size and remedy. SettingsError for a name
-             that open_clip does not know.
+    Args:    download: fetch what is missing, where the hub may be asked.
+    Raises:  ArtefactError where the weights are missing, with size and remedy, or have another sha256.
+             SettingsError for a name that open_clip does not know.
     """
+    files = _found_clip(settings, download)
+    found = file_sha256(files.file) if settings.sha256 else None
+    if found != settings.sha256:
+        raise ArtefactError(
+            f"{files.file} has sha256 {found}, the settings of {settings.model} say {settings.sha256}. The file is "
+            "damaged or of another model: get it again (`hf download` replaces a cached file with --force-download), "
+            "or correct sha256."
+        )
+    return files
+
+
+def _found_clip(settings: ClipSettings, download: bool) -> ClipFiles:
     if settings.model.startswith(open_clip.factory.LOCAL_DIR_PREFIX):
         return ClipFiles(_clip_folder(Path(settings.model.partition(":")[2]).expanduser()), {})
     if settings.model not in open_clip.list_models():
@@ -166,18 +198,7 @@ def clip_files(settings: ClipSettings, download: bool = True) -> ClipFiles:
             f"{given!r} is neither a weight file nor a tag of {settings.model}. Its tags are {known[:300]}; give one "
             "of them, or the path of a file that is there."
         )
-    repository, _, _ = tag["hf_hub"].rpartition("/")
-    found = _cached_clip(repository)
-    if found is None and download and not offline():
-        found = _downloaded_clip(tag)
-    if found is None:
-        size = CLIP_SIZES.get(settings.model, "a few hundred MB")
-        raise ArtefactError(
-            f"the OpenCLIP weights {settings.model}/{given} are not here (about {size}). With a network: "
-            f"`hf download {repository} --include 'open_clip*'`. Without: copy its weight file and "
-            "open_clip_config.json to a folder here and set model: local-dir:FOLDER."
-        )
-    return ClipFiles(found, tag)
+    return ClipFiles(_hub_clip(settings, tag["hf_hub"], download), tag)
 
 
 def _clip_folder(folder: Path) -> Path:
@@ -191,20 +212,37 @@ def _clip_folder(folder: Path) -> Path:
     return weights[0]
 
 
-def _cached_clip(repository: str) -> Path | None:
-    """The weights in the hub's cache, safetensors first."""
-    for name in CLIP_FILES:
-        found = huggingface_hub.try_to_load_from_cache(repository, name)
+def _hub_clip(settings: ClipSettings, place: str, download: bool) -> Path:
+    """The weights in the hub's cache, safetensors first, downloaded where it has none.
+
+    Args:    place: the repository, a slash, and the weight file where it has a name of its own.
+    """
+    repository, _, name = place.rpartition("/")
+    names, cause = (name,) if name else CLIP_FILES, None
+    for name in names:
+        found = huggingface_hub.try_to_load_from_cache(repository, name, revision=settings.revision)
         if isinstance(found, str | os.PathLike):
             return Path(found)
-    return None
+    if download and not offline():
+        try:
+            return _downloaded_clip(repository, names, settings.revision)
+        except Exception as error:  # as in `_cached`
+            cause = error
+    revision = f" --revision {settings.revision}" if settings.revision else ""
+    raise ArtefactError(
+        f"the OpenCLIP weights {settings.model}/{settings.pretrained} are not here{_failed(cause)} (about "
+        f"{CLIP_SIZES.get(settings.model, 'a few hundred MB')}). With a network: `hf download {repository}{revision} "
+        f"--include '{names[0] if len(names) == 1 else 'open_clip*'}'`. Without: copy its weight file and "
+        "open_clip_config.json to a folder here and set model: local-dir:FOLDER."
+    ) from cause
 
 
-def _downloaded_clip(tag: Mapping[str, Any]) -> Path | None:
-    try:
-        return Path(open_clip.download_pretrained(dict(tag)))
-    except (OSError, RuntimeError, ValueError):  # no network, or a proxy in the way
-        return None
+def _downloaded_clip(repository: str, names: Sequence[str], revision: str | None) -> Path:
+    """The first of the files that the repository has; what else goes wrong is raised."""
+    for name in names[:-1]:
+        with suppress(RemoteEntryNotFoundError):
+            return Path(huggingface_hub.hf_hub_download(repository, name, revision=revision))
+    return Path(huggingface_hub.hf_hub_download(repository, names[-1], revision=revision))
 
 
 def load_clip(settings: ClipSettings) -> tuple[Any, Any]:

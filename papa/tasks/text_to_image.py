@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +28,7 @@ from papa.diffusion.lora import merged, twin
 from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.diffusion.schedule import sampling_sigmas
 from papa.errors import SettingsError
+from papa.records import write_json
 from papa.rng import Stream
 from papa.tasks.images import ImageTask
 from papa.tasks.interface import Judge
@@ -200,14 +201,18 @@ class TextToImage(ImageTask):
             raise DiffusionDivergedError("the autoencoder returned NaN or infinity; set dtype: fp32")
         return images.clamp(-1, 1)
 
-    def save(self, unet: nn.Module, folder: Path) -> None:
+    def save(self, unet: nn.Module, folder: Path, run: Mapping[str, Any] | None = None) -> None:
         """An aligned model as a folder that `StableDiffusionPipeline.from_pretrained` loads.
 
-        Adapters are merged into the weights.
+        Adapters are merged into the weights. `papa.json` says how the images are drawn, and what is given.
+
+        Args:    run: what the model comes from, JSON-serializable.
         """
         aligned: Any = merged(unet.unet if isinstance(unet, Prompted) else unet)
         parts = dict(self.pipe.components) | {"unet": aligned.to(self.pipe.unet.dtype), "scheduler": self._scheduler}
         StableDiffusionPipeline(**parts, requires_safety_checker=False).save_pretrained(folder)
+        drawn = self.settings.model_dump(include={"prompt", "guidance_scale", "steps"})
+        write_json(folder / "papa.json", drawn | {"scheduler": type(self._scheduler).__name__} | dict(run or {}))
 
     def retention(self, classes: tuple[int, ...] | None) -> tuple[str, tuple[int, ...]] | None:
         """The prompt and the concepts of the first kind of which the user likes half of the concepts or fewer."""
