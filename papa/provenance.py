@@ -83,7 +83,8 @@ def source_hash(*modules: str) -> str:
 
 def file_sha256(path: Path) -> str:
     """sha256 of a file's bytes, in hex."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @cache

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.lora import LoraLayer
 from torch import nn
 
 from papa.errors import SettingsError
 from papa.rng import Stream
+
+if TYPE_CHECKING:
+    from peft.tuners.lora import LoraLayer
 
 ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
 """The projections of diffusers' attention layers."""
@@ -34,6 +35,8 @@ def add_adapters(net: nn.Module, rank: int, stream: Stream) -> None:
     Args:    rank: of B A. stream: where the first A comes from (uniform, as PyTorch starts a linear layer).
     Raises:  SettingsError for a network without attention layers.
     """
+    from peft import LoraConfig, inject_adapter_in_model  # a second and more that only adapters need
+
     try:
         with torch.random.fork_rng(devices=[]):  # peft starts A from the global generator; it is replaced below
             inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=ATTENTION), net)
@@ -64,4 +67,6 @@ def merged(net: N) -> N:
 
 
 def _adapted(net: nn.Module) -> list[tuple[str, LoraLayer]]:
+    from peft.tuners.lora import LoraLayer
+
     return [(name, module) for name, module in net.named_modules() if isinstance(module, LoraLayer)]

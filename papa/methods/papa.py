@@ -22,11 +22,10 @@ On a half-precision task the networks run under autocast; trained weights, losse
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
-from diffusers import ModelMixin
 from torch import Tensor, nn
 
 from papa.config import PapaSettings
@@ -39,6 +38,9 @@ from papa.interaction import Feedback, Query
 from papa.methods.interface import Method
 from papa.methods.labelled import Labelled
 from papa.rng import Stream
+
+if TYPE_CHECKING:
+    from diffusers import ModelMixin
 
 LOSS_SCALE = 2.0**16
 """Factor on a half-precision loss to begin with, so that its gradients do not vanish."""
@@ -73,8 +75,8 @@ class Papa(Method[PapaSettings]):
             add_adapters(net, self.settings.lora_rank, self.stream.at("lora"))
         if self.settings.gradient_checkpointing:
             for module in net.modules():
-                if isinstance(module, ModelMixin):
-                    module.enable_gradient_checkpointing()
+                if hasattr(module, "enable_gradient_checkpointing"):  # the whole of a diffusers model, not its parts
+                    cast("ModelMixin", module).enable_gradient_checkpointing()
         return net
 
     # ------------------------------------------------------------ ask, sample
