@@ -25,7 +25,7 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
         return style.nothing("No run measured preference.")
     wide = [panel for panel in panels if _has_variants(table, grid, *panel)]
     narrow = [panel for panel in panels if panel not in wide]
-    per_row = 2 if len(narrow) in (1, 2, 4) else 3
+    per_row = 3 if len(narrow) % 3 == 0 else 2
     rows = [[panel] for panel in wide] + [narrow[i : i + per_row] for i in range(0, len(narrow), per_row)]
     heights = [3.6] * len(wide) + [2.4] * (len(rows) - len(wide))
     drawn = style.figure(style.FULL, sum(heights))
