@@ -127,12 +127,11 @@ class Task(ABC):
         return None
 
     def features(self) -> nn.Module | None:
-        """The network whose features diversity compares, (n, ...) images -> (n, d), None without one.
+        """The network whose features diversity compares where there are no references, (n, ...) images -> (n, d).
 
-        It labels nothing and no method queries it.
+        It labels nothing and no method queries it. None without one.
         """
-        references = self.references()
-        return None if references is None else references.features
+        return None
 
     def known_images(self) -> tuple[Tensor, np.ndarray]:
         """Images whose class is known, and their classes: what a graded user calibrates its answers on.
