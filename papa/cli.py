@@ -16,8 +16,8 @@ from papa import __version__
 from papa.errors import PapaError
 
 if TYPE_CHECKING:
-    from papa.grid import Grid, PoolSpec, RunSpec
-    from papa.tasks.interface import Task
+    from papa.benchmark.grid import Grid, PoolSpec, RunSpec
+    from papa.benchmark.tasks.interface import Task
 
 
 def log(message: str) -> None:
@@ -26,7 +26,7 @@ def log(message: str) -> None:
 
 
 def load_grid(args: argparse.Namespace) -> Grid:
-    from papa import grid
+    from papa.benchmark import grid
 
     try:
         overrides = json.loads(args.override) if args.override else {}
@@ -39,16 +39,16 @@ def load_grid(args: argparse.Namespace) -> Grid:
 
 def open_task(name: str, settings: Any, device: str, threads: int) -> Task:
     """Load a task on the device that the configuration wants."""
-    from papa.config import TextToImageSettings
-    from papa.machine import pick_device, use_threads
-    from papa.registry import TASKS
+    from papa.benchmark.config import TextToImageSettings
+    from papa.benchmark.machine import pick_device, use_threads
+    from papa.benchmark.registry import TASKS
 
     use_threads(threads)
     chosen = pick_device(device)
     if chosen != device:
         log(f"device: {device} -> {chosen}")
     if isinstance(settings, TextToImageSettings):
-        from papa.tasks.text_to_image import hush
+        from papa.benchmark.tasks.text_to_image import hush
 
         hush()
     return TASKS[name].load()(settings, chosen)
@@ -56,7 +56,7 @@ def open_task(name: str, settings: Any, device: str, threads: int) -> Task:
 
 def stamp(args: argparse.Namespace, text: str) -> None:
     """Tell the workflow that the stage is done: everything it was asked for stands in the store."""
-    from papa.records import write_atomic
+    from papa.benchmark.runs.record import write_atomic
 
     if args.stamp:
         write_atomic(Path(args.stamp), text + "\n")
@@ -70,7 +70,7 @@ def pools_of(grid: Grid) -> Callable[[RunSpec], PoolSpec]:
 
 
 def prepare(args: argparse.Namespace) -> None:
-    from papa.registry import TASKS, find
+    from papa.benchmark.registry import TASKS, find
 
     try:
         entry = find("task", TASKS, args.task)
@@ -79,7 +79,7 @@ def prepare(args: argparse.Namespace) -> None:
     if args.retrain:
         from importlib import import_module
 
-        from papa.machine import use_threads
+        from papa.benchmark.machine import use_threads
 
         use_threads(args.threads)
         if entry.recipe is None:
@@ -99,18 +99,18 @@ def prepare(args: argparse.Namespace) -> None:
 
 def base(args: argparse.Namespace) -> None:
     grid = load_grid(args)
-    from papa import pool
+    from papa.benchmark.runs import base_samples
 
     specs = [grid.pool(args.task, seed) for seed in args.seeds]
     task = open_task(args.task, specs[0].task_settings, grid.config.device, args.threads)
-    pool.main(specs, task, log)
+    base_samples.main(specs, task, log)
     stamp(args, "\n".join(spec.key for spec in specs))
 
 
 def align(args: argparse.Namespace) -> None:
     grid = load_grid(args)
     specs = grid.select(args.task, args.method, args.user, args.seeds)
-    from papa.align import align_all
+    from papa.benchmark.runs.align import align_all
 
     task = open_task(args.task, specs[0].task_settings, grid.config.device, args.threads)
     align_all(specs, pools_of(grid), task, log)
@@ -122,8 +122,8 @@ def score(args: argparse.Namespace) -> None:
     specs = grid.select(args.task, args.method, args.user, args.seeds)
     if not 0 <= args.part < args.parts:
         raise PapaError(f"--part {args.part} of --parts {args.parts} is no share; shares count from 0 to parts - 1.")
-    from papa.registry import TASKS
-    from papa.score import score as score_runs
+    from papa.benchmark.registry import TASKS
+    from papa.benchmark.runs.score import score as score_runs
 
     for name in dict.fromkeys(spec.task for spec in specs):
         chosen = [spec for spec in specs if spec.task == name]
@@ -138,7 +138,7 @@ def score(args: argparse.Namespace) -> None:
 
 def collect(args: argparse.Namespace) -> None:
     grid = load_grid(args)
-    from papa.collect import collect as collect_runs
+    from papa.paper.long_table import collect as collect_runs
 
     path = collect_runs(grid)
     log(f"{path}: written")
@@ -147,7 +147,7 @@ def collect(args: argparse.Namespace) -> None:
 def export(args: argparse.Namespace) -> None:
     grid = load_grid(args)
     specs = grid.select(args.task, args.method, args.user, args.seeds)
-    from papa.export import export as export_run
+    from papa.benchmark.runs.export import export as export_run
 
     task = open_task(args.task, specs[0].task_settings, grid.config.device, args.threads)
     for spec in specs:
@@ -164,19 +164,19 @@ def plot(args: argparse.Namespace) -> None:
 
 
 def _write(args: argparse.Namespace, kind: str) -> None:
-    from papa.config import unknown
+    from papa.benchmark.config import unknown
 
     grid = load_grid(args)
-    from papa.collect import read_table
+    from papa.paper.long_table import read_table
 
     if kind == "tables":
-        from papa.tables import TABLES as known
-        from papa.tables import write as write_one
+        from papa.paper.tables import TABLES as known
+        from papa.paper.tables import write as write_one
 
         folder = Path(grid.config.results) / "tables"
     else:
-        from papa.figures import FIGURES as known
-        from papa.figures import plot as write_one
+        from papa.paper.figures import FIGURES as known
+        from papa.paper.figures import plot as write_one
 
         folder = Path(grid.config.figures)
     if args.name not in known:
@@ -187,8 +187,8 @@ def _write(args: argparse.Namespace, kind: str) -> None:
 
 def claims(args: argparse.Namespace) -> None:
     grid = load_grid(args)
-    from papa.collect import read_table
-    from papa.tables.ledger import write as write_claims
+    from papa.paper.long_table import read_table
+    from papa.paper.tables.ledger import write as write_claims
 
     for path in write_claims(read_table(grid), grid, Path(grid.config.results)):
         log(f"{path}: written")
@@ -196,7 +196,7 @@ def claims(args: argparse.Namespace) -> None:
 
 def doctor(args: argparse.Namespace) -> None:
     grid = load_grid(args)
-    from papa.doctor import examine
+    from papa.benchmark.doctor import examine
 
     problems = examine(grid, print)
     if problems:
@@ -204,7 +204,7 @@ def doctor(args: argparse.Namespace) -> None:
 
 
 def schema(args: argparse.Namespace) -> None:
-    from papa.schema import config_schema
+    from papa.benchmark.schema import config_schema
 
     print(json.dumps(config_schema(), indent=2))
 
@@ -283,7 +283,7 @@ def out_of_memory(error: RuntimeError, task: str | None) -> str | None:
     """What to do if this is a full GPU, else None. Nothing without torch can fill one."""
     if "torch" not in sys.modules:
         return None
-    from papa.machine import memory_advice
+    from papa.benchmark.machine import memory_advice
 
     return memory_advice(error, task)
 

@@ -12,11 +12,12 @@ from command_line import Papa
 from hypothesis import settings
 from tiny import assert_paragraph
 
-from papa import cli, pool
-from papa.config import FruitsSettings, Gmm2dSettings, TaskSettings
-from papa.tasks.digits import Digits
-from papa.tasks.fruits import Fruits
-from papa.tasks.gmm2d import Gmm2d
+from papa import cli
+from papa.benchmark.config import FruitsSettings, Gmm2dSettings, TaskSettings
+from papa.benchmark.runs import base_samples as pool
+from papa.benchmark.tasks.digits.task import Digits
+from papa.benchmark.tasks.fruits.task import Fruits
+from papa.benchmark.tasks.gmm2d.task import Gmm2d
 
 torch.set_num_threads(1)
 settings.register_profile("papa", deadline=None, derandomize=True, max_examples=100)

@@ -10,15 +10,15 @@ import tiny
 import tiny_sd15
 from torch import Tensor
 
+from papa.benchmark.registry import METHODS, TASKS, USERS
+from papa.benchmark.tasks.interface import Task
+from papa.benchmark.users.interface import User
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.errors import PapaError
-from papa.interaction import Round, interact
 from papa.methods.interface import Method
-from papa.registry import METHODS, TASKS, USERS
 from papa.rng import Stream
-from papa.tasks.interface import Task
-from papa.users.interface import User
+from papa.session import Round, interact
 
 LABELS, K = 5, 2  # the last round is a short one
 

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from papa.config import TextToImageSettings
-from papa.tasks.interface import Task
-from papa.tasks.text_to_image import TextToImage
-from papa.users.interface import User
+from papa.benchmark.config import TextToImageSettings
+from papa.benchmark.tasks.interface import Task
+from papa.benchmark.tasks.text_to_image import TextToImage
+from papa.benchmark.users.interface import User
 
 KINDS = ("apple", "banana", "pear")
 

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from papa.config import Measures
-from papa.metrics.interface import Bench, RunView
+from papa.benchmark.config import Measures
+from papa.benchmark.metrics.interface import Bench, RunView
+from papa.benchmark.tasks.interface import References
 from papa.rng import Stream
-from papa.tasks.interface import References
 
 DIM = 3
 

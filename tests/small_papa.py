@@ -8,10 +8,10 @@ import numpy as np
 import tiny
 import torch
 
-from papa.config import PapaSettings
-from papa.methods.papa import Papa
+from papa.benchmark.config import PapaSettings
+from papa.benchmark.tasks.digits.task import Digits
+from papa.methods.papa.method import Papa
 from papa.rng import Stream
-from papa.tasks.digits import Digits
 
 PUBLISHED_BETAS = np.linspace(1e-4, 0.02, 1000)
 ABAR = torch.from_numpy(np.cumprod(1 - PUBLISHED_BETAS)).float()

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from papa.config import Config
-from papa.grid import Grid
+from papa.benchmark.config import Config
+from papa.benchmark.grid import Grid
 
 METHODS: dict[str, dict[str, Any]] = {
     "base": {},
@@ -216,7 +216,7 @@ def _digit(kind: int) -> np.ndarray:
 
 def _fruit(count: int, draw: np.random.Generator) -> np.ndarray:
     """(count, 3, 32, 32) rendered fruit."""
-    from papa.tasks.fruits.render import pictures  # brings PyTorch along
+    from papa.benchmark.tasks.fruits.render import pictures  # brings PyTorch along
 
     return pictures(count, draw)[0].transpose(0, 3, 1, 2)
 

@@ -9,7 +9,7 @@ import pytest
 import tiny
 from command_line import Papa, align, state_of
 
-from papa.registry import METRICS, find
+from papa.benchmark.registry import METRICS, find
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import torch
 from command_line import Papa, align
 from tiny import assert_paragraph
 
-from papa import grid
+from papa.benchmark import grid
 from papa.errors import SettingsError
 
 # ---------------------------------------------------------------- settings

@@ -10,10 +10,10 @@ import pytest
 import synthetic
 from pydantic import ValidationError
 
-from papa import claims, tables
-from papa.claims import Claim, Judged
-from papa.grid import Grid
-from papa.tables import ledger
+from papa.benchmark.grid import Grid
+from papa.paper import claims, tables
+from papa.paper.claims import Claim, Judged
+from papa.paper.tables import ledger
 
 SEEDS = 6
 

@@ -10,13 +10,13 @@ import torch
 from every_method import LABELS, PAIRS, K, build, everywhere, needs_a_network, rounds, task_of, user_of
 from torch import Tensor
 
-from papa.align import final_count
-from papa.config import Measures
+from papa.benchmark.config import Measures
+from papa.benchmark.registry import METHODS, TASKS
+from papa.benchmark.runs.align import final_count
 from papa.diffusion.denoiser import Cost
 from papa.errors import PapaError
-from papa.interaction import interact
-from papa.registry import METHODS, TASKS
 from papa.rng import Stream
+from papa.session import interact
 
 
 def test_every_method_runs_somewhere_and_some_need_a_network() -> None:

@@ -10,9 +10,9 @@ import torch
 from every_method import K, build, everywhere, rounds, user_of
 from torch import Tensor
 
-from papa.interaction import Feedback
+from papa.benchmark.users.interface import User
 from papa.rng import Stream
-from papa.users.interface import User
+from papa.session import Feedback
 
 
 class Mute:

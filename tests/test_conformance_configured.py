@@ -11,8 +11,8 @@ import torch
 import yaml
 from every_method import K, build
 
-from papa import grid
-from papa.interaction import Feedback
+from papa.benchmark import grid
+from papa.session import Feedback
 
 FEW = {"particles": 6, "labels": 5}
 

@@ -11,9 +11,9 @@ import torch
 from every_method import K, build, everywhere, rounds, task_of, user_of
 from torch import Tensor
 
-from papa.interaction import Feedback, Query, Round, feedback_from, log_line
 from papa.methods.interface import Method
 from papa.rng import Stream
+from papa.session import Feedback, Query, Round, feedback_from, log_line
 
 
 def one_more(method: Method[Any], task: str) -> Tensor:

@@ -10,8 +10,8 @@ import pytest
 import tiny
 from command_line import Papa, align
 
-from papa import provenance
-from papa.tasks import artefacts
+from papa.benchmark.runs import key as provenance
+from papa.benchmark.tasks import artefacts
 
 
 @pytest.fixture

@@ -14,20 +14,20 @@ import pytest
 import tiny
 import torch
 
-from papa.align import align_all
-from papa.config import TaskSettings
+from papa.benchmark.config import TaskSettings
+from papa.benchmark.grid import Grid, load
+from papa.benchmark.runs.align import align_all
+from papa.benchmark.runs.base_samples import block_of_base, make_pool, pool_reader
+from papa.benchmark.runs.key import file_sha256
+from papa.benchmark.runs.record import read_arrays, verify
+from papa.benchmark.runs.score import score
+from papa.benchmark.tasks.artefacts import folder, verified_card
+from papa.benchmark.tasks.digits.task import Digits, real_digits
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.diffusion.schedule import sigmas_of
-from papa.grid import Grid, load
-from papa.pool import block_of_base, make_pool, pool_reader
-from papa.provenance import file_sha256
-from papa.records import read_arrays, verify
+from papa.recipes.digits.recipe import SEED, new_scheduler, new_unet, split_indices, train_base
 from papa.rng import Stream
-from papa.score import score
-from papa.tasks.artefacts import folder, verified_card
-from papa.tasks.digits import Digits, real_digits
-from papa.tasks.digits_recipe import SEED, new_scheduler, new_unet, split_indices, train_base
 
 PARTS = ("A", "B", "C")
 
@@ -258,7 +258,8 @@ def run(folder: Path, order: Callable[[list], list], task: Digits) -> Grid:
 ELSEWHERE = """
 import sys
 import torch
-from papa import cli, pool
+from papa import cli
+from papa.benchmark.runs import base_samples as pool
 pool.BLOCK = 16
 assert cli.main(["base", "--config", {path!r}, "--task", "digits", "--seeds", "{seed}"]) == 0
 for method in {methods!r}:

@@ -12,10 +12,10 @@ import pytest
 import tiny
 from torch import Tensor, nn
 
-from papa.align import align
-from papa.records import read_arrays, verify
-from papa.score import score
-from papa.tasks.digits import Digits
+from papa.benchmark.runs.align import align
+from papa.benchmark.runs.record import read_arrays, verify
+from papa.benchmark.runs.score import score
+from papa.benchmark.tasks.digits.task import Digits
 
 
 class BreaksAfter(nn.Module):
@@ -51,7 +51,7 @@ def test_a_nan_from_the_model_ends_the_run_as_diverged_with_a_record(
     arrays = read_arrays(spec.folder / "samples.npz")
     assert "final" not in arrays and all(np.isfinite(values).all() for values in arrays.values())
 
-    from papa.pool import main as make_pools
+    from papa.benchmark.runs.base_samples import main as make_pools
 
     monkeypatch.undo()
     make_pools([grid.pool("digits", 0)], digits, said.append)

@@ -14,7 +14,7 @@ from command_line import Papa, align, state_of
 def test_the_finished_seeds_of_a_failed_job_stay_and_are_not_made_again(
     tmp_path: Path, papa: Papa, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from papa.methods.fkc import Fkc
+    from papa.methods.fkc.method import Fkc
 
     path, tell, told = tiny.write(tmp_path, tiny.config(tmp_path)), Fkc.tell, 0
 

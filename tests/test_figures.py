@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 from PIL import Image
 
-from papa import figures, report, views
+from papa.benchmark.grid import Grid
 from papa.errors import RecordError, SettingsError
-from papa.figures import judges, labels, pareto, particles, samples, style, temperature, truncation
-from papa.grid import Grid
-from papa.stats import Estimate
+from papa.paper import figures, report, select
+from papa.paper.figures import judges, labels, pareto, particles, samples, style, temperature, truncation
+from papa.paper.stats import Estimate
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Grid:
 
 @pytest.fixture(scope="module")
 def table(grid: Grid) -> pd.DataFrame:
-    return views.check(synthetic.long_table(grid, rounds=3))
+    return select.check(synthetic.long_table(grid, rounds=3))
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Grid, pd.DataFrame]:
     """The grid and the long table of digits and fruits."""
     grid = synthetic.with_fruits(tmp_path_factory.mktemp("both"))
     synthetic.store_samples(grid)
-    return grid, views.check(synthetic.long_table(grid, rounds=3))
+    return grid, select.check(synthetic.long_table(grid, rounds=3))
 
 
 def lines(drawn: Figure, axis: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -87,10 +87,10 @@ def test_a_figure_of_a_pair_is_empty_where_its_tasks_did_not_run(
 
 
 def test_prompted_tasks_are_compared_by_the_variety_of_what_is_liked(both: tuple[Grid, pd.DataFrame]) -> None:
-    from papa.figures import pareto
+    from papa.paper.figures import pareto
 
     grid, table = both
-    assert views.diversity_of("digits")[0] == "pairwise_ratio"
+    assert select.diversity_of("digits")[0] == "pairwise_ratio"
     drawn = pareto.draw(figures.part("F2-t2i", table), grid)
     mine = table.query("method == 'fkc' and task == 'fruits' and user == 'apple'")
     ess, starts = (mine[mine.metric == name].value.mean() for name in ("ess", "unique_ancestors"))
@@ -170,14 +170,14 @@ def test_f1_shows_the_mean_over_seeds_at_the_labels_that_it_took(table: pd.DataF
 
 
 def test_f1_leaves_out_a_diverged_run(table: pd.DataFrame, grid: Grid) -> None:
-    without = labels.draw(views.check(synthetic.diverge(table, "papa", 0)), grid)
+    without = labels.draw(select.check(synthetic.diverge(table, "papa", 0)), grid)
     rows = table[(table.method == "papa") & (table.user == "likes-1479") & (table.metric == "preference_gold")]
     kept = rows[(rows["round"] == 1) & (rows.seed != 0)].value.mean()
     assert lines(without, 0)["papa"][1][1] == pytest.approx(kept)
 
 
 def test_f2_names_every_method_and_variant(table: pd.DataFrame, grid: Grid) -> None:
-    from papa.figures import pareto
+    from papa.paper.figures import pareto
 
     with style.paper():
         found = {text.split(" (")[0] for text in words(pareto.draw(table, grid))}
@@ -238,7 +238,7 @@ def test_f5_holds_the_measured_liking_against_the_predicted(table: pd.DataFrame,
 
 def test_f7_puts_particles_on_the_density_of_their_beta(tmp_path: Path) -> None:
     grid = synthetic.particle_grid(tmp_path)
-    table = views.check(synthetic.store_particles(grid))
+    table = select.check(synthetic.store_particles(grid))
     drawn = particles.draw(table, grid)
     assert {"base", "fkc-b1\nβ = 1", "fkc-b3\nβ = 3", "linear", "quadratic"} <= words(drawn)
     assert len(drawn.axes) == 6 and all(len(ax.collections) == 3 for ax in drawn.axes)

@@ -15,17 +15,17 @@ from pydantic import ValidationError
 from tiny import small
 from torch import Tensor
 
-from papa.config import FkcSettings
+from papa.benchmark.config import FkcSettings
+from papa.benchmark.tasks.gmm2d.task import Gmm2d
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.diffusion.schedule import log_spaced_sigmas
-from papa.interaction import Feedback, Query
-from papa.methods.fkc import Fkc, distinct_first
+from papa.methods.fkc.method import Fkc, distinct_first
 from papa.rng import Stream
+from papa.session import Feedback, Query
 from papa.smc import fkc as kernel
 from papa.smc.diversity import diversity
 from papa.smc.fkc import Options, Particles, fkc
-from papa.tasks.gmm2d import Gmm2d
 
 P, N, STEPS = 2, 24, 12
 SIGMAS = log_spaced_sigmas(10, 0.02, STEPS)

@@ -12,20 +12,20 @@ import tiny
 import tiny_sd15
 import torch
 
-from papa.align import align
+from papa.benchmark.config import Config
+from papa.benchmark.grid import Grid
+from papa.benchmark.machine import memory_advice
+from papa.benchmark.registry import METHODS as REGISTERED
+from papa.benchmark.registry import USERS
+from papa.benchmark.runs.align import align
+from papa.benchmark.runs.record import read_arrays
+from papa.benchmark.tasks.sd15.task import Sd15
+from papa.benchmark.tasks.text_to_image import TextToImage
 from papa.cli import open_task
-from papa.config import Config
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
-from papa.grid import Grid
-from papa.interaction import interact
-from papa.machine import memory_advice
-from papa.records import read_arrays
-from papa.registry import METHODS as REGISTERED
-from papa.registry import USERS
 from papa.rng import Stream
-from papa.tasks.sd15 import Sd15
-from papa.tasks.text_to_image import TextToImage
+from papa.session import interact
 
 pytestmark = [
     pytest.mark.gpu,

@@ -13,7 +13,7 @@ from small_papa import ABAR
 from torch import Tensor, nn
 
 from papa.diffusion.denoiser import Cost, DiffusionDivergedError
-from papa.diffusion.losses import Pairs, accumulate_gradients, stratified_timesteps
+from papa.methods.papa.loss import Pairs, accumulate_gradients, stratified_timesteps
 from papa.rng import Stream
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from pixels import Likes, bench, normal, one_hot, values, view
 
-from papa.metrics.diversity import Diversity, coverage, pairwise_distance, vendi_score
+from papa.benchmark.metrics.diversity import Diversity, coverage, pairwise_distance, vendi_score
 
 
 @pytest.mark.parametrize("n", [2, 5, 8])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from pixels import DIM, Likes, bench, normal, values, view
 
-from papa.metrics.fidelity import ENOUGH, Fidelity
+from papa.benchmark.metrics.fidelity import ENOUGH, Fidelity
 
 
 def test_fid_of_a_set_with_itself_is_nothing() -> None:

@@ -6,10 +6,10 @@ import pytest
 from pixels import bench, normal, values, view
 from torch import Tensor
 
-from papa.metrics.golden import Golden
-from papa.registry import USERS
+from papa.benchmark.metrics.golden import Golden
+from papa.benchmark.registry import USERS
+from papa.benchmark.tasks.gmm2d.task import Gmm2d
 from papa.rng import Stream
-from papa.tasks.gmm2d import Gmm2d
 
 
 @pytest.mark.parametrize("name", ["linear", "quadratic"])

@@ -11,8 +11,8 @@ import torch
 from pixels import Likes, OneHotJudge, bench, one_hot, values, view
 from torch import Tensor
 
-from papa.metrics.preference import Preference, predicted_liking
-from papa.metrics.retention import Retention
+from papa.benchmark.metrics.preference import Preference, predicted_liking
+from papa.benchmark.metrics.retention import Retention
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.5, 1.0, 4.0, 30.0])

@@ -7,8 +7,8 @@ import math
 import pytest
 from pixels import bench, normal, values, view
 
-from papa.metrics.cost import Cost
-from papa.metrics.session import Session
+from papa.benchmark.metrics.cost import Cost
+from papa.benchmark.metrics.session import Session
 
 
 def test_session_figures_by_hand() -> None:

@@ -14,17 +14,18 @@ import test_conformance as conformance
 import test_conformance_state as state
 import tiny
 
-from papa import cli, grid
-from papa.collect import read_table
-from papa.figures import plot
-from papa.registry import METHODS, Entry
-from papa.tables import make
+from papa import cli
+from papa.benchmark import grid
+from papa.benchmark.registry import METHODS, Entry
+from papa.paper.figures import plot
+from papa.paper.long_table import read_table
+from papa.paper.tables import make
 
 DUMMY = '''
 """Shows base samples and returns the liked ones."""
 import numpy as np
 import torch
-from papa.interaction import Query
+from papa.session import Query
 from papa.methods.interface import Method
 
 class Dummy(Method):
@@ -123,7 +124,7 @@ def test_a_new_method_appears_in_the_long_table_t1_and_f1(
     assert "dummy" in set(made.frame.method) and "| dummy" in made.markdown
 
     legends: list[str] = []
-    monkeypatch.setattr("papa.figures.style.legend_below", remember(legends))
+    monkeypatch.setattr("papa.paper.figures.style.legend_below", remember(legends))
     plot("F1", table, of, tmp_path / "figures")
     assert (tmp_path / "figures" / "F1.png").stat().st_size > 1000
     assert "dummy" in legends
@@ -133,7 +134,7 @@ def test_a_new_method_appears_in_the_long_table_t1_and_f1(
 
 def remember(found: list[str]) -> Callable[..., None]:
     """Takes the labels that a figure's legend would show."""
-    from papa.figures import style
+    from papa.paper.figures import style
 
     real = style.legend_below
 

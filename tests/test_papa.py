@@ -11,13 +11,13 @@ import torch
 from small_papa import method
 from torch import Tensor, nn
 
-from papa.config import EpapaSettings
+from papa.benchmark.config import EpapaSettings
+from papa.benchmark.tasks.digits.task import Digits
 from papa.diffusion.denoiser import Cost
-from papa.diffusion.losses import accumulate_gradients
-from papa.interaction import Feedback, Query
-from papa.methods.papa import Papa
+from papa.methods.papa.loss import accumulate_gradients
+from papa.methods.papa.method import Papa
 from papa.rng import Stream
-from papa.tasks.digits import Digits
+from papa.session import Feedback, Query
 
 
 def session(papa: Papa, rounds: int = 2, k: int = 3, liking: Callable[[int], list[float]] | None = None) -> Tensor:

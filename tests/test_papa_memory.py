@@ -9,10 +9,10 @@ MEMORY = """
 import sys, torch, numpy as np
 from types import SimpleNamespace
 from diffusers import UNet2DModel
-from papa.config import PapaSettings
-from papa.interaction import Feedback, Query
-from papa.machine import peak_memory_mib, reset_peak_memory
-from papa.methods.papa import Papa
+from papa.benchmark.config import PapaSettings
+from papa.session import Feedback, Query
+from papa.benchmark.machine import peak_memory_mib, reset_peak_memory
+from papa.methods.papa.method import Papa
 from papa.rng import Stream
 
 torch.set_num_threads(1)

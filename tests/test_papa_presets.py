@@ -10,10 +10,10 @@ import pytest
 import tiny
 from small_papa import method
 
-from papa.config import EpapaSettings, PapaSettings
+from papa.benchmark.config import EpapaSettings, PapaSettings
+from papa.benchmark.tasks.digits.task import Digits
 from papa.errors import SettingsError
 from papa.rng import Stream
-from papa.tasks.digits import Digits
 
 RELEASE = {
     "c_pref": 0.1,

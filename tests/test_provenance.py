@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import tiny
 
-from papa import provenance
-from papa.grid import Grid
-from papa.machine import versions
-from papa.provenance import import_closure, module_file
-from papa.registry import METHODS, METRICS, TASKS, USERS
-from papa.scores import score_key
+from papa.benchmark.grid import Grid
+from papa.benchmark.machine import versions
+from papa.benchmark.registry import METHODS, METRICS, TASKS, USERS
+from papa.benchmark.runs import key as provenance
+from papa.benchmark.runs.key import import_closure, module_file
+from papa.benchmark.runs.scores import score_key
 
 REPOSITORY = Path(__file__).parents[1]
 SMC = {"papa.smc", "papa.smc.fkc", "papa.smc.weights", "papa.smc.resampling", "papa.smc.diversity"}
@@ -109,23 +109,27 @@ ALL_RUNS = {(block["task"], method) for block in BLOCKS.values() for method in b
 def test_fkcs_closure_holds_the_smc_kernels_and_papas_holds_none() -> None:
     assert SMC - {"papa.smc"} <= set(import_closure(METHODS["fkc"].module))
     for name in ("papa", "base", "best_of_n"):
-        assert not SMC & set(import_closure("papa.align", METHODS[name].module, TASKS["digits"].module)), name
-    assert "papa.diffusion.losses" in import_closure(METHODS["papa"].module)
-    assert "papa.diffusion.losses" not in import_closure(METHODS["fkc"].module)
+        assert not SMC & set(
+            import_closure("papa.benchmark.runs.align", METHODS[name].module, TASKS["digits"].module)
+        ), name
+    assert "papa.methods.papa.loss" in import_closure(METHODS["papa"].module)
+    assert "papa.methods.papa.loss" not in import_closure(METHODS["fkc"].module)
 
 
 def test_no_run_depends_on_figures_tables_metrics_or_the_command_line() -> None:
     modules = [entry.module for entry in (*METHODS.values(), *TASKS.values())]
     modules += [user.module for users in USERS.values() for user in users.values()]
-    closure = import_closure("papa.align", "papa.pool", *modules)
+    closure = import_closure("papa.benchmark.runs.align", "papa.benchmark.runs.base_samples", *modules)
     for part in ("figures", "tables", "metrics", "claims", "views", "report", "stats", "cli", "collect", "doctor"):
         assert not [module for module in closure if module.startswith(f"papa.{part}")], part
 
 
 def test_every_module_of_a_closure_has_a_file_and_every_file_of_the_package_parses() -> None:
-    for module in import_closure("papa.cli", "papa.score", *(entry.module for entry in METRICS.values())):
+    for module in import_closure(
+        "papa.cli", "papa.benchmark.runs.score", *(entry.module for entry in METRICS.values())
+    ):
         assert module_file(module) is not None
-    assert len(import_closure("papa.align")) > 8
+    assert len(import_closure("papa.benchmark.runs.align")) > 8
 
 
 def test_the_package_has_no_relative_imports_which_closures_do_not_follow() -> None:
@@ -152,7 +156,7 @@ def test_a_record_names_the_version_of_every_package_that_runs_compute_with() ->
     modules = [entry.module for entry in (*METHODS.values(), *TASKS.values())]
     modules += [user.module for users in USERS.values() for user in users.values()]
     known, used = packages_distributions(), set()
-    for module in import_closure("papa.align", "papa.pool", *modules):
+    for module in import_closure("papa.benchmark.runs.align", "papa.benchmark.runs.base_samples", *modules):
         file = module_file(module)
         assert file is not None
         used |= {package for name in imported(file) for package in known.get(name, [])}
@@ -211,9 +215,9 @@ def test_editing_a_figure_or_a_table_changes_no_key(copied: Path, tmp_path: Path
 
 
 def test_data_that_goes_by_a_modules_name_is_part_of_its_hash(copied: Path) -> None:
-    before = provenance.source_hash("papa.claims")
+    before = provenance.source_hash("papa.paper.claims")
     edit(copied / "claims.yaml")
-    assert provenance.source_hash("papa.claims") != before
+    assert provenance.source_hash("papa.paper.claims") != before
 
 
 def test_editing_a_metric_scores_anew_and_aligns_nothing(copied: Path, tmp_path: Path) -> None:
@@ -319,11 +323,14 @@ print(*sorted({{"torch", "diffusers", "sklearn", "matplotlib", "scipy", "pandas"
     [
         ("from papa.cli import main; main(['--help'])", set()),
         ("from papa.cli import main; main(['align', '--help'])", set()),
-        ("from papa.grid import load; [spec.key for spec in load('config.yaml')]", set()),
+        ("from papa.benchmark.grid import load; [spec.key for spec in load('config.yaml')]", set()),
         ("from papa.cli import main; main(['schema'])", set()),
-        ("import papa.scores, papa.records, papa.registry", set()),
-        ("import papa.tables, papa.claims, papa.collect, papa.stats", {"pandas", "scipy"}),
-        ("import papa.figures, papa.figures.style, papa.figures.labels", {"pandas", "scipy", "matplotlib"}),
+        ("import papa.benchmark.runs.scores, papa.benchmark.runs.record, papa.benchmark.registry", set()),
+        ("import papa.paper.tables, papa.paper.claims, papa.paper.long_table, papa.paper.stats", {"pandas", "scipy"}),
+        (
+            "import papa.paper.figures, papa.paper.figures.style, papa.paper.figures.labels",
+            {"pandas", "scipy", "matplotlib"},
+        ),
     ],
 )
 def test_what_starts_without_torch(code: str, allowed: set[str]) -> None:
@@ -334,7 +341,7 @@ def test_what_starts_without_torch(code: str, allowed: set[str]) -> None:
 
 
 def test_the_check_for_torch_can_fail() -> None:
-    code = IMPORTS.format(code="import papa.align")
+    code = IMPORTS.format(code="import papa.benchmark.runs.align")
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert "torch" in done.stdout.split()
 

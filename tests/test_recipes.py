@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from papa import provenance
+from papa.benchmark.config import FruitsSettings, TaskSettings
+from papa.benchmark.runs import key as provenance
+from papa.benchmark.tasks import artefacts, recipes
+from papa.benchmark.tasks.digits.task import Digits
+from papa.benchmark.tasks.fruits.task import Fruits, card, recipe
 from papa.cli import main
-from papa.config import FruitsSettings, TaskSettings
 from papa.rng import Stream
-from papa.tasks import artefacts, recipes
-from papa.tasks.digits import Digits
-from papa.tasks.fruits import Fruits, card, recipe
 
 
 @pytest.fixture

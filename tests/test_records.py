@@ -16,9 +16,18 @@ import numpy as np
 import pytest
 from tiny import assert_paragraph
 
-from papa import records
+from papa.benchmark.runs.record import (
+    SCHEMA_VERSION,
+    is_complete,
+    npz_bytes,
+    read_arrays,
+    read_meta,
+    verify,
+    write_atomic,
+    write_json,
+    write_record,
+)
 from papa.errors import PapaError, RecordError
-from papa.records import is_complete, npz_bytes, read_arrays, read_meta, verify, write_atomic, write_json, write_record
 
 ARRAYS = {"final": np.arange(600, dtype=np.float32).reshape(2, 300), "shown": np.zeros(3)}
 
@@ -42,7 +51,7 @@ def record(tmp_path: Path) -> Path:
 
 def test_a_record_says_what_it_is_and_comes_back(record: Path) -> None:
     meta = verify(record, "k")
-    assert meta["schema_version"] == records.SCHEMA_VERSION and set(meta["files"]) == {"samples.npz", "rounds.csv"}
+    assert meta["schema_version"] == SCHEMA_VERSION and set(meta["files"]) == {"samples.npz", "rounds.csv"}
     for name, values in read_arrays(record / "samples.npz").items():
         np.testing.assert_array_equal(values, ARRAYS[name])
     assert is_complete(record, "k") and not is_complete(record, "other")
@@ -131,7 +140,7 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from papa.records import npz_bytes, write_record
+from papa.benchmark.runs.record import npz_bytes, write_record
 
 folder, noise = Path(sys.argv[1]), np.random.default_rng(0).standard_normal(20_000)
 print("ready", flush=True)

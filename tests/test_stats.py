@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from papa import stats
+from papa.paper import stats
 
 values = st.lists(st.floats(-100, 100), min_size=2, max_size=9)
 probabilities = st.lists(st.floats(0, 1), min_size=1, max_size=12)

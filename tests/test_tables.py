@@ -13,11 +13,11 @@ import pytest
 import synthetic
 from scipy import stats as scipy_stats
 
-from papa import report, tables, views
-from papa.config import FruitsSettings
+from papa.benchmark.config import FruitsSettings
+from papa.benchmark.grid import Grid
 from papa.errors import RecordError, SettingsError
-from papa.grid import Grid
-from papa.stats import Estimate
+from papa.paper import report, select, tables
+from papa.paper.stats import Estimate
 
 
 @pytest.fixture(scope="module")
@@ -56,31 +56,31 @@ def by_hand(values: pd.Series) -> tuple[float, float]:
 
 
 def test_compared_methods_variants_and_controls_part_the_configuration(grid: Grid) -> None:
-    assert views.main_methods(grid, "digits") == synthetic.MAIN
-    assert views.variant_methods(grid, "digits") == synthetic.ABLATIONS
+    assert select.main_methods(grid, "digits") == synthetic.MAIN
+    assert select.variant_methods(grid, "digits") == synthetic.ABLATIONS
 
 
 def test_users_in_all_ablations_do_not_make_them_compared_methods() -> None:
     blocks = synthetic.grid().config.grid
     full = {name: block.model_dump() | {"users": synthetic.USERS} for name, block in blocks.items()}
-    assert views.main_methods(synthetic.grid(grid=full), "digits") == synthetic.MAIN
+    assert select.main_methods(synthetic.grid(grid=full), "digits") == synthetic.MAIN
 
 
 def test_changes_are_read_from_the_settings(grid: Grid) -> None:
-    assert views.spelled(views.changes(grid, "papa-no-negatives", "papa")) == "negatives: bounded → none"
-    assert views.spelled(views.changes(grid, "papa-no-accumulation", "papa")) == "accumulate: on → off"
-    assert list(views.changes(grid, "papa-published", "papa")) == ["preset"], "a preset stands for what it brings"
+    assert select.spelled(select.changes(grid, "papa-no-negatives", "papa")) == "negatives: bounded → none"
+    assert select.spelled(select.changes(grid, "papa-no-accumulation", "papa")) == "accumulate: on → off"
+    assert list(select.changes(grid, "papa-published", "papa")) == ["preset"], "a preset stands for what it brings"
 
 
 def test_a_setting_beside_a_preset_is_named() -> None:
     methods = synthetic.METHODS | {"papa-x": {"algorithm": "papa", "preset": "published", "c_qpde": 0.5}}
-    assert list(views.changes(synthetic.grid(methods=methods), "papa-x", "papa")) == ["preset", "c_qpde"]
+    assert list(select.changes(synthetic.grid(methods=methods), "papa-x", "papa")) == ["preset", "c_qpde"]
 
 
 def test_papa_is_the_first_point_of_the_truncation_sweep(grid: Grid) -> None:
-    points = views.sweep(grid, "epapa", "frozen_below").points
+    points = select.sweep(grid, "epapa", "frozen_below").points
     assert points == {"papa": 0, "epapa-k0.2": 0.2, "epapa": 0.4, "epapa-k0.6": 0.6, "epapa-k0.8": 0.8}
-    assert list(views.sweep(grid, "fkc", "beta_max").points) == [
+    assert list(select.sweep(grid, "fkc", "beta_max").points) == [
         "fkc-b0.5",
         "fkc-b1",
         "fkc",
@@ -88,7 +88,7 @@ def test_papa_is_the_first_point_of_the_truncation_sweep(grid: Grid) -> None:
         "fkc-b8",
         "fkc-tuned",
     ]
-    assert views.sweep(grid, "no-such-method", "beta_max").points == {}
+    assert select.sweep(grid, "no-such-method", "beta_max").points == {}
 
 
 def test_a_new_variant_and_a_new_method_appear_by_themselves() -> None:
@@ -165,7 +165,7 @@ def test_each_task_stands_in_t1_or_in_t2(prompted: tuple[Grid, pd.DataFrame, tab
     grid, table, made = prompted
     assert set(made.frame.task) == {"fruits"} and set(tables.make("T1", table, grid).frame.task) == {"digits"}
     assert set(tables.make("T3", table, grid).frame.task) == {"digits", "fruits"}
-    assert not views.is_text_to_image("gmm2d") and not views.is_text_to_image("no-such-task")
+    assert not select.is_text_to_image("gmm2d") and not select.is_text_to_image("no-such-task")
 
 
 def test_t2_has_every_judge_retention_and_sample_size(prompted: tuple[Grid, pd.DataFrame, tables.Made]) -> None:
@@ -188,8 +188,8 @@ def test_a_sweep_takes_the_label_that_ran() -> None:
     """Two labels of one setting: on a task where the first did not run, the second stands for both."""
     methods = synthetic.METHODS | {"fkc-again": {"algorithm": "fkc", "beta_max": 8.0}}
     grid = synthetic.grid(methods=methods)
-    assert "fkc-again" not in views.sweep(grid, "fkc", "beta_max").points
-    assert views.sweep(grid, "fkc", "beta_max", {"fkc", "fkc-again"}).points == {"fkc": 2.0, "fkc-again": 8.0}
+    assert "fkc-again" not in select.sweep(grid, "fkc", "beta_max").points
+    assert select.sweep(grid, "fkc", "beta_max", {"fkc", "fkc-again"}).points == {"fkc": 2.0, "fkc-again": 8.0}
 
 
 # ---------------------------------------------------------------- T3
@@ -315,8 +315,8 @@ def test_numbers_as_they_are_read() -> None:
 
 
 def test_none_of_this_imports_torch() -> None:
-    modules = ["papa.claims", "papa.figures.style", *(t.split(":")[0] for t in tables.TABLES.values())]
-    from papa.figures import FIGURES
+    modules = ["papa.paper.claims", "papa.paper.figures.style", *(t.split(":")[0] for t in tables.TABLES.values())]
+    from papa.paper.figures import FIGURES
 
     modules += [target.split(":")[0] for target in FIGURES.values()]
     code = f"import sys, {', '.join(modules)}; sys.exit('torch' in sys.modules)"

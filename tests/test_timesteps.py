@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_papa import method
 
-from papa.config import EpapaSettings
-from papa.diffusion.losses import stratified_timesteps
+from papa.benchmark.config import EpapaSettings
+from papa.benchmark.tasks.digits.task import Digits
+from papa.methods.papa.loss import stratified_timesteps
 from papa.rng import Stream
-from papa.tasks.digits import Digits
 
 
 @settings(max_examples=40)

@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from papa.benchmark.registry import USERS
+from papa.benchmark.tasks.digits.task import Digits
+from papa.benchmark.tasks.gmm2d.task import Gmm2d
+from papa.benchmark.users.classes import ClassUser
+from papa.benchmark.users.interface import NoisyUser, User
+from papa.benchmark.users.strokes import ink
 from papa.errors import PapaError
-from papa.interaction import Answer, Feedback
-from papa.registry import USERS
 from papa.rng import Stream
-from papa.tasks.digits import Digits
-from papa.tasks.gmm2d import Gmm2d
-from papa.users.classes import ClassUser
-from papa.users.interface import NoisyUser, User
-from papa.users.strokes import ink
+from papa.session import Answer, Feedback
 
 CLASSES = {"likes-1479": (1, 4, 7, 9), "likes-068": (0, 6, 8), "likes-3": (3,)}
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from papa.config import MethodSettings
-from papa.grid import Grid, load
+from papa.benchmark.config import MethodSettings
+from papa.benchmark.grid import Grid, load
 
 # Whatever a method calls these settings, they make it small. A method without them runs with its defaults.
 SMALL: dict[str, Any] = {

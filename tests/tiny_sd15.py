@@ -17,10 +17,10 @@ from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from safetensors.torch import save_file
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextConfig, CLIPTextModel
 
-from papa.config import FruitsSettings, Sd15Settings
-from papa.tasks import artefacts
-from papa.tasks.sd15 import Sd15
-from papa.tasks.text_to_image import TextToImage
+from papa.benchmark.config import FruitsSettings, Sd15Settings
+from papa.benchmark.tasks import artefacts
+from papa.benchmark.tasks.sd15.task import Sd15
+from papa.benchmark.tasks.text_to_image import TextToImage
 
 _TEMPORARY = tempfile.TemporaryDirectory(prefix="papa-tiny-sd15-")  # goes with the process
 BANK = {"apple": ["an apple", "a red apple"], "grape": ["grapes"], "banana": ["a banana"], "lemon": ["a lemon"]}
@@ -195,7 +195,7 @@ def either(name: str) -> TextToImage:
         return task()
     if not (artefacts.folder("fruits") / "card.json").is_file():
         pytest.skip("the artefacts of fruits are not there")
-    from papa.tasks.fruits import Fruits
+    from papa.benchmark.tasks.fruits.task import Fruits
 
     return Fruits(FruitsSettings(steps=3))
 

@@ -19,14 +19,14 @@ import torch
 from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from papa.config import FkcSettings, FruitsSettings, PapaSettings, Sd15Settings
-from papa.interaction import Feedback
-from papa.machine import peak_memory_mib, pick_device, reset_peak_memory
-from papa.methods.fkc import Fkc
-from papa.methods.papa import Papa
+from papa.benchmark.config import FkcSettings, FruitsSettings, PapaSettings, Sd15Settings
+from papa.benchmark.machine import peak_memory_mib, pick_device, reset_peak_memory
+from papa.benchmark.tasks.sd15.task import Sd15
+from papa.benchmark.tasks.text_to_image import TextToImage
+from papa.methods.fkc.method import Fkc
+from papa.methods.papa.method import Papa
 from papa.rng import Stream
-from papa.tasks.sd15 import Sd15
-from papa.tasks.text_to_image import TextToImage
+from papa.session import Feedback
 
 LORA = {"trainable": "lora", "gradient_checkpointing": True, "chunk": 4, "lr": 1e-4}  # as config/sd15.yaml
 METHODS: dict[str, tuple[Any, Any]] = {
@@ -85,7 +85,7 @@ def open_task(name: str, device: str, steps: int | None) -> TextToImage:
     given = {} if steps is None else {"steps": steps}
     torch.manual_seed(0)  # the random weights
     if name == "fruits":
-        from papa.tasks.fruits import Fruits
+        from papa.benchmark.tasks.fruits.task import Fruits
 
         return Fruits(FruitsSettings.model_validate(given), device)
     return (RandomSd15 if name == "sd15" else NarrowSd15)(Sd15Settings.model_validate(given), device)

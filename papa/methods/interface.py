@@ -8,13 +8,13 @@ from typing import Any, Generic, TypeVar
 
 from torch import Tensor, nn
 
-from papa.config import MethodSettings
+from papa.benchmark.config import MethodSettings
+from papa.benchmark.tasks.interface import Task
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.errors import PapaError
-from papa.interaction import Feedback, Query
 from papa.rng import Stream
-from papa.tasks.interface import Task
+from papa.session import Feedback, Query
 
 S = TypeVar("S", bound=MethodSettings)
 Liking = Callable[[Tensor], Tensor]

@@ -6,16 +6,16 @@ import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
 
-from papa.config import FruitsSettings
+from papa.benchmark.config import FruitsSettings
+from papa.benchmark.runs.key import file_sha256
+from papa.benchmark.tasks.artefacts import folder, verified_card
+from papa.benchmark.tasks.fruits.captions import kind_prompt
+from papa.benchmark.tasks.fruits.render import CONCEPTS, KINDS, pictures
+from papa.benchmark.tasks.fruits.task import Fruits, to_range
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
-from papa.provenance import file_sha256
+from papa.recipes.fruits.autoencoder import psnr
 from papa.rng import Stream
-from papa.tasks.artefacts import folder, verified_card
-from papa.tasks.fruits import Fruits, to_range
-from papa.tasks.fruits.autoencoder import psnr
-from papa.tasks.fruits.captions import kind_prompt
-from papa.tasks.fruits.render import CONCEPTS, KINDS, pictures
 
 
 def test_the_artefacts_are_whole_and_small() -> None:

@@ -9,7 +9,7 @@ import open_clip
 from hypothesis import given
 from hypothesis import strategies as st
 
-from papa.tasks.fruits.captions import (
+from papa.benchmark.tasks.fruits.captions import (
     CONTEXT,
     Caption,
     concept_prompt,
@@ -19,8 +19,8 @@ from papa.tasks.fruits.captions import (
     training_caption,
     words,
 )
-from papa.tasks.fruits.render import CONCEPTS, draw_attributes
-from papa.tasks.fruits.vocabulary import clip_tokenizer, merges, pieces, write_open_clip_merges
+from papa.benchmark.tasks.fruits.render import CONCEPTS, draw_attributes
+from papa.recipes.fruits.vocabulary import clip_tokenizer, merges, pieces, write_open_clip_merges
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from papa.tasks.fruits.render import (
+from papa.benchmark.tasks.fruits.render import (
     BACKGROUNDS,
     COLOURS,
     CONCEPTS,

@@ -12,14 +12,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from papa.benchmark.tasks.fruits.nets import attribute_judge
+from papa.benchmark.tasks.fruits.render import Attributes, pictures
+from papa.benchmark.tasks.fruits.task import to_range
+from papa.recipes.fruits.autoencoder import new_autoencoder, psnr, train_autoencoder
+from papa.recipes.fruits.diffusion import TIMESTEPS, new_scheduler, train_diffusion
+from papa.recipes.fruits.judging import contrastive, train_attributes, train_clip
+from papa.recipes.fruits.training import batches
 from papa.rng import Stream
-from papa.tasks.fruits import to_range
-from papa.tasks.fruits.autoencoder import new_autoencoder, psnr, train_autoencoder
-from papa.tasks.fruits.diffusion import TIMESTEPS, new_scheduler, train_diffusion
-from papa.tasks.fruits.judging import contrastive, train_attributes, train_clip
-from papa.tasks.fruits.nets import attribute_judge
-from papa.tasks.fruits.render import Attributes, pictures
-from papa.tasks.fruits.training import batches
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from reference import NAMES, reward_user
 
-from papa.tasks.gmm2d import Gmm2d
-from papa.users.functions import RewardUser
+from papa.benchmark.tasks.gmm2d.task import Gmm2d
+from papa.benchmark.users.functions import RewardUser
 
 torch.set_num_threads(1)
 

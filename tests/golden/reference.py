@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from papa.diffusion.mixture import Mixture
-from papa.registry import USERS
+from papa.benchmark.registry import USERS
+from papa.benchmark.tasks.gmm2d.task import Gmm2d
+from papa.benchmark.users.functions import RewardUser
+from papa.models.mixture import Mixture
 from papa.rng import Stream
-from papa.tasks.gmm2d import Gmm2d
-from papa.users.functions import RewardUser
 
 NAMES = tuple(USERS["gmm2d"])
 BOUNDS = {"share": 0.02, "mean": 0.04, "covariance": 0.05, "log_z": 0.1}

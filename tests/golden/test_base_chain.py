@@ -12,11 +12,11 @@ import pytest
 import torch
 from reference import assert_within, chain_of_one_gaussian, errors_over_seeds, noise_of
 
+from papa.benchmark.tasks.gmm2d.task import Gmm2d
 from papa.diffusion.denoiser import Cost
-from papa.diffusion.mixture import Mixture
 from papa.diffusion.sampler import euler_ancestral
 from papa.diffusion.schedule import log_spaced_sigmas
-from papa.tasks.gmm2d import Gmm2d
+from papa.models.mixture import Mixture
 
 SEEDS, N = 10, 4096
 

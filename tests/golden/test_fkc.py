@@ -25,15 +25,15 @@ from reference import (
 )
 from torch import Tensor
 
-from papa.config import FkcSettings
+from papa.benchmark.config import FkcSettings
+from papa.benchmark.tasks.gmm2d.task import Gmm2d
 from papa.diffusion.denoiser import Cost
-from papa.diffusion.mixture import Mixture
 from papa.diffusion.sampler import Noise, euler_ancestral
 from papa.diffusion.schedule import log_spaced_sigmas
+from papa.models.mixture import Mixture
 from papa.smc import fkc as kernel
 from papa.smc.fkc import Options, Particles, Reward, fkc
 from papa.smc.weights import log_mean_exp
-from papa.tasks.gmm2d import Gmm2d
 
 SEEDS, N = 10, 4096
 INNER, STEP = kernel._inner, kernel.continuous_step

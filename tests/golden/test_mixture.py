@@ -13,12 +13,12 @@ from reference import reward_user
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
+from papa.benchmark.tasks.gmm2d.task import Gmm2d
+from papa.benchmark.users.functions import ComponentReward, LinearReward, QuadraticReward, RewardUser
 from papa.diffusion.denoiser import Cost
-from papa.diffusion.mixture import Mixture
 from papa.errors import PapaError
+from papa.models.mixture import Mixture
 from papa.rng import Stream
-from papa.tasks.gmm2d import Gmm2d
-from papa.users.functions import ComponentReward, LinearReward, QuadraticReward, RewardUser
 
 SIGMAS = [0.0, 0.01, 0.3, 1.0, 5.0, 20.0]
 small = settings(max_examples=40, deadline=None, derandomize=True, database=None)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import tiny_sd15
 
-from papa.tasks import hub
-from papa.tasks.sd15 import Sd15
-from papa.tasks.text_to_image import TextToImage
+from papa.benchmark.tasks import hub
+from papa.benchmark.tasks.sd15.task import Sd15
+from papa.benchmark.tasks.text_to_image import TextToImage
 
 
 @pytest.fixture(autouse=True)

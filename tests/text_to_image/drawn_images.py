@@ -9,10 +9,10 @@ import torch
 from diffusers import EulerAncestralDiscreteScheduler
 from torch import Tensor
 
+from papa.benchmark.tasks.text_to_image import TextToImage
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.rng import Stream
-from papa.tasks.text_to_image import TextToImage
 
 
 def images_of(task: TextToImage, n: int = 12) -> Tensor:

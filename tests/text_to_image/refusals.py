@@ -11,8 +11,8 @@ import pytest
 import tiny_sd15
 from tiny import assert_paragraph
 
+from papa.benchmark.tasks import hub
 from papa.errors import PapaError
-from papa.tasks import hub
 
 
 def refused(error: type[PapaError], act: Callable[[], Any], *words: str) -> None:

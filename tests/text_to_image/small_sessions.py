@@ -8,13 +8,13 @@ import tiny
 import torch
 from torch import Tensor, nn
 
+from papa.benchmark.registry import METHODS, USERS
+from papa.benchmark.tasks.text_to_image import TextToImage
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
-from papa.interaction import interact
 from papa.methods.interface import Method
-from papa.registry import METHODS, USERS
 from papa.rng import Stream
-from papa.tasks.text_to_image import TextToImage
+from papa.session import interact
 
 LORA: dict[str, Any] = {"trainable": "lora", "lora_rank": 2}
 

@@ -7,12 +7,12 @@ import torch
 from small_sessions import build, played, weights
 from torch import nn
 
+from papa.benchmark.tasks.sd15.task import Sd15
+from papa.benchmark.tasks.text_to_image import TextToImage
 from papa.diffusion.denoiser import Cost
-from papa.diffusion.lora import add_adapters, merged, twin
 from papa.errors import SettingsError
+from papa.models.lora import add_adapters, merged, twin
 from papa.rng import Stream
-from papa.tasks.sd15 import Sd15
-from papa.tasks.text_to_image import TextToImage
 
 
 def test_untrained_adapters_are_the_base_exactly_and_share_its_weights(task: TextToImage) -> None:

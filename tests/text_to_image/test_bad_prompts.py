@@ -9,8 +9,8 @@ import pytest
 import tiny_sd15
 from refusals import copied, refused
 
+from papa.benchmark.tasks.sd15.task import Sd15
 from papa.errors import SettingsError
-from papa.tasks.sd15 import Sd15
 
 LONG = "a photo of " + "very " * 40 + "ripe fruit"
 
@@ -34,7 +34,7 @@ def test_a_bank_without_a_concept() -> None:
 
 def test_a_user_whose_concept_is_not_in_the_bank() -> None:
     task = Sd15(tiny_sd15.settings(bank={"lemon": ["a lemon"], "grape": ["grapes"]}))
-    from papa.registry import USERS
+    from papa.benchmark.registry import USERS
 
     refused(SettingsError, lambda: USERS["sd15"]["apple"].load().meet(task), "apple", "it has lemon, grape")
 

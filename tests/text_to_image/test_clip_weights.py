@@ -14,10 +14,10 @@ from huggingface_hub.errors import RemoteEntryNotFoundError
 from pydantic import ValidationError
 from refusals import online, refused
 
-from papa.config import ClipSettings, Sd15Settings
+from papa.benchmark.config import ClipSettings, Sd15Settings
+from papa.benchmark.runs.key import file_sha256
+from papa.benchmark.tasks import hub
 from papa.errors import ArtefactError, SettingsError
-from papa.provenance import file_sha256
-from papa.tasks import hub
 
 
 def test_clip_weights_that_are_nowhere() -> None:

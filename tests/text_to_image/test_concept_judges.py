@@ -12,17 +12,17 @@ from drawn_images import images_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from papa.config import Measures
+from papa.benchmark.config import Measures
+from papa.benchmark.metrics.diversity import Diversity
+from papa.benchmark.metrics.interface import Bench, RunView
+from papa.benchmark.tasks.prompts import PromptBank
+from papa.benchmark.tasks.sd15.task import Sd15
+from papa.benchmark.tasks.text_to_image import TextToImage
+from papa.benchmark.users.concepts import ConceptUser
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.errors import PapaError, SettingsError
-from papa.metrics.diversity import Diversity
-from papa.metrics.interface import Bench, RunView
 from papa.rng import Stream
-from papa.tasks.prompts import PromptBank
-from papa.tasks.sd15 import Sd15
-from papa.tasks.text_to_image import TextToImage
-from papa.users.concepts import ConceptUser
 
 
 def test_the_softmax_runs_over_all_concepts(task: TextToImage) -> None:

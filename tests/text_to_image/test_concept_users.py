@@ -10,13 +10,13 @@ from drawn_images import images_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from papa.config import Sd15Settings
+from papa.benchmark.config import Sd15Settings
+from papa.benchmark.registry import USERS
+from papa.benchmark.tasks.sd15.task import Sd15
+from papa.benchmark.tasks.text_to_image import TextToImage
+from papa.benchmark.users.concepts import ConceptUser, UnionUser
 from papa.errors import PapaError
-from papa.registry import USERS
 from papa.rng import Stream
-from papa.tasks.sd15 import Sd15
-from papa.tasks.text_to_image import TextToImage
-from papa.users.concepts import ConceptUser, UnionUser
 
 
 def test_at_temperature_10_nearly_all_is_disliked_raw_and_the_best_prompt_decides() -> None:

@@ -13,9 +13,9 @@ from diffusers import StableDiffusionPipeline
 from huggingface_hub.errors import LocalEntryNotFoundError
 from refusals import online, refused
 
-from papa.config import Sd15Settings
+from papa.benchmark.config import Sd15Settings
+from papa.benchmark.tasks import hub
 from papa.errors import ArtefactError
-from papa.tasks import hub
 
 
 def test_the_hubs_cache_is_a_folder_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,15 +14,16 @@ import torch
 from drawn_images import by_diffusers
 from small_sessions import LORA, base_of, build, played
 
-from papa import align, cli, export
-from papa.config import EpapaSettings
+from papa import cli
+from papa.benchmark.config import EpapaSettings
+from papa.benchmark.grid import load
+from papa.benchmark.runs import align, export
+from papa.benchmark.tasks.sd15.task import Sd15
+from papa.benchmark.tasks.text_to_image import TextToImage
 from papa.diffusion.sampler import stream_noise
 from papa.errors import PapaError, SettingsError
-from papa.grid import load
-from papa.methods.papa import Papa
+from papa.methods.papa.method import Papa
 from papa.rng import Stream
-from papa.tasks.sd15 import Sd15
-from papa.tasks.text_to_image import TextToImage
 
 
 @pytest.mark.parametrize("name", ["papa", "papa-lora"])
@@ -113,7 +114,7 @@ def test_an_export_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest
     def full(*args: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("papa.tasks.text_to_image.write_json", full)  # the last file of the folder
+    monkeypatch.setattr("papa.benchmark.tasks.text_to_image.write_json", full)  # the last file of the folder
     with pytest.raises(PapaError, match=r"No space left.*run the same command again"):
         exported(tmp_path / "model", monkeypatch)
     assert not list(tmp_path.glob("*model*"))

@@ -9,12 +9,12 @@ import tiny_sd15
 import torch
 from drawn_images import at_scale, by_diffusers, images_of
 
-from papa.config import FkcSettings
+from papa.benchmark.config import FkcSettings
+from papa.benchmark.tasks.text_to_image import TextToImage
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import stream_noise
-from papa.methods.fkc import Fkc
+from papa.methods.fkc.method import Fkc
 from papa.rng import Stream
-from papa.tasks.text_to_image import TextToImage
 
 N = 4
 

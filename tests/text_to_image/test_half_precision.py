@@ -12,13 +12,13 @@ import torch
 from small_sessions import LORA, build, played, weights
 from torch import nn
 
-from papa.config import PapaSettings
+from papa.benchmark.config import PapaSettings
+from papa.benchmark.tasks.digits.task import Digits
+from papa.benchmark.tasks.sd15.task import Sd15
 from papa.diffusion.denoiser import Cost, DiffusionDivergedError
-from papa.diffusion.losses import unscaled
-from papa.methods.papa import LOSS_SCALE, Papa
+from papa.methods.papa.loss import unscaled
+from papa.methods.papa.method import LOSS_SCALE, Papa
 from papa.rng import Stream
-from papa.tasks.digits import Digits
-from papa.tasks.sd15 import Sd15
 
 N = 4
 
@@ -75,7 +75,7 @@ def test_an_infinite_gradient_halves_the_scale_and_loses_no_update(half: Sd15) -
 
 
 def test_a_gradient_that_is_never_finite_is_divergence(half: Sd15, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("papa.methods.papa.unscaled", lambda *args: False)
+    monkeypatch.setattr("papa.methods.papa.method.unscaled", lambda *args: False)
     method = build("papa", half)
     method.loss_scale = 4.0
     with pytest.raises(DiffusionDivergedError, match="gradient"):

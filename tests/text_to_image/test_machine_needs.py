@@ -11,10 +11,11 @@ import tiny_sd15
 import torch
 from tiny import assert_paragraph
 
-from papa import cli, grid
-from papa.config import PapaSettings
-from papa.machine import memory_advice
-from papa.tasks import sd15_needs
+from papa import cli
+from papa.benchmark import grid
+from papa.benchmark.config import PapaSettings
+from papa.benchmark.machine import memory_advice
+from papa.benchmark.tasks import sd15_needs
 
 
 def experiment(tmp_path: Path, **given: Any) -> str:
@@ -41,7 +42,7 @@ def test_a_full_gpu_is_told_with_the_settings_that_help(
     def full(*args: Any, **kwargs: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    monkeypatch.setattr("papa.methods.papa.accumulate_gradients", full)
+    monkeypatch.setattr("papa.methods.papa.method.accumulate_gradients", full)
     capsys.readouterr()
     assert cli.main([*align, "--method", "papa"]) == 2
     words = ("tasks.sd15.chunk", "attention_slicing", "vae_tiling", "trainable: lora", "gradient_checkpointing")

@@ -8,11 +8,11 @@ import pytest
 import tiny_sd15
 from refusals import copied, refused
 
-from papa.config import Sd15Settings
+from papa.benchmark.config import Sd15Settings
+from papa.benchmark.runs.key import file_sha256
+from papa.benchmark.tasks import hub
+from papa.benchmark.tasks.sd15.task import Sd15
 from papa.errors import ArtefactError
-from papa.provenance import file_sha256
-from papa.tasks import hub
-from papa.tasks.sd15 import Sd15
 
 
 def test_weights_that_are_nowhere() -> None:

@@ -15,11 +15,11 @@ from diffusers import EulerAncestralDiscreteScheduler
 from diffusers.models.attention_processor import SlicedAttnProcessor
 from drawn_images import images_of
 
+from papa.benchmark.tasks.sd15.task import Sd15
+from papa.benchmark.tasks.text_to_image import TextToImage
 from papa.diffusion.denoiser import Cost, DiffusionDivergedError
 from papa.diffusion.schedule import sigmas_of
 from papa.rng import Stream
-from papa.tasks.sd15 import Sd15
-from papa.tasks.text_to_image import TextToImage
 
 
 @pytest.mark.parametrize("half", [False, True])

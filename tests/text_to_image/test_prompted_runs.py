@@ -13,15 +13,15 @@ import tiny
 import torch
 from fakes import Painted
 
-from papa import pool
-from papa.align import align, build_method, build_user
-from papa.config import TextToImageSettings
+from papa.benchmark.config import TextToImageSettings
+from papa.benchmark.grid import Grid
+from papa.benchmark.registry import TASKS, USERS, Entry, UserEntry
+from papa.benchmark.runs import base_samples as pool
+from papa.benchmark.runs.align import align, build_method, build_user
+from papa.benchmark.runs.record import read_arrays, read_meta
+from papa.benchmark.runs.score import score
+from papa.benchmark.tasks.gmm2d.task import Gmm2d
 from papa.errors import PapaError
-from papa.grid import Grid
-from papa.records import read_arrays, read_meta
-from papa.registry import TASKS, USERS, Entry, UserEntry
-from papa.score import score
-from papa.tasks.gmm2d import Gmm2d
 
 APPLES, BANANAS = (0, 1), (2, 3)
 METHODS: dict[str, Any] = {

@@ -10,11 +10,11 @@ import pytest
 import torch
 from small_sessions import VARIANTS, build, played, weights
 
+from papa.benchmark.tasks.text_to_image import TextToImage
 from papa.diffusion.denoiser import Cost
-from papa.diffusion.losses import accumulate_gradients
-from papa.interaction import feedback_from, log_line
+from papa.methods.papa.loss import accumulate_gradients
 from papa.rng import Stream
-from papa.tasks.text_to_image import TextToImage
+from papa.session import feedback_from, log_line
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -18,9 +18,9 @@ import pytest
 import yaml
 from workplace import REPOSITORY, TINY, Work
 
-from papa import grid
-from papa.figures import FIGURES
-from papa.tables import TABLES
+from papa.benchmark import grid
+from papa.paper.figures import FIGURES
+from papa.paper.tables import TABLES
 
 ACCIDENTS = str(Path(__file__).parent / "accidents")
 PAPA = "digits", "papa", "likes-3"

@@ -1,16 +1,16 @@
 # What all rules share: the grid, the folders, and how a rule calls `papa`.
-# The settings are read and checked by `papa.grid`; nothing here imports torch.
+# The settings are read and checked by `papa.benchmark.grid`; nothing here imports torch.
 
 import json
 import shlex
 from pathlib import Path
 
-from papa import grid as papa_grid
+from papa.benchmark import grid as papa_grid
 from papa.errors import PapaError
-from papa.figures import FIGURES
-from papa.provenance import completion_key, source_hash
-from papa.registry import METRICS, TASKS as REGISTERED
-from papa.tables import TABLES
+from papa.paper.figures import FIGURES
+from papa.benchmark.runs.key import completion_key, source_hash
+from papa.benchmark.registry import METRICS, TASKS as REGISTERED
+from papa.paper.tables import TABLES
 
 # One configuration file makes the experiment. Values of `--config key=value` win over it.
 CONFIG_FILE = str(workflow.overwrite_configfiles[-1]) if workflow.overwrite_configfiles else "config.yaml"
@@ -111,10 +111,10 @@ def align_stamps():
 # and the change is missing.
 SCORE_KEY = completion_key(
     {"runs": sorted(spec.key for spec in GRID), "measures": {task: GRID.measures(task).model_dump() for task in TASKS}},
-    ("papa.score", *(entry.module for entry in METRICS.values())),
+    ("papa.benchmark.runs.score", *(entry.module for entry in METRICS.values())),
     {},
 )
-TABLE_KEY = [SCORE_KEY, source_hash("papa.collect")]
+TABLE_KEY = [SCORE_KEY, source_hash("papa.paper.long_table")]
 
 
 def made_by(target):

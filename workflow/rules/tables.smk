@@ -46,7 +46,7 @@ rule claims:
         mem_mb=1000,
         runtime=10,
     params:
-        key=made_by("papa.tables.ledger:write"),
+        key=made_by("papa.paper.tables.ledger:write"),
         arguments=arguments,
     shell:
         "python -m papa claims {params.arguments} 2> {log}"

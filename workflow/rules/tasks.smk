@@ -14,7 +14,7 @@ rule prepare:
         mem_mb=memory,
         runtime=10,
     params:
-        key=lambda wildcards: source_hash(f"papa.tasks.{wildcards.task}"),
+        key=lambda wildcards: source_hash(f"papa.benchmark.tasks.{wildcards.task}"),
         arguments=arguments,
     shell:
         "python -m papa prepare {params.arguments} --task {wildcards.task} --stamp {output} 2> {log}"

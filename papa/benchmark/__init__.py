@@ -1,0 +1,1 @@
+"""Tasks, users, measures and runs: the same methods on the same footing."""

@@ -1,0 +1,36 @@
+"""What a run cost: labels, denoiser evaluations, time, memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from papa.benchmark.metrics.interface import Metric, Row, RunView
+
+
+class Cost(Metric):
+    """While learning, by round and in all: forward, backward, frozen: denoiser evaluations, one per item
+    and noise level; train: what training alone took (a forward and a backward each, and the frozen
+    base); seconds, without the samples drawn for measuring. In all: labels, peak_memory, sample
+    (forward evaluations per returned sample), diverged (1 where the run ended so)."""
+
+    def measure(self, run: RunView) -> list[Row]:
+        meta = run.meta
+        learning, total = meta["evaluations"]["learning"], meta["evaluations"]["total"]
+        rows = [row for line in run.rounds for row in _spent(line, int(line["round"]), "round")]
+        rows += _spent(learning | {"seconds": run.rounds[-1]["seconds"]} if run.rounds else learning, run.last, "final")
+        rows.append(Row("labels", meta["labels"], "labels", run.last))
+        rows.append(Row("peak_memory", meta["peak_memory_mib"], "MiB", run.last))
+        rows.append(Row("diverged", float(meta["status"] == "diverged"), "", run.last))
+        if "final" in run.images:
+            n = len(run.images["final"])
+            rows.append(Row("sample", (total["forward"] - learning["forward"]) / n, "evaluations", run.last))
+        return rows
+
+
+def _spent(counts: dict[str, Any], index: int, stage: str) -> list[Row]:
+    rows = [Row(name, float(counts[name]), "evaluations", index, stage) for name in ("forward", "backward", "frozen")]
+    train = 2 * float(counts["backward"]) + float(counts["frozen"])
+    rows.append(Row("train", train, "evaluations", index, stage))
+    if counts.get("seconds"):
+        rows.append(Row("seconds", float(counts["seconds"]), "s", index, stage))
+    return rows

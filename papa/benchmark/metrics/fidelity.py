@@ -1,0 +1,92 @@
+"""Distance of the samples to real images and to the base, in the features of a network of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.kid import KernelInceptionDistance
+
+from papa.benchmark.metrics.interface import Bench, Metric, Row, RunView
+
+ENOUGH = 8
+"""Generated images per feature dimension; with fewer no FID or KID is given. Their bias at a given number of
+images is in the floor beside them."""
+
+
+class Fidelity(Metric):
+    """fid_*, kid_*: to real images of the preferred classes, of all classes, and to base samples.
+    fid_*_floor, kid_*_floor: what as many real images (of the parts that the reference leaves out; drawn
+    with replacement where those are fewer) score against the same reference."""
+
+    def __init__(self) -> None:
+        self._floors: dict[tuple[str, int], dict[str, float]] = {}
+
+    def measure(self, run: RunView) -> list[Row]:
+        references, final = run.bench.references, run.images.get("final")
+        if references is None or final is None or len(final) < ENOUGH * references.feature_dim:
+            return []
+        rows = []
+        sets = {"all": references.images}
+        if run.user.classes is not None:
+            sets["preferred"] = references.images[torch.from_numpy(np.isin(references.labels, run.user.classes))]
+        for name, real in sets.items():
+            if len(real) <= references.feature_dim:  # no covariance of full rank
+                continue
+            distances = self.distances(run.bench, real, final)
+            floor = self.floor(run, name, real, len(final))
+            for kind, value in distances.items():
+                rows.append(Row(f"{kind}_{name}", value, "", run.last))
+                rows.append(Row(f"{kind}_{name}_floor", floor[kind], "", run.last))
+        # The second block of the pool: other noise than the run's, so the base's own row is a floor.
+        other_base = run.base[len(final) : 2 * len(final)]
+        if len(other_base) >= ENOUGH * references.feature_dim:
+            rows.append(Row("fid_base", self.distances(run.bench, other_base, final)["fid"], "", run.last))
+        return rows
+
+    def floor(self, run: RunView, name: str, real: Tensor, n: int) -> dict[str, float]:
+        """Real against real at the same sample sizes; computed once per reference."""
+        key = (f"{name}{run.user.classes if name == 'preferred' else ''}", n)
+        if key not in self._floors:
+            images, labels = run.bench.task.other_real_images()
+            if name == "preferred":
+                images = images[torch.from_numpy(np.isin(labels, run.user.classes or ()))]
+            rng = run.bench.stream.at("floor", name).generator()
+            chosen = torch.from_numpy(rng.choice(len(images), n, replace=n > len(images)))
+            self._floors[key] = self.distances(run.bench, real, images[chosen])
+        return self._floors[key]
+
+    @staticmethod
+    def distances(bench: Bench, real: Tensor, generated: Tensor) -> dict[str, float]:
+        """FID and KID of two sets of images in the task's own features, by torchmetrics, in float64."""
+        references = bench.references
+        assert references is not None
+        embed = bench.features
+        assert embed is not None
+        both = [(embed(real), True), (embed(generated), False)]
+        given = Given(references.feature_dim)
+        fid = FrechetInceptionDistance(feature=given, normalize=True).set_dtype(torch.float64)
+        kid = KernelInceptionDistance(
+            feature=given,
+            normalize=True,
+            subset_size=min(bench.measures.kid_subset, len(real), len(generated)),
+            subsets=bench.measures.kid_subsets,
+        )
+        for features, is_real in both:
+            fid.update(features, real=is_real)
+            kid.update(features, real=is_real)
+        with bench.stream.at("kid").seeding_torch():  # where it draws its subsets from
+            mean, _ = kid.compute()
+        return {"fid": float(fid.compute()), "kid": float(mean)}
+
+
+class Given(nn.Module):
+    """A feature network for features that are already there."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features

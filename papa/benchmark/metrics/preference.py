@@ -1,0 +1,57 @@
+"""How much of what is drawn the user likes, by the judge that labelled and by those never queried."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from papa.benchmark.metrics.interface import Metric, Row, RunView
+
+
+class Preference(Metric):
+    """preference_<judge>: share of samples whose class, by that judge, is preferred (gold, for graded users: the
+    mean verdict; users without classes have no other judge). liking_gold: the mean liking itself.
+    over_optimization: gold minus held out. liking_predicted: for the controls that are tilted by the
+    true liking s, E[s e^(beta s)] / E[e^(beta s)] over the base samples."""
+
+    def measure(self, run: RunView) -> list[Row]:
+        if run.meta["task"] == "gmm2d":
+            return []
+        rows = []
+        for index, stage, images in run.stages():
+            gold = float(run.user.verdict(images).mean())
+            rows.append(Row("preference_gold", gold, "share", index, stage))
+            rows.append(Row("liking_gold", mean_liking(run, images), "share", index, stage))
+            others = never_queried(run, images)
+            rows += [Row(f"preference_{name}", value, "share", index, stage) for name, value in others.items()]
+            if "held_out" in others:
+                rows.append(Row("over_optimization", gold - others["held_out"], "share", index, stage))
+        settings = run.meta["asked"]["settings"]
+        if settings.get("reward") == "true" and "final" in run.images:
+            rows.append(Row("liking_measured", mean_liking(run, run.images["final"]), "share", run.last))
+            rows.append(Row("liking_predicted", predicted_liking(run, settings["beta_max"]), "share", run.last))
+        return rows
+
+
+def never_queried(run: RunView, images: Tensor) -> dict[str, float]:
+    """Judge -> share of images of a preferred class, for the judges that no method is ever told of."""
+    classes = run.user.classes
+    judges = {} if classes is None else {name: j for name, j in run.bench.judges.items() if name != "gold"}
+    return {name: float(np.isin(j.probabilities(images).argmax(1), classes or ()).mean()) for name, j in judges.items()}
+
+
+@torch.no_grad()
+def mean_liking(run: RunView, images: Tensor) -> float:
+    """The user's mean liking of images, in [0, 1]."""
+    return float(run.user.liking(images).double().mean())
+
+
+@torch.no_grad()
+def predicted_liking(run: RunView, beta: float) -> float:
+    """E[s e^(beta s)] / E[e^(beta s)] over the base samples of the run's seed."""
+    s = run.user.liking(run.base).double()
+    weights = (beta * s - math.fabs(beta)).exp()
+    return float((s * weights).sum() / weights.sum())

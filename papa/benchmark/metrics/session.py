@@ -1,0 +1,31 @@
+"""What a person would live through: the items that were shown."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from papa.benchmark.metrics.interface import Metric, Row, RunView
+
+
+class Session(Metric):
+    """like_rate: share of a round's answered items that were liked (mean liking where graded).
+    regret: cumulative sum of 1 - liking over all answered items so far, in items.
+    labels_to_first_like: labels spent up to and including the first like; NaN if there was none."""
+
+    def measure(self, run: RunView) -> list[Row]:
+        rows, regret, labels, first = [], 0.0, 0, float("nan")
+        for line in run.feedback:
+            liking = np.array([np.nan if s is None else s for s in line["liking"]], dtype=float)
+            answered = liking[~np.isnan(liking)]
+            regret += float((1 - answered).sum())
+            liked = np.flatnonzero(liking > 0.5)
+            if np.isnan(first) and len(liked):
+                first = labels + int(liked[0]) + 1
+            labels += len(liking)
+            index = line["round"] + 1
+            if len(answered):
+                rows.append(Row("like_rate", float(answered.mean()), "share", index, "round"))
+            rows.append(Row("regret", regret, "items", index, "round"))
+        rows.append(Row("regret", regret, "items", run.last))
+        rows.append(Row("labels_to_first_like", float(first), "labels", run.last))
+        return rows

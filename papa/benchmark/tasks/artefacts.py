@@ -1,0 +1,52 @@
+"""Shipped artefacts: weights as package data, each with the sha256 that its model card states."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from papa.benchmark.runs.key import PACKAGE, file_sha256, read_card
+from papa.errors import ArtefactError
+
+
+def folder(task: str) -> Path:
+    """Where the artefacts of a task lie."""
+    return PACKAGE / "data" / task
+
+
+@cache
+def verified_card(task: str) -> dict[str, Any]:
+    """The model card of a task, after checking every file that it names.
+
+    Raises:  ArtefactError for a missing file or a wrong sha256.
+    """
+    card_file = folder(task) / "card.json"
+    if not card_file.is_file():
+        raise ArtefactError(
+            f"the model card {card_file} is missing; reinstall papa, or make the artefacts again with "
+            f"`papa prepare --task {task} --retrain`."
+        )
+    card = read_card(card_file, task)
+    for name, expected in card["sha256"].items():
+        check(folder(task) / name, expected, task)
+    return card
+
+
+def check(file: Path, expected: str, task: str) -> None:
+    """Hold one file against its sha256.
+
+    Raises:  ArtefactError that says how to get the file back.
+    """
+    remedy = (
+        f"Restore it with `git checkout -- {file.name}` in its folder or by reinstalling papa; to make the "
+        f"artefacts again, run `papa prepare --task {task} --retrain`."
+    )
+    if not file.is_file():
+        raise ArtefactError(f"the weight file {file} is missing. {remedy}")
+    found = file_sha256(file)
+    if found != expected:
+        raise ArtefactError(
+            f"the weight file {file} has sha256 {found[:16]}..., its model card says {expected[:16]}.... "
+            f"The file is damaged or of another training. {remedy}"
+        )

@@ -1,0 +1,101 @@
+"""Task `fruits`: a small Stable Diffusion of rendered fruit, with its own OpenCLIP judges.
+
+Everything that `sd15` has at full scale, on any CPU: a `StableDiffusionPipeline` (32x32 pictures, 4x8x8
+latents), an OpenCLIP proxy that labels, a second OpenCLIP of another architecture and a classifier of the
+true attributes that no method ever queries. See `papa/data/fruits/README.md` for the model card.
+"""
+
+from __future__ import annotations
+
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+from diffusers import StableDiffusionPipeline
+from torch import Tensor
+
+from papa.benchmark.tasks.artefacts import folder, verified_card
+from papa.benchmark.tasks.fruits.captions import CONTEXT, concept_prompt
+from papa.benchmark.tasks.fruits.nets import attribute_judge, feature_network
+from papa.benchmark.tasks.fruits.render import CONCEPTS, pictures
+from papa.benchmark.tasks.images import ClassifierJudge, StandardizedFeatures, load_classifier
+from papa.benchmark.tasks.interface import Judge, References
+from papa.benchmark.tasks.prompts import ClipJudge, PromptBank
+from papa.benchmark.tasks.text_to_image import TextToImage
+from papa.rng import Stream
+
+NAME = "fruits"
+MERGES = "merges.txt.gz"
+REFERENCES = 2048
+"""Rendered pictures of the reference, and as many for its floor; no network saw either."""
+
+
+@cache
+def renders(part: str) -> tuple[Tensor, np.ndarray]:
+    """(REFERENCES, 3, 32, 32) fresh pictures in [-1, 1] and their (REFERENCES,) concepts."""
+    images, shown = pictures(REFERENCES, Stream(0).at(NAME, part).generator())
+    return to_range(images), np.array([what.concept for what in shown])
+
+
+def to_range(images: np.ndarray) -> Tensor:
+    """(n, H, W, 3) uint8 -> (n, 3, H, W) float32 in [-1, 1]."""
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def bank() -> PromptBank:
+    """One prompt for every kind in every colour, one or two of it."""
+    return PromptBank(Fruits.concepts, [[concept_prompt(*concept)] for concept in CONCEPTS])
+
+
+def clip_judge(home: Path, temperature: float | None, device: str) -> ClipJudge:
+    """One of the shipped OpenCLIP models as a judge."""
+    model = open_clip.create_model(f"local-dir:{home}", device=device)
+    tokenizer = open_clip.SimpleTokenizer(bpe_path=str(home / MERGES), context_length=CONTEXT)
+    return ClipJudge(model, tokenizer, bank(), ([0.5] * 3, [0.5] * 3), 32, temperature)
+
+
+class Fruits(TextToImage):
+    """32x32 pictures of fruit."""
+
+    concepts = [{"kind": kind, "colour": colour, "count": count} for kind, colour, count in CONCEPTS]  # noqa: RUF012
+
+    def __post_init__(self) -> None:
+        self.card: dict[str, Any] = verified_card(NAME)
+        super().__post_init__()
+        self.spread = self.card["spread"]
+
+    def load_pipeline(self) -> Any:
+        place = folder(NAME) / "pipeline"
+        pipe: Any = StableDiffusionPipeline.from_pretrained(place, safety_checker=None, local_files_only=True)
+        return pipe.to(torch.float32)  # stored in half precision
+
+    # ------------------------------------------------------------ judges and references
+
+    def proxy(self) -> ClipJudge:
+        return self._proxy
+
+    @cached_property
+    def _proxy(self) -> ClipJudge:
+        return clip_judge(folder(NAME) / "proxy", self.settings.temperature, self.device)
+
+    def judges(self) -> dict[str, Judge]:
+        attributes = load_classifier(attribute_judge(), folder(NAME) / "attributes.safetensors", self.device)
+        return {
+            "gold": self.proxy(),
+            "held_out": clip_judge(folder(NAME) / "held_out_clip", None, self.device),
+            "attributes": ClassifierJudge(attributes),
+        }
+
+    def references(self) -> References:
+        net = load_classifier(feature_network(), folder(NAME) / "features.safetensors", self.device)
+        features = StandardizedFeatures(net, self.other_real_images()[0])
+        return References(*renders("reference"), features, features.dim)
+
+    def other_real_images(self) -> tuple[Tensor, np.ndarray]:
+        return renders("floor")
+
+    def known_images(self) -> tuple[Tensor, np.ndarray]:
+        return renders("floor")

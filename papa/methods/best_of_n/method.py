@@ -1,0 +1,61 @@
+"""Best of n: a surrogate trained on labelled base samples picks each sample among n candidates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from papa.benchmark.config import BestOfNSettings
+from papa.methods.interface import Method
+from papa.methods.shared.labelled import Labelled
+from papa.methods.shared.surrogate import Surrogate
+from papa.session import Feedback, Query
+
+
+class BestOfN(Method[BestOfNSettings]):
+    """No amortization: every returned sample costs n base samples, which `cost` counts."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.seen = Labelled()
+        self.surrogate = Surrogate(self.task.shape, self.settings.surrogate, self.stream.at("surrogate"))
+        self.surrogate.to(self.task.device)
+        self._error = float("nan")
+
+    def ask(self, k: int) -> Query:
+        denoise = self.task.denoiser(self.cost)
+        return Query(self.draw(denoise, k, self.stream.at("ask", round=self.round)), self.condition(k))
+
+    def tell(self, query: Query, feedback: Feedback) -> None:
+        self.seen.add(query, feedback)
+        if self.settings.n > 1:  # one candidate leaves nothing to choose
+            self._fit()
+        self.round += 1
+
+    def _fit(self) -> None:
+        fit_stream = self.stream.at("surrogate", "fit", round=self.round)
+        self._error = self.surrogate.fit(self.seen.latents, self.seen.liking, fit_stream)
+
+    @property
+    def candidates(self) -> int:
+        return self.settings.n
+
+    def sample(self, n: int) -> Tensor:
+        candidates = self.base_latents(n * self.settings.n)
+        with torch.no_grad():
+            scores = torch.cat([self.surrogate(part) for part in candidates.split(self.task.settings.chunk)])
+        best = scores.view(n, self.settings.n).argmax(1)
+        return candidates.view(n, self.settings.n, *self.task.shape)[torch.arange(n), best]
+
+    def diagnostics(self) -> dict[str, float]:
+        return {"surrogate_mse": self._error}
+
+    def state(self) -> dict[str, Any]:
+        return super().state() | {"seen": self.seen.state(), "surrogate": self.surrogate.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        super().restore(state)
+        self.seen.restore(state["seen"])
+        self.surrogate.restore(state["surrogate"])

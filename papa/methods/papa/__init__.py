@@ -1,0 +1,1 @@
+"""PAPA and EPAPA."""

@@ -1,0 +1,41 @@
+"""What a method has been told: latents and likings, in the order of the rounds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from papa.session import Feedback, Query
+
+
+class Labelled:
+    """A growing set of labelled latents. `liking` is (n,) float64, NaN where unanswered."""
+
+    def __init__(self) -> None:
+        self._latents: list[Tensor] = []
+        self._liking: list[np.ndarray] = []
+
+    def add(self, query: Query, feedback: Feedback) -> None:
+        self._latents.append(query.latents.detach())
+        self._liking.append(feedback.liking)
+
+    @property
+    def latents(self) -> Tensor:
+        return torch.cat(self._latents)
+
+    @property
+    def liking(self) -> np.ndarray:
+        return np.concatenate(self._liking)
+
+    def last(self) -> tuple[Tensor, np.ndarray]:
+        """The latest round alone."""
+        return self._latents[-1], self._liking[-1]
+
+    def state(self) -> dict[str, Any]:
+        return {"latents": list(self._latents), "liking": list(self._liking)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._latents, self._liking = list(state["latents"]), list(state["liking"])

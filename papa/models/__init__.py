@@ -1,0 +1,1 @@
+"""Diffusion models as methods see them."""

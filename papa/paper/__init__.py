@@ -1,0 +1,1 @@
+"""From measurements to the long table, tables, figures and verdicts."""

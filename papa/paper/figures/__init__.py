@@ -1,0 +1,63 @@
+"""The figures: one file and one line each, made from the long table and the stored samples alone.
+
+A module of a figure has `draw(table, grid)`, the Matplotlib figure, and `caption(table, grid)`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+import pandas as pd
+
+from papa.benchmark.config import unknown
+from papa.benchmark.grid import Grid
+from papa.errors import SettingsError
+from papa.paper import report, select
+
+TEXT_TO_IMAGE = "-t2i"
+"""Ends the name of a figure that shows the text-to-image tasks; the one without shows the others then."""
+
+FIGURES: dict[str, str] = {
+    "F1": "papa.paper.figures.labels:draw",
+    "F1-t2i": "papa.paper.figures.labels:draw",
+    "F2": "papa.paper.figures.pareto:draw",
+    "F2-t2i": "papa.paper.figures.pareto:draw",
+    "F3": "papa.paper.figures.samples:draw",
+    "F3-t2i": "papa.paper.figures.samples:draw",
+    "F4": "papa.paper.figures.truncation:draw",
+    "F5": "papa.paper.figures.temperature:draw",
+    "F5-t2i": "papa.paper.figures.temperature:draw",
+    "F7": "papa.paper.figures.particles:draw",
+    "F9": "papa.paper.figures.judges:draw",
+    "F9-t2i": "papa.paper.figures.judges:draw",
+}
+
+
+def part(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the long table that a figure shows: all of them, unless another figure shows its other tasks."""
+    if name.endswith(TEXT_TO_IMAGE):
+        return table[select.text_to_image_rows(table)]
+    return table[~select.text_to_image_rows(table)] if name + TEXT_TO_IMAGE in FIGURES else table
+
+
+def plot(name: str, table: pd.DataFrame, grid: Grid, folder: Path) -> list[Path]:
+    """Draw a figure and write it as PNG and PDF, with its caption for the report.
+
+    A figure for which nothing ran says so in its place: the files are there in any case.
+
+    Returns: the paths `<name>.png`, `.pdf` and `.rst` in `folder`.
+    Raises:  SettingsError for an unknown name, RecordError for a long table that is not one or for
+             samples that cannot be read, OSError.
+    """
+    if name not in FIGURES:
+        raise SettingsError(unknown("figure", name, FIGURES))
+    from papa.paper.figures import style  # Matplotlib takes a while to import
+
+    table = part(name, select.check(table))
+    module, function = FIGURES[name].split(":")
+    figures = import_module(module)
+    with style.paper():
+        drawn = getattr(figures, function)(table, grid)
+        paths = style.save(drawn, Path(folder) / name)
+    return [*paths, report.write_text(Path(folder) / f"{name}.rst", figures.caption(table, grid))]

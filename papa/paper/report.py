@@ -1,0 +1,157 @@
+"""How results are written down: numbers, Markdown, captions, and files that are whole or not there."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+
+from papa.benchmark.grid import Grid
+from papa.paper import select, stats
+from papa.paper.stats import Estimate
+
+NOTHING = "–"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` that takes its place when the block ends well.
+
+    Raises:  OSError as the file system says it (no permission, no space); `path` is then as before.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a text file atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
+
+
+def write_csv(path: Path, frame: pd.DataFrame) -> Path:
+    """Write raw numbers atomically; an empty field is a missing number."""
+    with replacing(path) as temporary:
+        frame.to_csv(temporary, index=False, float_format="%.6g")
+    return path
+
+
+# ---------------------------------------------------------------- numbers
+
+
+def number(value: float, digits: int = 3) -> str:
+    """`digits` decimals, or as many significant figures from 1000 on; a dash for NaN."""
+    if not math.isfinite(value):
+        return NOTHING
+    if abs(value) < 10**digits:
+        return f"{value:.{digits}f}"
+    return f"{value:,.0f}"
+
+
+def plus_minus(found: Estimate, digits: int = 3) -> str:
+    """`0.853 ± 0.012`, the half width of the interval; the mean alone where there is no interval."""
+    if not math.isfinite(found.half_width) or found.how == "constant":
+        return number(found.mean, digits)
+    return f"{number(found.mean, digits)} ± {number(found.half_width, digits)}"
+
+
+def signed(found: Estimate, digits: int = 3) -> str:
+    """`+0.050 [-0.010, +0.110]`; the mean alone where there is no interval."""
+    if not math.isfinite(found.mean):
+        return NOTHING
+    text = f"{found.mean:+.{digits}f}"
+    if math.isfinite(found.half_width):
+        text += f" [{found.lower:+.{digits}f}, {found.upper:+.{digits}f}]"
+    return text
+
+
+def columns(found: Estimate, prefix: str = "") -> dict[str, float | int]:
+    """An estimate as columns of a tidy CSV."""
+    return {
+        f"{prefix or 'mean'}": found.mean,
+        f"{prefix + '_' if prefix else ''}lower": found.lower,
+        f"{prefix + '_' if prefix else ''}upper": found.upper,
+        f"{prefix + '_' if prefix else 'n_'}seeds": found.n,
+    }
+
+
+def markdown(headers: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """A Markdown table whose first `left` columns stand to the left and the others to the right."""
+    lines = [list(headers), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(headers))]
+    rule = [":" + "-" * (w - 1) if column < left else "-" * (w - 1) + ":" for column, w in enumerate(widths)]
+    padded = [
+        [
+            cell.ljust(w) if column < left else cell.rjust(w)
+            for column, (cell, w) in enumerate(zip(line, widths, strict=True))
+        ]
+        for line in lines
+    ]
+    return "".join("| " + " | ".join(line) + " |\n" for line in (padded[0], rule, *padded[1:]))
+
+
+# ---------------------------------------------------------------- captions
+
+
+def quote(table: pd.DataFrame, grid: Grid, tasks: Sequence[str], methods: Sequence[str], users: Sequence[str]) -> str:
+    """What was run, in the configuration's own numbers: budget, steps, users, seeds, samples."""
+    if not tasks:
+        return "Nothing of this ran."
+    asking = [method for method in methods if method != select.BASE] or methods  # the base asks for no labels
+    settings = [grid.methods[method][1] for method in asking if method in grid.methods]
+    budgets = sorted({(entry.labels, entry.per_round) for entry in settings})
+    steps = [
+        f"{grid.task_settings[task].steps} denoising steps ({task})" for task in tasks if task in grid.task_settings
+    ]
+    seeds = select.seeds_of(table, tasks, methods)
+    sentence = [
+        " or ".join(f"{labels} labels in rounds of {k}" for labels, k in budgets),
+        ", ".join(steps),
+        f"{plural(len(users), 'user')} ({', '.join(users)})",
+        f"{plural(len(seeds), 'seed')} ({', '.join(map(str, seeds))})",
+        f"{samples(grid, tasks, 'final')} final samples per run",
+    ]
+    return "; ".join(part for part in sentence if part) + "."
+
+
+def samples(grid: Grid, tasks: Sequence[str], name: str) -> str:
+    """A number of samples of the measures: `1024`, or where tasks differ `1024 (digits) or 512 (fruits)`."""
+    counts = {task: getattr(grid.measures(task), name) for task in tasks if task in grid.task_settings}
+    if len(set(counts.values())) < 2:
+        return str(next(iter(counts.values()), getattr(grid.config.measures, name)))
+    return " or ".join(f"{count} ({task})" for task, count in counts.items())
+
+
+def unit_sentence(grid: Grid) -> str:
+    """What the intervals are, and over what."""
+    return (
+        f"Intervals are {100 * grid.config.confidence:g}% over seeds (the unit; users are averaged within a seed "
+        f"where they are pooled): t below {stats.BOOTSTRAP_FROM} seeds, BCa bootstrap from there on."
+    )
+
+
+def diverged_sentence(table: pd.DataFrame, tasks: Sequence[str], methods: Sequence[str]) -> str:
+    """Which runs diverged: they are left out of the means, and named."""
+    counts = {m: sum(select.diverged(table, task, m) for task in tasks) for m in methods}
+    found = [f"{method} ({plural(count, 'run')})" for method, count in counts.items() if count]
+    return f"Diverged and left out: {', '.join(found)}." if found else ""
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 seed`, `3 seeds`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def paragraph(*sentences: str) -> str:
+    """One caption of the sentences that say something."""
+    return " ".join(sentence for sentence in sentences if sentence) + "\n"

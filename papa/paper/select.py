@@ -1,0 +1,263 @@
+"""The long table and the grid as tables, figures and claims look at them.
+
+Which methods are compared, which are variants of which, and which form a sweep is read from the
+settings of the configuration; a method added there appears by itself. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from papa.benchmark.config import TextToImageSettings
+from papa.benchmark.grid import Grid
+from papa.benchmark.registry import TASKS
+from papa.errors import RecordError
+from papa.paper import stats
+
+COLUMNS = ("task", "method", "algorithm", "user", "seed", "round", "stage", "metric", "value", "unit")
+RUN = ["user", "seed"]
+RUN_AXES = ["task", "method", *RUN]
+BASE = "base"
+
+
+def check(table: pd.DataFrame) -> pd.DataFrame:
+    """The long table, once it is known to be one, with the column `lost`: whether the run diverged.
+
+    Raises:  RecordError if columns are missing or a measurement stands there twice.
+    """
+    missing = [column for column in COLUMNS if column not in table.columns]
+    if missing:
+        raise RecordError(f"the long table lacks the columns {', '.join(missing)}. Make it again with `papa collect`.")
+    axes = [*RUN_AXES, "stage", "round", "metric"]
+    twice = table[table.duplicated(axes)]
+    if len(twice):
+        first = ", ".join(f"{axis} {twice.iloc[0][axis]}" for axis in axes)
+        raise RecordError(
+            f"the long table holds {len(twice)} measurements twice (first: {first}). Make it again with `papa collect`."
+        )
+    bad = table.loc[(table.metric == "diverged") & (table.value > 0), RUN_AXES].drop_duplicates()
+    whole = table[list(COLUMNS)].merge(bad.assign(lost=True), "left", RUN_AXES)
+    return whole.assign(lost=whole.lost.notna())
+
+
+# ---------------------------------------------------------------- values
+
+
+def diverged(table: pd.DataFrame, task: str, method: str, users: Iterable[str] | None = None) -> int:
+    """How many runs diverged."""
+    rows = table[table.lost]
+    rows = rows[(rows.task == task) & (rows.method == method)]
+    if users is not None:
+        rows = rows[rows.user.isin(list(users))]
+    return len(rows[RUN].drop_duplicates())
+
+
+def runs(table: pd.DataFrame, task: str, method: str, users: Iterable[str]) -> int:
+    """How many runs there are, diverged ones included."""
+    rows = table[(table.method == method) & (table.task == task)]
+    return len(rows.loc[rows.user.isin(list(users)), RUN].drop_duplicates())
+
+
+def finished(table: pd.DataFrame) -> pd.DataFrame:
+    """The final, finite measurements of the runs that did not diverge."""
+    return table[(table.stage == "final") & ~table.lost & np.isfinite(table.value)]
+
+
+def values(table: pd.DataFrame, task: str, method: str, metric: str, users: Iterable[str] | None = None) -> pd.Series:
+    """The final values of a metric, indexed by (user, seed); diverged and NaN runs left out."""
+    rows = table[(table.metric == metric) & (table.method == method)]
+    rows = finished(rows[rows.task == task])
+    if users is not None:
+        rows = rows[rows.user.isin(list(users))]
+    return rows.set_index(RUN).value.astype(float)
+
+
+def curves(table: pd.DataFrame, task: str, method: str, metric: str, user: str) -> pd.DataFrame:
+    """A metric over the rounds: index round, one column per seed.
+
+    The last round takes its value from the final, larger set of samples.
+    """
+    rows = table[(table.metric == metric) & (table.method == method)]
+    rows = rows[(rows.task == task) & (rows.user == user) & ~rows.lost]
+    rows = rows.sort_values("stage", key=lambda stage: stage == "final", kind="stable")
+    rows = rows.drop_duplicates(["round", "seed"], keep="last")
+    return rows.pivot(index="round", columns="seed", values="value").sort_index()
+
+
+def estimate(found: pd.Series, grid: Grid, users: Collection[str] | None = None) -> stats.Estimate:
+    """Mean over seeds (users averaged within a seed) with the interval of the configuration's level.
+
+    A seed must have all `users`, by default those of `found`.
+    """
+    return stats.estimate(stats.by_seed(found, users).to_numpy(), grid.config.confidence)
+
+
+def difference(found: pd.Series, reference: pd.Series, grid: Grid) -> stats.Estimate:
+    """Paired difference over the (user, seed) pairs that both have; see `estimate`."""
+    return estimate((found - reference).dropna(), grid)
+
+
+def preference_tasks(table: pd.DataFrame) -> list[str]:
+    """The tasks on which preference was measured."""
+    return sorted(table.loc[table.metric == "preference_gold", "task"].unique())
+
+
+def is_text_to_image(task: str) -> bool:
+    """Whether the task draws for a prompt. Those have tables and figures of their own."""
+    return task in TASKS and issubclass(TASKS[task].settings, TextToImageSettings)
+
+
+def diversity_of(task: str) -> tuple[str, str]:
+    """The metric of diversity of a task, and its words.
+
+    Samples for a prompt come from kinds that differ more than those of one kind do, so there the distance of
+    all samples falls where a method does its work. What is to be kept is the variety of what is liked.
+    """
+    if is_text_to_image(task):
+        return "preferred_distance_ratio", "mean feature distance of two liked samples / base's"
+    return "pairwise_ratio", "mean pairwise distance / base's"
+
+
+def text_to_image_rows(table: pd.DataFrame) -> pd.Series:
+    """For each row of the long table, whether its task is a text-to-image task."""
+    return table.task.isin([task for task in table.task.unique() if is_text_to_image(task)])
+
+
+def seeds_of(table: pd.DataFrame, tasks: Sequence[str], methods: Sequence[str]) -> list[int]:
+    """The seeds that ran."""
+    rows = table[table.task.isin(list(tasks)) & table.method.isin(list(methods))]
+    return sorted(int(seed) for seed in rows.seed.unique())
+
+
+# ---------------------------------------------------------------- methods and users
+
+
+def users_of(grid: Grid, task: str) -> list[str]:
+    """Users of the grid whose answers carry no added noise, in the grid's order."""
+    noisy = {label for label, entry in grid.config.users.items() if entry.flip or entry.missing}
+    return list(dict.fromkeys(spec.user for spec in grid if spec.task == task and spec.user not in noisy))
+
+
+def common_users(table: pd.DataFrame, grid: Grid, task: str) -> list[str]:
+    """The users for whom every compared method ran that ran at all."""
+    main = set(main_methods(grid, task))
+    rows = table[(table.task == task) & table.method.isin(main)]
+    methods = rows.groupby("user").method.nunique()
+    return [user for user in users_of(grid, task) if methods.get(user, 0) == rows.method.nunique()]
+
+
+def is_control(grid: Grid, method: str) -> bool:
+    """Whether the method is handed the true liking: a check, not a competitor."""
+    return grid.methods[method][1].wants_oracle
+
+
+def reference_of(grid: Grid, method: str) -> str | None:
+    """The method that a variant is compared with: the one named like its algorithm, or the first of it.
+
+    None for a reference itself, and for a method alone of its algorithm.
+    """
+    algorithm = grid.methods[method][0]
+    family = [label for label, (name, _) in grid.methods.items() if name == algorithm and not is_control(grid, label)]
+    reference = algorithm if algorithm in family else next(iter(family), None)
+    return None if reference == method else reference
+
+
+def main_methods(grid: Grid, task: str) -> list[str]:
+    """The methods that are compared with each other: T1, T3, F1.
+
+    They stand in a block together with the base and run for several users (where any does); a method
+    that is no variant of another belongs to them wherever it runs.
+    """
+    users: dict[str, set[str]] = {}
+    for spec in grid:
+        if spec.task == task:
+            users.setdefault(spec.method, set()).add(spec.user)
+    several = any(len(found) > 1 for found in users.values())
+    beside_base = {
+        label
+        for block in grid.config.grid.values()
+        if block.task == task and BASE in block.methods
+        for label in block.methods
+        if len(users[label]) > 1 or not several
+    }
+    return [
+        label
+        for label in grid.methods
+        if label in users
+        and not is_control(grid, label)
+        and (label in beside_base or reference_of(grid, label) is None)
+    ]
+
+
+def variant_methods(grid: Grid, task: str) -> list[str]:
+    """The other methods of a task: ablations and points of a sweep, controls left out."""
+    ran = {spec.method for spec in grid if spec.task == task}
+    main = set(main_methods(grid, task))
+    return [label for label in grid.methods if label in ran - main and not is_control(grid, label)]
+
+
+def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one level: {"surrogate.lr": 0.001}."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return found
+
+
+def changes(grid: Grid, method: str, reference: str) -> dict[str, tuple[Any, Any]]:
+    """Setting -> (value of the reference, value of the method), where they differ.
+
+    A preset stands for all the settings that it brings.
+    """
+    ours, theirs = grid.methods[method][1], grid.methods[reference][1]
+    left, right = flat(ours.model_dump()), flat(theirs.model_dump())
+    found = {key: (right.get(key), left[key]) for key in left if left[key] != right.get(key)}
+    if "preset" in found:
+        brought = flat(type(ours)(**{"preset": left["preset"]}).model_dump())
+        found = {key: pair for key, pair in found.items() if key == "preset" or pair[1] != brought[key]}
+    return found
+
+
+def spelled(change: dict[str, tuple[Any, Any]]) -> str:
+    """The differences as one phrase: `negatives: bounded → none`."""
+    return "; ".join(f"{key}: {_plain(before)} → {_plain(after)}" for key, (before, after) in change.items())
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Methods that differ in one setting alone, by its value."""
+
+    setting: str
+    points: dict[str, float]
+
+
+def sweep(grid: Grid, reference: str, setting: str, among: Collection[str] | None = None) -> Sweep:
+    """The methods that differ from the reference in `setting` alone, itself included, by ascending value.
+
+    Methods of another algorithm belong to it where they share all settings (PAPA is EPAPA at k = 0).
+    Of two methods with the same settings the first one counts. `among`: only these, for example what ran.
+    """
+    if reference not in grid.methods:
+        return Sweep(setting, {})
+    anchor = flat(grid.methods[reference][1].model_dump())
+    points: dict[str, float] = {}
+    for label in [reference, *grid.methods]:
+        if among is not None and label not in among:
+            continue
+        dump = flat(grid.methods[label][1].model_dump())
+        rest = {key: value for key, value in dump.items() if key != setting}
+        same = rest == {key: value for key, value in anchor.items() if key != setting}
+        if same and setting in dump and dump[setting] not in points.values():
+            points[label] = float(dump[setting])
+    return Sweep(setting, dict(sorted(points.items(), key=lambda item: item[1])))

@@ -1,0 +1,62 @@
+"""The tables: one file and one line each, made from the long table alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import pandas as pd
+
+from papa.benchmark.config import unknown
+from papa.benchmark.grid import Grid
+from papa.errors import SettingsError
+from papa.paper import report, select
+
+TABLES: dict[str, str] = {
+    "T1": "papa.paper.tables.alignment:make",
+    "T2": "papa.paper.tables.text_to_image:make",
+    "T3": "papa.paper.tables.cost:make",
+    "T4": "papa.paper.tables.ablations:make",
+    "T7": "papa.paper.tables.ledger:make",
+}
+
+
+@dataclass(frozen=True)
+class Made:
+    """A finished table.
+
+    frame: raw numbers, tidy, one row per estimate. markdown: the readable form. caption: what was
+    run, the unit of the intervals, and what diverged.
+    """
+
+    frame: pd.DataFrame
+    markdown: str
+    caption: str
+
+
+def make(name: str, table: pd.DataFrame, grid: Grid) -> Made:
+    """Make a table from the long table.
+
+    Raises:  SettingsError for an unknown name, RecordError for a long table that is not one.
+    """
+    if name not in TABLES:
+        raise SettingsError(unknown("table", name, TABLES))
+    module, function = TABLES[name].split(":")
+    made: Made = getattr(import_module(module), function)(select.check(table), grid)
+    return made
+
+
+def write(name: str, table: pd.DataFrame, grid: Grid, folder: Path) -> list[Path]:
+    """Write a table as CSV, as Markdown with its caption, and the caption alone for the report.
+
+    Returns: the paths `<name>.csv`, `.md` and `.rst` in `folder`.
+    Raises:  SettingsError for an unknown name, RecordError for a long table that is not one, OSError.
+    """
+    made = make(name, table, grid)
+    folder = Path(folder)
+    return [
+        report.write_csv(folder / f"{name}.csv", made.frame),
+        report.write_text(folder / f"{name}.md", f"**{name}.** {made.caption}\n{made.markdown}"),
+        report.write_text(folder / f"{name}.rst", made.caption),
+    ]

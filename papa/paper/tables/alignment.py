@@ -1,0 +1,117 @@
+"""T1: alignment of every compared method, per user and over all users."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from papa.benchmark.grid import Grid
+from papa.paper import report, select
+from papa.paper.stats import Estimate
+from papa.paper.tables import Made
+
+Shown = dict[str, tuple[str, int]]
+"""Metric -> (heading, decimals). The CSV holds every final metric, the Markdown these."""
+
+SHOWN: Shown = {
+    "preference_gold": ("preference (gold) ↑", 3),
+    "preference_held_out": ("held-out ↑", 3),
+    "fid_preferred": ("FID to preferred ↓", 2),
+    "kid_preferred": ("KID to preferred ↓", 4),
+    "pairwise_ratio": ("distance / base's ↑", 3),
+    "entropy": ("entropy ↑", 3),
+    "vendi": ("Vendi ↑", 2),
+    "ess": ("ESS", 1),
+    "unique_ancestors": ("ancestors", 1),
+}
+FLOORS = {"fid_preferred": "fid_preferred_floor", "kid_preferred": "kid_preferred_floor"}
+SAID = (
+    "Alignment to one user's taste: share of final samples that the judge behind the labels (gold) and a judge "
+    "never queried (held-out) count as liked; distance to reference images of the preferred classes; diversity."
+)
+ESS = (
+    "ESS: effective sample size of the last weights of the particle methods' final populations; ancestors: how many "
+    "of a population's starting points its samples descend from, after all resamplings. Few ancestors mean near copies."
+)
+FLOOR_ROW = "real images (floor)"
+POOLED = "pooled"
+NOTHING = pd.Series(dtype=float, index=pd.MultiIndex.from_arrays([[], []], names=select.RUN))
+AXES = ["task", "user", "method", "algorithm", "metric", "mean", "lower", "upper", "n_seeds", "diverged"]
+
+
+def make(table: pd.DataFrame, grid: Grid) -> Made:
+    """T1 from the long table."""
+    return build(table[~select.text_to_image_rows(table)], grid, SHOWN, SAID)
+
+
+def build(table: pd.DataFrame, grid: Grid, shown: Shown, said: str) -> Made:
+    """The table of every task in `table`, per user and pooled, with `shown` in its readable form."""
+    rows, parts = [], []
+    for task in select.preference_tasks(table):
+        users = select.users_of(grid, task)
+        common = select.common_users(table, grid, task)
+        pools = {user: [user] for user in users} | ({POOLED: common} if len(common) > 1 else {})
+        for pool, members in pools.items():
+            found = _estimates(table, grid, task, members)
+            lost = {method: select.diverged(table, task, method, members) for method in {key[0] for key in found}}
+            rows += [
+                {"task": task, "user": pool, "method": method, "algorithm": grid.methods[method][0], "metric": metric}
+                | report.columns(value)
+                | {"diverged": lost[method]}
+                for (method, metric), value in found.items()
+            ]
+            of = f" ({', '.join(members)})" if pool == POOLED else ""
+            if found:
+                parts.append(f"### {task}: {pool}{of}\n\n{_markdown(found, lost, shown)}")
+    return Made(pd.DataFrame(rows, columns=AXES), "\n".join(parts), caption(table, grid, said))
+
+
+def _estimates(table: pd.DataFrame, grid: Grid, task: str, users: list[str]) -> dict[tuple[str, str], Estimate]:
+    """(method, metric) -> estimate over seeds, for whatever was measured."""
+    final = table[(table.task == task) & (table.stage == "final") & table.user.isin(users)]
+    found = {}
+    for method in select.main_methods(grid, task):
+        mine = final[final.method == method]
+        whole = select.finished(mine).set_index(["metric", *select.RUN]).value.sort_index()
+        for metric in mine.metric.unique():
+            values = whole.loc[metric] if metric in whole.index else NOTHING
+            found[method, metric] = select.estimate(values, grid, users)
+    return found
+
+
+def _markdown(found: dict[tuple[str, str], Estimate], lost: dict[str, int], shown: Shown) -> str:
+    shown = {metric: head for metric, head in shown.items() if any(key[1] == metric for key in found)}
+    rows = []
+    for method in dict.fromkeys(key[0] for key in found):
+        cells = [found.get((method, metric)) for metric in shown]
+        name = method + (f" ({lost[method]} diverged)" if lost[method] else "")
+        seeds = max((cell.n for cell in cells if cell), default=0)
+        texts = [
+            report.plus_minus(cell, shown[m][1]) if cell else report.NOTHING
+            for m, cell in zip(shown, cells, strict=True)
+        ]
+        rows.append([name, *texts, str(seeds)])
+    floors = [_floor(found, FLOORS.get(metric), shown[metric][1]) for metric in shown]
+    if any(cell != report.NOTHING for cell in floors):
+        rows.append([FLOOR_ROW, *floors, report.NOTHING])
+    return report.markdown(["method", *(head for head, _ in shown.values()), "seeds"], rows)
+
+
+def _floor(found: dict[tuple[str, str], Estimate], metric: str | None, digits: int) -> str:
+    """Real against real at the same sample sizes: the least that a perfect method would show."""
+    means = [value.mean for (_, name), value in found.items() if name == metric]
+    return report.number(sum(means) / len(means), digits) if means else report.NOTHING
+
+
+def caption(table: pd.DataFrame, grid: Grid, said: str) -> str:
+    """What is shown (`said`), and what of it was run."""
+    tasks = select.preference_tasks(table)
+    methods = [method for task in tasks for method in select.main_methods(grid, task)]
+    users = [user for task in tasks for user in select.users_of(grid, task)]
+    return report.paragraph(
+        said,
+        ESS,
+        report.quote(table, grid, tasks, methods, users),
+        "The floor of FID and KID is real against real images at equal sample sizes: what a perfect method would show.",
+        report.unit_sentence(grid),
+        report.diverged_sentence(table, tasks, methods),
+    )
