@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import tiny
 import torch
-from command_line import Papa
 from hypothesis import settings
-from tiny import assert_paragraph
+from support import tiny
+from support.command_line import Papa
+from support.tiny import assert_paragraph
 
 from papa import cli
 from papa.benchmark.config import FruitsSettings, Gmm2dSettings, TaskSettings

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import tiny
-from command_line import Papa, align, state_of
+from support import tiny
+from support.command_line import Papa, align, state_of
 
 from papa.benchmark.registry import METRICS, find
 

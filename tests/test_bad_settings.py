@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny
 import torch
-from command_line import Papa, align
-from tiny import assert_paragraph
+from support import tiny
+from support.command_line import Papa, align
+from support.tiny import assert_paragraph
 
 from papa.benchmark import grid
 from papa.errors import SettingsError

@@ -8,9 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import tiny
-import tiny_sd15
 import torch
+from support import tiny, tiny_sd15
 
 from papa.benchmark.config import Config
 from papa.benchmark.grid import Grid

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from reference import NAMES, reward_user
+from support.reference import NAMES, reward_user
 
 from papa.benchmark.tasks.gmm2d.task import Gmm2d
 from papa.benchmark.users.functions import RewardUser

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from reference import assert_within, chain_of_one_gaussian, errors_over_seeds, noise_of
+from support.reference import assert_within, chain_of_one_gaussian, errors_over_seeds, noise_of
 
 from papa.benchmark.tasks.gmm2d.task import Gmm2d
 from papa.diffusion.denoiser import Cost

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
-from reference import (
+from support.reference import (
     BOUNDS,
     assert_within,
     chain_of_one_gaussian,

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from workplace import NEEDED, REPOSITORY, Work
+from support.workplace import NEEDED, REPOSITORY, Work
 
 
 @pytest.fixture(scope="session")

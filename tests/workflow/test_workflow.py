@@ -16,7 +16,7 @@ import jsonschema
 import pandas as pd
 import pytest
 import yaml
-from workplace import REPOSITORY, TINY, Work
+from support.workplace import REPOSITORY, TINY, Work
 
 from papa.benchmark import grid
 from papa.paper.figures import FIGURES

@@ -1,0 +1,86 @@
+"""Preference and retention: the shares that the judges count, and the liking that is predicted."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from support.pixels import Likes, OneHotJudge, bench, one_hot, values, view
+from torch import Tensor
+
+from papa.benchmark.metrics.preference import Preference, predicted_liking
+from papa.benchmark.metrics.retention import Retention
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.5, 1.0, 4.0, 30.0])
+@pytest.mark.parametrize("liked", [1, 3, 9])
+def test_predicted_liking_of_a_yes_or_no_user(beta: float, liked: int) -> None:
+    p = liked / 10
+    run = view(bench(), base=one_hot([liked, 0, 10 - liked]))
+    assert predicted_liking(run, beta) == pytest.approx(p * math.exp(beta) / (p * math.exp(beta) + 1 - p))
+
+
+def test_predicted_liking_of_a_graded_user() -> None:
+    s = np.array([0.1, 0.4, 0.9])
+    base = torch.from_numpy(np.stack([s, 0 * s, 1 - s], 1))
+    expected = (s * np.exp(2 * s)).sum() / np.exp(2 * s).sum()
+    assert predicted_liking(view(bench(), base=base), 2.0) == pytest.approx(expected)
+
+
+def test_preference_is_the_share_that_each_judge_counts_as_liked() -> None:
+    final, base = one_hot([4, 2, 2]), one_hot([1, 1, 2])
+    rows = Preference().measure(view(bench(per_round=4), final, base))
+    assert values(rows)["preference_gold"] == values(rows)["preference_held_out"] == 0.75
+    assert values(rows)["over_optimization"] == 0.0
+    curve = [(r.round, r.value) for r in rows if r.metric == "preference_gold" and r.stage == "round"]
+    assert curve == [(0, 0.5), (1, 1.0)]  # the base's first four, then the final samples' first four
+    assert "liking_predicted" not in values(rows)
+
+
+def test_the_held_out_judge_is_asked_and_not_the_gold_one_twice() -> None:
+    class Contrary(OneHotJudge):
+        def probabilities(self, images: Tensor) -> np.ndarray:
+            return np.roll(super().probabilities(images), 1, axis=1)
+
+    of = bench(per_round=2)
+    of.__dict__["judges"] = {"gold": OneHotJudge(), "held_out": Contrary()}
+    found = values(Preference().measure(view(of, one_hot([0, 4, 0]))))
+    assert found["preference_gold"] == 1.0 and found["preference_held_out"] == 0.0 and found["over_optimization"] == 1.0
+
+
+def test_every_judge_that_was_never_queried_has_a_preference_of_its_own() -> None:
+    of = bench(per_round=2)
+    of.__dict__["judges"] = {name: OneHotJudge() for name in ("gold", "held_out", "attributes")}
+    found = values(Preference().measure(view(of, one_hot([3, 0, 1]))))
+    assert {name for name in found if name.startswith("preference_")} == {
+        f"preference_{judge}" for judge in ("gold", "held_out", "attributes")
+    }
+    assert found["preference_attributes"] == 0.75 and "over_optimization" in found
+    alone = values(Preference().measure(view(of, one_hot([3, 0, 1]), user=Likes((0,)))))
+    assert alone["preference_attributes"] == 0.75
+
+
+def test_retention_is_the_share_that_still_is_what_the_prompt_asks_for() -> None:
+    of = bench()
+    task: Any = of.task
+    task.retention = lambda classes: None if 2 in classes else ("a photo of a banana", (2,))
+    images = {"final": one_hot([4, 0, 0]), "retention": one_hot([1, 0, 3])}
+    found = values(Retention().measure(view(of, images=images)))
+    assert found == {"retention_gold": 0.75, "retention_held_out": 0.75}
+    assert Retention().measure(view(of, images={"final": images["final"]})) == []
+    assert Retention().measure(view(of, images=images, user=Likes((2,)))) == []
+
+
+def test_samples_of_another_prompt_are_no_stage() -> None:
+    run = view(bench(per_round=2), images={"final": one_hot([4, 0, 0]), "retention": one_hot([0, 0, 4])})
+    assert [(index, stage) for index, stage, _ in run.stages()] == [(0, "round"), (1, "round"), (1, "final")]
+
+
+def test_controls_get_their_prediction() -> None:
+    asked = {"asked": {"settings": {"reward": "true", "beta_max": 2.0}}}
+    found = values(Preference().measure(view(bench(), one_hot([3, 0, 1]), one_hot([1, 0, 3]), meta=asked)))
+    assert found["liking_measured"] == 0.75
+    assert found["liking_predicted"] == pytest.approx(0.25 * math.e**2 / (0.25 * math.e**2 + 0.75))

@@ -1,0 +1,175 @@
+"""Runs of a text-to-image task: what is drawn for another prompt, and every step of a particle population."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from support import tiny
+from support.fakes import Painted
+
+from papa.benchmark.config import TextToImageSettings
+from papa.benchmark.grid import Grid
+from papa.benchmark.registry import TASKS, USERS, Entry, UserEntry
+from papa.benchmark.runs import base_samples as pool
+from papa.benchmark.runs.align import align, build_method, build_user
+from papa.benchmark.runs.record import read_arrays, read_meta
+from papa.benchmark.runs.score import score
+from papa.benchmark.tasks.gmm2d.task import Gmm2d
+from papa.errors import PapaError
+
+APPLES, BANANAS = (0, 1), (2, 3)
+METHODS: dict[str, Any] = {
+    "base": {"labels": 4, "per_round": 2},
+    "best_of_n": {"labels": 4, "per_round": 2, "surrogate": tiny.SMALL["surrogate"]},
+    "fkc": {"labels": 6, "per_round": 2, "particles": 4, "diversity": True, "surrogate": tiny.SMALL["surrogate"]},
+    "control": {"algorithm": "fkc", "labels": 2, "per_round": 2, "particles": 4, "reward": "true"},
+}
+MEASURES = tiny.MEASURES | {"retention": 6}
+
+
+@pytest.fixture
+def grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_blocks: None) -> Grid:
+    """Every method for a user who likes apples and for one who likes bananas."""
+    monkeypatch.setitem(TASKS, "painted", Entry("support.fakes:Painted", TextToImageSettings))
+    users = {name: UserEntry("support.fakes:Fond", {"likes": likes}) for name, likes in (("a", APPLES), ("b", BANANAS))}
+    monkeypatch.setitem(USERS, "painted", users)
+    return painted(tmp_path)
+
+
+def painted(folder: Path, **measures: int) -> Grid:
+    block = {"task": "painted", "methods": list(METHODS), "users": ["a", "b"], "seeds": [0]}
+    return tiny.grid(folder, block, methods=METHODS, measures=MEASURES | measures)
+
+
+def run(grid: Grid, method: str, user: str = "a") -> Path:
+    """Align and score one run; its folder."""
+    (spec,) = grid.select("painted", method, user)
+    task, silent = Painted(TextToImageSettings()), lambda text: None
+    pool.main([grid.pool("painted", 0)], task, silent)
+    align(spec, grid.pool("painted", 0), task, silent)
+    score([spec], lambda spec: grid.pool("painted", 0), task, silent)
+    assert task.condition == task.settings.prompt
+    return spec.folder
+
+
+def rows(folder: Path, name: str) -> list[dict[str, Any]]:
+    if name == "metrics":
+        return json.loads((folder / "metrics.json").read_text())["rows"]
+    return list(csv.DictReader((folder / f"{name}.csv").read_text().splitlines()))
+
+
+# ---------------------------------------------------------------- another prompt
+
+
+@pytest.mark.parametrize(
+    ("likes", "kind"),
+    [(APPLES, "banana"), (BANANAS, "apple"), ((0, 1, 2, 3), "pear"), ((0, 2, 4), "banana"), ((), "banana")],
+)
+def test_the_other_prompt_names_a_kind_that_the_user_is_not_after(likes: tuple[int, ...], kind: str) -> None:
+    task = Painted(TextToImageSettings())
+    asked = tuple(i for i, concept in enumerate(task.concepts) if concept["kind"] == kind)
+    article = "an" if kind == "apple" else "a"
+    assert task.retention(likes) == (f"a photo of {article} {kind}", asked)
+
+
+def test_who_likes_everything_or_has_no_classes_is_asked_for_nothing_else(plane: Gmm2d) -> None:
+    task = Painted(TextToImageSettings())
+    assert task.retention((0, 1, 2, 3, 4, 5)) is None and task.retention(None) is None
+    assert plane.retention((0,)) is None
+    with pytest.raises(PapaError, match="gmm2d has no prompt"):
+        plane.prompted("a photo of a banana")
+
+
+@pytest.mark.parametrize("method", ["base", "best_of_n", "fkc"])
+def test_every_method_is_asked_for_something_else_at_the_end(grid: Grid, method: str) -> None:
+    folder = run(grid, method)
+    images = read_arrays(folder / "samples.npz")
+    assert images["retention"].shape == (6, 3) and (images["retention"].argmax(1) == 1).all(), "bananas"
+    assert (images["final"].argmax(1) != 1).any()
+    found = {row["metric"]: row["value"] for row in rows(folder, "metrics")}
+    assert found["retention_gold"] == found["retention_held_out"] == 1.0
+    assert len({(row["metric"], row["stage"], row["round"]) for row in rows(folder, "metrics")}) == len(
+        rows(folder, "metrics")
+    )
+    other = read_arrays(run(grid, method, "b") / "samples.npz")["retention"]
+    assert (other.argmax(1) == 0).all(), "who likes bananas gets apples asked for"
+
+
+def test_a_control_is_asked_for_nothing_else(grid: Grid) -> None:
+    folder = run(grid, "control")
+    assert "retention" not in read_arrays(folder / "samples.npz")
+    assert not any(row["metric"].startswith("retention") for row in rows(folder, "metrics"))
+
+
+def test_what_is_drawn_for_another_prompt_costs_the_method_nothing(grid: Grid, tmp_path: Path) -> None:
+    first = read_meta(run(grid, "fkc"))
+    (tmp_path / "more").mkdir()
+    second = read_meta(run(painted(tmp_path / "more", retention=7), "fkc"))
+    assert first["evaluations"] == second["evaluations"] and first["key"] != second["key"]
+    assert first["seconds"]["retention_samples"] > 0
+
+
+def test_digits_do_not_depend_on_how_many_are_drawn_for_another_prompt(tmp_path: Path) -> None:
+    keys = [tiny.grid(tmp_path, measures=tiny.MEASURES | {"retention": n}).select()[0].key for n in (6, 7)]
+    assert keys[0] == keys[1]
+
+
+def test_under_another_prompt_base_samples_are_drawn_anew_from_the_same_noise(grid: Grid) -> None:
+    (spec,) = grid.select("painted", "base", "a")
+    task = Painted(TextToImageSettings())
+    method = build_method(spec, grid.pool("painted", 0), task, build_user(spec, task))
+    own = method.sample(5)
+    spent = method.cost.forward
+    with task.prompted("a photo of a pear"):
+        other = method.sample(5)
+    # The same noise around another mean; the noise levels end before the mean is forgotten quite.
+    shift = other - own
+    assert torch.allclose(shift, shift[:1].expand_as(shift), atol=1e-4) and shift[0].argmax() == 2
+    assert method.cost.forward == 2 * spent and torch.equal(method.sample(5), own)
+
+
+# ---------------------------------------------------------------- every step of the particles
+
+
+def test_the_record_of_a_particle_method_has_every_step_of_every_population(grid: Grid) -> None:
+    folder = run(grid, "fkc")
+    trace = rows(folder, "trace")
+    names = ["round", "step", "sigma", "beta", "ess", "lowest_ess", "unique_ancestors", "reward", "resampled", "gamma"]
+    assert list(trace[0]) == names
+    # Round 1 is the base's: nothing is tilted before the first labels.
+    assert [(row["round"], row["step"]) for row in trace] == [(r, s) for r in ("2", "3", "final") for s in "1234"]
+    assert "trace.csv" in read_meta(folder)["files"]
+    last = {row["round"]: row for row in trace if row["step"] == "4"}
+    assert [float(last[r]["beta"]) for r in ("2", "3", "final")] == [0.5, 2.0, 2.0]
+    assert [float(last[r]["gamma"]) for r in ("2", "3", "final")] == [0.05, 0.0, 0.0]
+    by_round = {row["round"]: row for row in rows(folder, "rounds")}
+    assert float(last["3"]["ess"]) == float(by_round["3"]["ess"]), "of what was shown, not of samples for the curves"
+    final = {row["metric"]: row["value"] for row in rows(folder, "metrics") if row["stage"] == "final"}
+    assert final["ess"] == float(last["final"]["ess"]) and final["ess"] <= 4
+
+
+def test_other_methods_have_no_steps_to_record(grid: Grid) -> None:
+    folder = run(grid, "base")
+    assert not (folder / "trace.csv").exists() and set(read_meta(folder)["files"]) == {
+        "samples.npz",
+        "feedback.jsonl",
+        "rounds.csv",
+    }
+
+
+def test_samples_are_dealt_out_from_the_populations_in_turn(grid: Grid) -> None:
+    (spec,) = grid.select("painted", "control", "a")
+    task = Painted(TextToImageSettings())
+    method: Any = build_method(spec, grid.pool("painted", 0), task, build_user(spec, task))
+    settings = method.settings
+    whole = method.particles(3, settings.beta_max, settings.gamma_min, method.stream.at("sample")).samples.view(3, 4, 3)
+    samples = method.sample(10)
+    for i in range(10):
+        assert torch.equal(samples[i], whole[i % 3, i // 3])
+    assert np.isfinite(samples.numpy()).all()

@@ -1,0 +1,363 @@
+"""What a result depends on: import closures, completion keys, and what imports no torch."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import tiny
+
+from papa.benchmark.grid import Grid
+from papa.benchmark.machine import versions
+from papa.benchmark.registry import METHODS, METRICS, TASKS, USERS
+from papa.benchmark.runs import key as provenance
+from papa.benchmark.runs.key import import_closure, module_file
+from papa.benchmark.runs.scores import score_key
+
+REPOSITORY = Path(__file__).parents[3]
+SMC = {"papa.smc", "papa.smc.fkc", "papa.smc.weights", "papa.smc.resampling", "papa.smc.diversity"}
+BLOCKS: dict[str, Any] = {
+    "digits": {
+        "task": "digits",
+        "methods": ["base", "best_of_n", "papa", "fkc"],
+        "users": ["likes-3"],
+        "seeds": [0, 1],
+    },
+    "plane": {"task": "gmm2d", "methods": ["base", "fkc"], "users": ["linear"], "seeds": [0]},
+}
+
+
+def imported(file: Path) -> set[str]:
+    """Top-level packages that a source imports, anywhere in it."""
+    return {
+        name.split(".")[0]
+        for node in ast.walk(ast.parse(file.read_text()))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+
+
+def forget() -> None:
+    """What was read of the sources; each test may look at others."""
+    provenance._imports.cache_clear()
+    provenance.source_hash.cache_clear()
+    provenance.artefact_hashes.cache_clear()
+
+
+@pytest.fixture
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the package's sources that keys are made from, and that a test may edit."""
+    package = tmp_path / "copy" / "papa"
+    shutil.copytree(
+        provenance.PACKAGE, package, ignore=shutil.ignore_patterns("*.safetensors", "__pycache__", "README.md")
+    )
+    monkeypatch.setattr(provenance, "PACKAGE", package)
+    forget()
+    yield package
+    forget()
+
+
+def edit(file: Path) -> None:
+    file.write_text(file.read_text() + "\n# edited\n")
+    forget()
+
+
+def keys(tmp_path: Path, change: Callable[[dict[str, Any]], Any] = lambda data: None) -> dict[tuple, str]:
+    """Completion keys of a grid, base pools included."""
+    data = tiny.config(tmp_path) | {"grid": {name: dict(block) for name, block in BLOCKS.items()}}
+    change(data)
+    grid = Grid(tiny.load(tiny.write(tmp_path, data)).config)
+    found: dict[tuple, str] = {axes: spec.key for axes, spec in grid.specs.items()}
+    for spec in grid:
+        pool = grid.pool(spec.task, spec.seed)
+        found[spec.task, "pool", spec.seed] = pool.key
+        found[spec.task, "score", *grid_axes(spec)] = score_key(spec.key, pool.key, grid.config.measures)
+    return found
+
+
+def grid_axes(spec: Any) -> tuple:
+    return spec.method, spec.user, spec.seed
+
+
+def changed(before: dict[tuple, str], after: dict[tuple, str]) -> set[tuple]:
+    return {axes for axes in before if before[axes] != after.get(axes)}
+
+
+def runs_of(found: set[tuple]) -> set[tuple]:
+    """The changed alignment runs, as (task, method)."""
+    return {axes[:2] for axes in found if axes[1] not in ("pool", "score")}
+
+
+ALL_RUNS = {(block["task"], method) for block in BLOCKS.values() for method in block["methods"]}
+
+
+# ---------------------------------------------------------------- closures
+
+
+def test_fkcs_closure_holds_the_smc_kernels_and_papas_holds_none() -> None:
+    assert SMC - {"papa.smc"} <= set(import_closure(METHODS["fkc"].module))
+    for name in ("papa", "base", "best_of_n"):
+        assert not SMC & set(
+            import_closure("papa.benchmark.runs.align", METHODS[name].module, TASKS["digits"].module)
+        ), name
+    assert "papa.methods.papa.loss" in import_closure(METHODS["papa"].module)
+    assert "papa.methods.papa.loss" not in import_closure(METHODS["fkc"].module)
+
+
+def test_no_run_depends_on_figures_tables_metrics_or_the_command_line() -> None:
+    modules = [entry.module for entry in (*METHODS.values(), *TASKS.values())]
+    modules += [user.module for users in USERS.values() for user in users.values()]
+    closure = import_closure("papa.benchmark.runs.align", "papa.benchmark.runs.base_samples", *modules)
+    for part in ("figures", "tables", "metrics", "claims", "views", "report", "stats", "cli", "collect", "doctor"):
+        assert not [module for module in closure if module.startswith(f"papa.{part}")], part
+
+
+def test_every_module_of_a_closure_has_a_file_and_every_file_of_the_package_parses() -> None:
+    for module in import_closure(
+        "papa.cli", "papa.benchmark.runs.score", *(entry.module for entry in METRICS.values())
+    ):
+        assert module_file(module) is not None
+    assert len(import_closure("papa.benchmark.runs.align")) > 8
+
+
+def test_the_package_has_no_relative_imports_which_closures_do_not_follow() -> None:
+    for file in provenance.PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            assert not (isinstance(node, ast.ImportFrom) and node.level), file
+
+
+def test_imports_inside_functions_and_of_names_are_followed(copied: Path) -> None:
+    (copied / "one.py").write_text("def f():\n    from papa import two\n    import papa.three\n")
+    (copied / "two.py").write_text("from papa.smc.weights import normalized as n\n")
+    (copied / "three.py").write_text("import numpy\n")
+    forget()
+    assert set(import_closure("papa.one")) == {"papa.one", "papa.two", "papa.three", "papa.smc.weights"} | (
+        {"papa.smc"} & set(import_closure("papa.one"))
+    )
+
+
+READERS = {"pydantic", "PyYAML", "safetensors", "huggingface_hub"}
+"""Packages that runs read settings and files with, which come out the same in every version."""
+
+
+def test_a_record_names_the_version_of_every_package_that_runs_compute_with() -> None:
+    modules = [entry.module for entry in (*METHODS.values(), *TASKS.values())]
+    modules += [user.module for users in USERS.values() for user in users.values()]
+    known, used = packages_distributions(), set()
+    for module in import_closure("papa.benchmark.runs.align", "papa.benchmark.runs.base_samples", *modules):
+        file = module_file(module)
+        assert file is not None
+        used |= {package for name in imported(file) for package in known.get(name, [])}
+    assert {"torch", "peft", "open_clip_torch"} <= used
+    assert used - READERS - {"papa"} <= set(versions())
+    assert {"timm", "torchvision"} <= set(versions())  # what open_clip computes with
+
+
+# ---------------------------------------------------------------- editing sources
+
+
+def test_keys_of_an_untouched_copy_are_those_of_the_package(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    before = keys(tmp_path)
+    request.getfixturevalue("copied")
+    assert keys(tmp_path) == before
+
+
+@pytest.mark.parametrize("kernel", ["smc/fkc.py", "smc/resampling.py", "smc/weights.py", "methods/fkc.py"])
+def test_editing_an_smc_kernel_changes_fkc_alone(copied: Path, tmp_path: Path, kernel: str) -> None:
+    before = keys(tmp_path)
+    edit(copied / kernel)
+    found = changed(before, keys(tmp_path))
+    assert runs_of(found) == {("digits", "fkc"), ("gmm2d", "fkc")}
+    assert not [axes for axes in found if axes[1] == "pool"]
+
+
+@pytest.mark.parametrize(
+    ("source", "runs"),
+    [
+        ("methods/papa.py", {("digits", "papa")}),
+        ("diffusion/losses.py", {("digits", "papa")}),
+        ("methods/surrogate.py", {("digits", "fkc"), ("gmm2d", "fkc"), ("digits", "best_of_n")}),
+        ("tasks/digits.py", {run for run in ALL_RUNS if run[0] == "digits"}),
+        ("tasks/gmm2d.py", {run for run in ALL_RUNS if run[0] == "gmm2d"}),
+        ("users/classes.py", {run for run in ALL_RUNS if run[0] == "digits"}),
+        ("users/strokes.py", set()),
+        ("diffusion/sampler.py", ALL_RUNS),
+        ("rng.py", ALL_RUNS),
+    ],
+)
+def test_editing_a_source_changes_what_uses_it_and_nothing_else(
+    copied: Path, tmp_path: Path, source: str, runs: set[tuple]
+) -> None:
+    before = keys(tmp_path)
+    edit(copied / source)
+    assert runs_of(changed(before, keys(tmp_path))) == runs
+
+
+@pytest.mark.parametrize(
+    "source", ["figures/labels.py", "figures/style.py", "tables/alignment.py", "claims.yaml", "views.py"]
+)
+def test_editing_a_figure_or_a_table_changes_no_key(copied: Path, tmp_path: Path, source: str) -> None:
+    before = keys(tmp_path)
+    edit(copied / source)
+    assert keys(tmp_path) == before
+
+
+def test_data_that_goes_by_a_modules_name_is_part_of_its_hash(copied: Path) -> None:
+    before = provenance.source_hash("papa.paper.claims")
+    edit(copied / "claims.yaml")
+    assert provenance.source_hash("papa.paper.claims") != before
+
+
+def test_editing_a_metric_scores_anew_and_aligns_nothing(copied: Path, tmp_path: Path) -> None:
+    before = keys(tmp_path)
+    edit(copied / "metrics" / "diversity.py")
+    assert {axes[1] for axes in changed(before, keys(tmp_path))} == {"score"}
+
+
+def test_other_weights_change_every_run_of_their_task(copied: Path, tmp_path: Path) -> None:
+    before = keys(tmp_path)
+    card = copied / "data" / "digits" / "card.json"
+    digest = provenance.artefact_hashes("digits")["gold.safetensors"]
+    card.write_text(card.read_text().replace(digest, "0" * 64))
+    forget()
+    assert runs_of(changed(before, keys(tmp_path))) == {run for run in ALL_RUNS if run[0] == "digits"}
+
+
+# ---------------------------------------------------------------- changing the configuration
+
+
+def test_adding_a_seed_changes_no_other_key(tmp_path: Path) -> None:
+    before = keys(tmp_path)
+    after = keys(tmp_path, lambda data: data["grid"]["digits"].update(seeds=[5, 0, 1]))
+    assert not changed(before, after)
+    assert {axes[-1] for axes in set(after) - set(before)} == {5}
+
+
+@pytest.mark.parametrize(
+    ("method", "setting"),
+    [
+        ("papa", {"lr": 0.5}),
+        ("fkc", {"beta_max": 9}),
+        ("best_of_n", {"surrogate": {"lr": 0.5}}),
+        ("base", {"labels": 9}),
+    ],
+)
+def test_changing_a_methods_setting_changes_that_method_alone(tmp_path: Path, method: str, setting: dict) -> None:
+    found = changed(keys(tmp_path), keys(tmp_path, lambda data: data["methods"][method].update(setting)))
+    assert {name for _, name in runs_of(found)} == {method}
+
+
+def test_a_default_that_is_written_out_changes_nothing(tmp_path: Path) -> None:
+    assert not changed(keys(tmp_path), keys(tmp_path, lambda data: data["methods"]["papa"].update(c_qpde=0.75)))
+
+
+def test_neither_order_nor_labels_nor_grouping_matter(tmp_path: Path) -> None:
+    def shuffled(data: dict[str, Any]) -> None:
+        for name in ("methods", "grid"):
+            data[name] = dict(reversed(data[name].items()))
+        for block in data["grid"].values():
+            block["methods"] = list(reversed(block["methods"]))
+            block["seeds"] = list(reversed(block["seeds"]))
+        data["seeds_per_job"] = 1
+        data["results"], data["confidence"] = "elsewhere", 0.9
+
+    before = keys(tmp_path)
+    assert keys(tmp_path, shuffled) == before
+
+    def renamed(data: dict[str, Any]) -> None:
+        data["methods"]["mine"] = {"algorithm": "papa"} | data["methods"].pop("papa")
+        data["grid"]["digits"]["methods"] = ["mine"]
+
+    mine = keys(tmp_path, renamed)["digits", "mine", "likes-3", 0]
+    assert mine == before["digits", "papa", "likes-3", 0]
+
+
+@pytest.mark.parametrize(
+    ("change", "pools"),
+    [({"root_seed": 1}, True), ({"tasks": {"digits": {"steps": 4}, "gmm2d": {"steps": 6}}}, True)],
+)
+def test_what_everything_depends_on_changes_everything(tmp_path: Path, change: dict, pools: bool) -> None:
+    before = keys(tmp_path)
+    assert changed(before, keys(tmp_path, lambda data: data.update(change))) == set(before)
+
+
+def test_all_keys_of_a_grid_differ(tmp_path: Path) -> None:
+    found = keys(tmp_path)
+    assert len(set(found.values())) == len(found)
+
+
+def test_noise_on_the_answers_is_part_of_the_key(tmp_path: Path) -> None:
+    def noisy(data: dict[str, Any], flip: float) -> None:
+        data["users"] = {"noisy": {"user": "likes-3", "flip": flip}}
+        data["grid"]["digits"]["users"] = ["likes-3", "noisy"]
+
+    one, two = (keys(tmp_path, lambda data, flip=flip: noisy(data, flip)) for flip in (0.1, 0.2))
+    assert {axes[2] for axes in changed(one, two) if axes[1] not in ("score", "pool")} == {"noisy"}
+    assert one["digits", "papa", "noisy", 0] != one["digits", "papa", "likes-3", 0]
+
+
+# ---------------------------------------------------------------- light starts
+
+IMPORTS = """
+import contextlib, io, sys
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    {code}
+print(*sorted({{"torch", "diffusers", "sklearn", "matplotlib", "scipy", "pandas"}} & set(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "allowed"),
+    [
+        ("from papa.cli import main; main(['--help'])", set()),
+        ("from papa.cli import main; main(['align', '--help'])", set()),
+        ("from papa.benchmark.grid import load; [spec.key for spec in load('config.yaml')]", set()),
+        ("from papa.cli import main; main(['schema'])", set()),
+        ("import papa.benchmark.runs.scores, papa.benchmark.runs.record, papa.benchmark.registry", set()),
+        ("import papa.paper.tables, papa.paper.claims, papa.paper.long_table, papa.paper.stats", {"pandas", "scipy"}),
+        (
+            "import papa.paper.figures, papa.paper.figures.style, papa.paper.figures.labels",
+            {"pandas", "scipy", "matplotlib"},
+        ),
+    ],
+)
+def test_what_starts_without_torch(code: str, allowed: set[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTS.format(code=code)], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert set(done.stdout.split()) <= allowed
+
+
+def test_the_check_for_torch_can_fail() -> None:
+    code = IMPORTS.format(code="import papa.benchmark.runs.align")
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert "torch" in done.stdout.split()
+
+
+def test_every_table_and_figure_module_does_without_torch() -> None:
+    files = [*provenance.PACKAGE.glob("tables/*.py"), *provenance.PACKAGE.glob("figures/*.py")]
+    names = [f"papa.{file.parent.name}.{file.stem}" for file in files if file.stem != "__init__"]
+    assert len(names) > 8
+    code = f"import {', '.join(names)}, sys; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_the_core_never_imports_snakemake_and_smc_no_diffusers() -> None:
+    for file in provenance.PACKAGE.rglob("*.py"):
+        named = imported(file)
+        assert "snakemake" not in named, file
+        if file.parent.name == "smc":
+            assert "diffusers" not in named, file

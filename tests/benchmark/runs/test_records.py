@@ -1,0 +1,253 @@
+"""Run records: whole or not there, and every damage noticed."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pytest
+from support.tiny import assert_paragraph
+
+from papa.benchmark.runs.record import (
+    SCHEMA_VERSION,
+    is_complete,
+    npz_bytes,
+    read_arrays,
+    read_meta,
+    verify,
+    write_atomic,
+    write_json,
+    write_record,
+)
+from papa.errors import PapaError, RecordError
+
+ARRAYS = {"final": np.arange(600, dtype=np.float32).reshape(2, 300), "shown": np.zeros(3)}
+
+
+def put(folder: Path, key: str = "k", **meta: Any) -> Path:
+    write_record(folder, {"samples.npz": npz_bytes(ARRAYS), "rounds.csv": b"round\n1\n"}, {"key": key, **meta})
+    return folder
+
+
+def leftovers(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.parent.iterdir() if path != folder)
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Path:
+    return put(tmp_path / "runs" / "seed0")
+
+
+# ---------------------------------------------------------------- sound records
+
+
+def test_a_record_says_what_it_is_and_comes_back(record: Path) -> None:
+    meta = verify(record, "k")
+    assert meta["schema_version"] == SCHEMA_VERSION and set(meta["files"]) == {"samples.npz", "rounds.csv"}
+    for name, values in read_arrays(record / "samples.npz").items():
+        np.testing.assert_array_equal(values, ARRAYS[name])
+    assert is_complete(record, "k") and not is_complete(record, "other")
+    assert leftovers(record) == []
+
+
+def test_a_new_record_takes_the_place_of_the_old_one(record: Path) -> None:
+    (record / "metrics.json").write_text("figures of the old run")
+    put(record, "new", note=1)
+    assert verify(record, "new")["note"] == 1
+    assert not (record / "metrics.json").exists() and leftovers(record) == []
+
+
+def test_the_same_arrays_are_the_same_bytes() -> None:
+    first = npz_bytes(ARRAYS)
+    time.sleep(0.01)
+    assert npz_bytes(ARRAYS) == first
+
+
+def test_json_is_sorted_and_readable(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"b": 1, "a": [1]})
+    text = (tmp_path / "a.json").read_text()
+    assert json.loads(text) == {"a": [1], "b": 1} and text.index('"a"') < text.index('"b"') and text.endswith("\n")
+
+
+# ---------------------------------------------------------------- damage
+
+
+@pytest.mark.parametrize("keep", [0, 1, 100, -1])
+def test_a_truncated_file_is_noticed(record: Path, keep: int) -> None:
+    file = record / "samples.npz"
+    file.write_bytes(file.read_bytes()[:keep])
+    with pytest.raises(RecordError) as caught:
+        verify(record, "k")
+    assert_paragraph(str(caught.value), "samples.npz", "truncated or damaged", "run")
+    assert not is_complete(record, "k")
+    with pytest.raises(RecordError, match="truncated or damaged"):
+        read_arrays(file)
+
+
+def test_one_changed_byte_is_noticed(record: Path) -> None:
+    data = bytearray((record / "samples.npz").read_bytes())
+    data[len(data) // 2] ^= 1
+    (record / "samples.npz").write_bytes(data)
+    with pytest.raises(RecordError, match="truncated or damaged"):
+        verify(record)
+
+
+def test_a_missing_file_is_noticed(record: Path) -> None:
+    (record / "rounds.csv").unlink()
+    with pytest.raises(RecordError, match=r"rounds\.csv is missing"):
+        verify(record)
+
+
+def test_another_key_is_noticed_and_both_are_named(record: Path) -> None:
+    with pytest.raises(RecordError) as caught:
+        verify(record, "wanted-key")
+    assert_paragraph(str(caught.value), "key k", "wanted-key", "again")
+
+
+def test_no_record_says_so(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="no record"):
+        verify(tmp_path / "nowhere")
+    assert not is_complete(tmp_path / "nowhere", "k")
+
+
+@pytest.mark.parametrize("text", ["", "{", "\x00\x01", '{"key": "k", "fi'])
+def test_an_unreadable_run_json_is_noticed(record: Path, text: str) -> None:
+    (record / "run.json").write_text(text)
+    with pytest.raises(RecordError, match=r"run\.json cannot be read"):
+        read_meta(record)
+    assert not is_complete(record, "k")
+
+
+def test_pickles_are_neither_written_nor_read(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="pickle"):
+        npz_bytes({"a": np.array([{"code": 1}], dtype=object)})
+    np.savez(tmp_path / "p.npz", a=np.array([print], dtype=object), allow_pickle=True)
+    with pytest.raises(RecordError, match="damaged"):
+        read_arrays(tmp_path / "p.npz")
+
+
+# ---------------------------------------------------------------- killed writers
+
+WRITER = """
+import sys
+from pathlib import Path
+import numpy as np
+from papa.benchmark.runs.record import npz_bytes, write_record
+
+folder, noise = Path(sys.argv[1]), np.random.default_rng(0).standard_normal(20_000)
+print("ready", flush=True)
+for i in range(10**6):
+    data = npz_bytes({"final": noise + i})
+    write_record(folder, {"samples.npz": data, "feedback.jsonl": b"{}" * 5000}, {"key": str(i)})
+"""
+
+
+def test_a_killed_writer_leaves_the_old_or_the_new_record_and_never_a_torn_one(tmp_path: Path) -> None:
+    folder, found, left = tmp_path / "runs" / "seed0", [], []
+    for attempt in range(60):  # until kills have hit what there is to hit; a busy machine takes more of them
+        if len(found) >= 4 and len(set(found)) > 1 and any(left):
+            break
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(folder)], stdout=subprocess.PIPE)
+        assert writer.stdout is not None and writer.stdout.readline() == b"ready\n"
+        time.sleep(0.02 + 0.013 * (attempt % 8))
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+        left.append(leftovers(folder) if folder.parent.exists() else [])
+        if folder.exists():  # in the instant of the exchange there is none, which counts as not made
+            meta = verify(folder)
+            values = read_arrays(folder / "samples.npz")["final"]
+            assert values[0] == pytest.approx(np.random.default_rng(0).standard_normal() + int(meta["key"]))
+            found.append(meta["key"])
+    assert len(found) >= 4 and len(set(found)) > 1, "the writer was hardly ever in the middle of its work"
+    assert any(left), "no writer was killed in the middle of a write"
+    put(folder)
+    assert leftovers(folder) == [] and is_complete(folder, "k"), "the next writer sweeps what the killed ones left"
+
+
+def test_sweeping_spares_other_records_and_writers_at_work(record: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    at_work, gone = (record.with_name(f".seed0.{pid}.new") for pid in (os.getppid(), dead.pid))
+    others = [record.with_name(name) for name in (f".seed01.{dead.pid}.new", "seed1", ".seed0x")]
+    for folder in (at_work, gone, *others):
+        folder.mkdir()
+    put(record)
+    assert not gone.exists()
+    assert at_work.exists() and all(folder.exists() for folder in others)
+
+
+# ---------------------------------------------------------------- places that cannot be written
+
+
+def full(*args: Any, **kwargs: Any) -> NoReturn:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_is_said_in_a_paragraph_and_the_old_record_stays(
+    record: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        with pytest.raises(PapaError) as caught:
+            put(record, "new")
+    assert_paragraph(str(caught.value), "No space left on device", "Free disk space", "run the same command again")
+    assert is_complete(record, "k") and leftovers(record) == []
+
+
+def test_a_full_disk_while_bytes_are_written(record: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(PapaError, match="No space left"):
+            put(record, "new")
+        with pytest.raises(PapaError, match="No space left"):
+            write_atomic(record.parent / "file", "text")
+    assert is_complete(record, "k") and leftovers(record) == []
+
+
+@pytest.mark.parametrize("fails", [1, 2])
+def test_a_failed_exchange_keeps_the_old_record(record: Path, monkeypatch: pytest.MonkeyPatch, fails: int) -> None:
+    """Moving the old record away works and moving the new one in does not: the old one comes back."""
+    rename, calls = Path.rename, 0
+
+    def sometimes(self: Path, target: Path) -> Path:
+        nonlocal calls
+        calls += 1
+        return full() if calls == fails else rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", sometimes)
+    with pytest.raises(PapaError, match="No space left"):
+        put(record, "new")
+    assert is_complete(record, "k") and leftovers(record) == []
+
+
+def test_no_permission_is_said_in_a_paragraph(tmp_path: Path) -> None:
+    """Root may write anywhere, so the place is made impossible: below a regular file."""
+    (tmp_path / "file").write_text("")
+    for write in (
+        lambda: put(tmp_path / "file" / "runs" / "seed0"),
+        lambda: write_atomic(tmp_path / "file" / "stamp", "text"),
+        lambda: write_json(tmp_path / "file" / "deeper" / "a.json", {}),
+    ):
+        with pytest.raises(PapaError) as caught:
+            write()
+        assert_paragraph(str(caught.value), "cannot write", "write permission", "`results:`")
+
+
+def test_a_denied_folder_is_said_in_a_paragraph(record: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*args: Any, **kwargs: Any) -> NoReturn:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "mkdir", denied)
+        with pytest.raises(PapaError) as caught:
+            put(record, "new")
+    assert_paragraph(str(caught.value), "Permission denied", "give write permission")
+    assert is_complete(record, "k")

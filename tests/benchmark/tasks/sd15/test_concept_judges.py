@@ -1,0 +1,87 @@
+"""Judges over a bank of concepts: the proxy, the held-out one, and images of known kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from support import tiny_sd15
+from support.drawn_images import images_of
+
+from papa.benchmark.config import Measures
+from papa.benchmark.metrics.diversity import Diversity
+from papa.benchmark.metrics.interface import Bench, RunView
+from papa.benchmark.tasks.prompts import PromptBank
+from papa.benchmark.tasks.sd15.task import Sd15
+from papa.benchmark.tasks.text_to_image import TextToImage
+from papa.benchmark.users.concepts import ConceptUser
+from papa.diffusion.denoiser import Cost
+from papa.diffusion.sampler import euler_ancestral, stream_noise
+from papa.errors import PapaError, SettingsError
+from papa.rng import Stream
+
+
+def test_the_softmax_runs_over_all_concepts(task: TextToImage) -> None:
+    proxy, images = task.proxy(), images_of(task)
+    shares = proxy.probabilities(images)
+    assert shares.shape == (len(images), len(task.concepts))
+    np.testing.assert_allclose(shares.sum(1), 1, atol=1e-6)
+    assert np.ptp(shares, axis=0).max() > 1e-3
+
+
+def test_a_concepts_weight_does_not_depend_on_how_many_prompts_it_has(small: Sd15) -> None:
+    twice = Sd15(tiny_sd15.settings(bank=tiny_sd15.BANK | {"grape": ["grapes", "grapes"]}))
+    images = images_of(small)
+    np.testing.assert_allclose(twice.proxy().probabilities(images), small.proxy().probabilities(images), atol=1e-6)
+
+
+def test_every_judge_tells_the_same_concepts_apart(task: TextToImage) -> None:
+    images = images_of(task, 3)
+    for judge in task.judges().values():
+        assert judge.probabilities(images).shape == (3, len(task.concepts))
+
+
+def test_the_self_check_passes_on_base_samples_and_fails_on_one_image(small: Sd15, tmp_path: Any) -> None:
+    said: list[str] = []
+    small.prepare(tmp_path, said.append)
+    assert "apple" in said[0]
+    with pytest.raises(PapaError, match="same scores"):
+        small.proxy().self_check(images_of(small, 1).expand(8, -1, -1, -1))
+
+
+@given(kinds=st.lists(st.sampled_from("abcd"), min_size=1, max_size=6), wanted=st.sampled_from("abcde"))
+def test_the_members_of_a_bank_are_those_of_the_wanted_kind(kinds: list[str], wanted: str) -> None:
+    bank = PromptBank([{"kind": kind} for kind in kinds], [["a"]] * len(kinds))
+    expected = tuple(i for i, kind in enumerate(kinds) if kind == wanted)
+    if expected:
+        assert bank.members({"kind": wanted}) == expected
+    else:
+        with pytest.raises(SettingsError, match="no concept"):
+            bank.members({"kind": wanted})
+
+
+def test_images_of_known_kind_are_drawn_once_and_for_their_own_prompts(small: Sd15) -> None:
+    images, shown = small.known_images()
+    assert small.known_images()[0] is images and small.condition == "a photo of a fruit"
+    noise = stream_noise(Stream(0).at("known", concept=2), (4, *small.shape))
+    with small.prompted("a banana"), torch.no_grad():
+        own = small.decode(euler_ancestral(small.denoiser(Cost()), small.sigmas(), noise))
+    torch.testing.assert_close(images[shown == 2], own)
+
+
+def test_without_references_liked_images_are_compared_by_the_held_out_judge(small: Sd15) -> None:
+    user = ConceptUser({"kind": ["apple", "grape", "banana"]})
+    user.meet(small)
+    images = images_of(small, 24)
+    bench = Bench(small, Measures(diversity=16, per_round=4), Stream(0))
+    run = RunView(bench, {"task": "sd15"}, {"final": images[:12]}, images[12:], [{}], [], user)
+    found = {row.metric: row.value for row in Diversity().measure(run) if row.stage == "final"}
+    assert bench.references is None and found["preferred_distance"] > 0 and found["vendi"] > 1
+    assert "coverage" not in found  # it compares with references
+    liked = images[:12][torch.from_numpy(user.verdict(images[:12]) > 0.5)]
+    embedded: Any = small.judges()["held_out"]
+    assert found["preferred_distance"] == pytest.approx(torch.pdist(embedded.embed(liked).double()).mean().item())

@@ -1,0 +1,59 @@
+"""PAPA's presets: the published one is the release, and single settings win over it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support import tiny
+from support.small_papa import method
+
+from papa.benchmark.config import EpapaSettings, PapaSettings
+from papa.benchmark.tasks.digits.task import Digits
+from papa.errors import SettingsError
+from papa.rng import Stream
+
+RELEASE = {
+    "c_pref": 0.1,
+    "c_qpde": 0.009,
+    "weights": "lambda",
+    "first_weight": "published",
+    "negatives": "published",
+    "accumulate": False,
+    "qpde_on": "liked",
+    "qpde_timesteps": "last",
+    "timesteps": "exact",
+    "shared_noise": True,
+    "items": 1,
+    "lr": 1e-5,
+}
+
+
+def test_the_published_preset_is_the_release() -> None:
+    found = PapaSettings(preset="published").model_dump()
+    assert {name: found[name] for name in RELEASE} == RELEASE
+    assert found["updates"] == found["per_round"]  # one Adam step per image of a round
+    rest = {name: value for name, value in found.items() if name not in {*RELEASE, "updates", "preset"}}
+    assert rest == {name: PapaSettings().model_dump()[name] for name in rest}
+    assert EpapaSettings(preset="published").frozen_below == 0.4
+
+
+def test_single_settings_win_over_the_preset(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"preset": "published", "lr": 1e-3, "negatives": "bounded"}
+    found = PapaSettings(**given)
+    assert (found.lr, found.negatives, found.c_pref) == (1e-3, "bounded", 0.1)
+    grid = tiny.grid(tmp_path, tiny.DIGITS, methods={"base": {}, "fkc": {}, "papa": given})
+    assert grid.methods["papa"][1] == found
+
+
+def test_an_unknown_preset_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"methods\.papa\.preset.*published"):
+        tiny.grid(tmp_path, tiny.DIGITS, methods={"base": {}, "fkc": {}, "papa": {"preset": "publised"}})
+
+
+def test_the_releases_second_term_is_at_the_last_timestep_of_liked_items(digits: Digits) -> None:
+    p = method(digits, preset="published", timesteps="exact").pairs(np.array([1.0, -1.0]), Stream(0))
+    assert p.anchor[0].nonzero().flatten().tolist() == [199] and not p.anchor[1].any()
+    assert p.anchor[0, 199].item() == pytest.approx(0.009 / 2)

@@ -1,0 +1,145 @@
+"""A method that does not exist yet, one file and one line in the registry: held to the same, shown with the others."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from methods import test_conformance as conformance
+from methods import test_conformance_state as state
+from support import tiny
+
+from papa import cli
+from papa.benchmark import grid
+from papa.benchmark.registry import METHODS, Entry
+from papa.paper.figures import plot
+from papa.paper.long_table import read_table
+from papa.paper.tables import make
+
+DUMMY = '''
+"""Shows base samples and returns the liked ones."""
+import numpy as np
+import torch
+from papa.session import Query
+from papa.methods.interface import Method
+
+class Dummy(Method):
+    liked = None
+
+    def ask(self, k):
+        noise = self.stream.at("ask", round=self.round)
+        return Query(self.draw(self.task.denoiser(self.cost), k, noise), self.condition(k))
+
+    def tell(self, query, feedback):
+        new = query.latents[torch.from_numpy(feedback.liking == 1)]
+        self.liked = new if self.liked is None else torch.cat([self.liked, new])
+        self.round += 1
+
+    def sample(self, n):
+        base = self.base_latents(n)
+        if self.liked is not None and len(self.liked):
+            base = self.liked[torch.arange(n) % len(self.liked)]
+        return base
+
+    def state(self):
+        return super().state() | {"liked": self.liked}
+
+    def restore(self, state):
+        super().restore(state)
+        self.liked = state["liked"]
+'''
+
+
+@pytest.fixture
+def dummy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """One new file and one line in the registry."""
+    (tmp_path / "dummy_method_of_tests.py").write_text(DUMMY)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(METHODS, "dummy", Entry("dummy_method_of_tests:Dummy"))
+    importlib.invalidate_caches()
+    yield "dummy"
+    sys.modules.pop("dummy_method_of_tests", None)
+
+
+CHECKS: list[Callable[[str, str], None]] = [
+    conformance.test_ask_gives_k_items_of_the_tasks_shape,
+    conformance.test_sample_gives_n_items_at_any_time,
+    conformance.test_sampling_changes_nothing,
+    conformance.test_the_same_seed_gives_the_same_numbers_and_another_seed_others,
+    state.test_a_restored_method_samples_the_same_and_learns_on_the_same,
+    state.test_replaying_the_log_gives_the_state_back,
+]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_a_new_method_is_held_to_the_same(dummy: str, check: Callable[[str, str], None]) -> None:
+    check(dummy, "digits")
+    check(dummy, "gmm2d")
+
+
+def test_these_checks_can_fail(dummy: str, tmp_path: Path) -> None:
+    def broken(old: str, new: str, module: str) -> str:
+        assert old in DUMMY
+        (tmp_path / f"{module}.py").write_text(DUMMY.replace(old, new))
+        importlib.invalidate_caches()
+        METHODS["dummy"] = Entry(f"{module}:Dummy")  # the fixture puts the registry back
+        return dummy
+
+    forgets = broken('self.liked = state["liked"]', "pass", "dummy_that_forgets")
+    with pytest.raises(AssertionError):
+        state.test_a_restored_method_samples_the_same_and_learns_on_the_same(forgets, "digits")
+    draws = broken("base = self.base_latents(n)", "base = self.base_latents(n) + torch.rand(())", "dummy_that_draws")
+    with pytest.raises(AssertionError):
+        conformance.test_sampling_changes_nothing(draws, "digits")
+    repeats = broken("round=self.round", "round=0", "dummy_that_repeats")
+    with pytest.raises(AssertionError):
+        conformance.test_what_is_shown_differs_from_round_to_round(repeats, "digits")
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_new_method_appears_in_the_long_table_t1_and_f1(
+    dummy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    block = {"task": "digits", "methods": ["base", "dummy"], "users": ["likes-1479"], "seeds": [0]}
+    methods = {"base": {"labels": 4, "per_round": 2}, "dummy": {"labels": 4, "per_round": 2}}
+    data = tiny.config(tmp_path, block, methods=methods)
+    path = str(tiny.write(tmp_path, data))
+    assert cli.main(["base", "--config", path, "--task", "digits", "--seeds", "0"]) == 0
+    for method in block["methods"]:
+        run = ["align", "--config", path, "--task", "digits", "--method", method, "--user", "likes-1479"]
+        assert cli.main(run) == 0
+    assert cli.main(["score", "--config", path]) == 0
+    assert cli.main(["collect", "--config", path]) == 0
+    of = grid.load(path)
+    table = read_table(of)
+    assert set(table.method) == {"base", "dummy"}
+    mine = table[(table.method == "dummy") & (table.metric == "preference_gold")]
+    assert len(mine) and mine.value.between(0, 1).all()
+    made = make("T1", table, of)
+    assert "dummy" in set(made.frame.method) and "| dummy" in made.markdown
+
+    legends: list[str] = []
+    monkeypatch.setattr("papa.paper.figures.style.legend_below", remember(legends))
+    plot("F1", table, of, tmp_path / "figures")
+    assert (tmp_path / "figures" / "F1.png").stat().st_size > 1000
+    assert "dummy" in legends
+    assert cli.main(["table", "T1", "--config", path]) == cli.main(["plot", "F1", "--config", path]) == 0
+    assert "dummy" in pd.read_csv(Path(of.config.results) / "tables" / "T1.csv").method.tolist()
+
+
+def remember(found: list[str]) -> Callable[..., None]:
+    """Takes the labels that a figure's legend would show."""
+    from papa.paper.figures import style
+
+    real = style.legend_below
+
+    def legend_below(figure: Any, ax: Any, *args: Any, **kwargs: Any) -> Any:
+        found.extend(ax.get_legend_handles_labels()[1])
+        return real(figure, ax, *args, **kwargs)
+
+    return legend_below

@@ -1,0 +1,60 @@
+"""Low-rank adapters of attention layers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from support.small_sessions import build, played, weights
+from torch import nn
+
+from papa.benchmark.tasks.sd15.task import Sd15
+from papa.benchmark.tasks.text_to_image import TextToImage
+from papa.diffusion.denoiser import Cost
+from papa.errors import SettingsError
+from papa.models.lora import add_adapters, merged, twin
+from papa.rng import Stream
+
+
+def test_untrained_adapters_are_the_base_exactly_and_share_its_weights(task: TextToImage) -> None:
+    method = build("papa-lora", task)
+    y = torch.from_numpy(Stream(1).normal(3, *task.shape))
+    with torch.no_grad():
+        expected = task.denoiser(Cost())(y, 1.5)
+        torch.testing.assert_close(task.denoiser(Cost(), method.unet)(y, 1.5), expected, atol=0, rtol=0)
+    own = {p.data_ptr() for p in task.pipe.unet.parameters()}
+    for net in (method.unet, method.base):
+        assert {p.data_ptr() for p in net.parameters() if not p.requires_grad} == own
+    trained = {p for group in method.optimizer.param_groups for p in group["params"]}
+    assert trained == {p for p in method.unet.parameters() if p.requires_grad}
+    assert all("lora_" in name for name in method.trained) and len(method.trained) > 0
+    assert not trained & set(method.base.parameters())
+
+
+def test_the_first_adapters_come_from_the_methods_stream_and_leave_the_global_generator_alone(small: Sd15) -> None:
+    before = torch.get_rng_state()
+    one, two = build("papa-lora", small), build("papa-lora", small)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.testing.assert_close(weights(one.unet), weights(two.unet), atol=0, rtol=0)
+    assert weights(one.unet).abs().max() > 0
+
+
+def test_merged_adapters_predict_the_same_and_have_the_plain_architecture(small: Sd15) -> None:
+    method = build("papa-lora", small)
+    played(method, small)
+    plain = merged(method.unet)
+    assert set(plain.state_dict()) == {f"unet.{name}" for name in small.pipe.unet.state_dict()}
+    x, t = torch.from_numpy(Stream(1).normal(2, *small.shape)), torch.tensor([500.0, 20.0])
+    with torch.no_grad():
+        torch.testing.assert_close(plain(x, t).sample, method.unet(x, t).sample, atol=1e-5, rtol=1e-4)
+        assert (plain(x, t).sample - method.base(x, t).sample).abs().max() > 1e-4
+
+
+def test_adapters_want_attention_layers() -> None:
+    with pytest.raises(SettingsError, match="trainable: all"):
+        add_adapters(nn.Sequential(nn.Conv2d(1, 1, 3)).requires_grad_(False), 2, Stream(0))
+
+
+def test_a_twin_shares_what_is_frozen_alone() -> None:
+    net = nn.Sequential(nn.Linear(2, 2).requires_grad_(False), nn.Linear(2, 2))
+    copied = twin(net)
+    assert copied[0].weight is net[0].weight and copied[1].weight is not net[1].weight

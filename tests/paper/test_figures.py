@@ -1,0 +1,265 @@
+"""The figures: what they show, that they are the same twice, and that nothing missing breaks them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation, Text
+from PIL import Image
+from support import synthetic
+
+from papa.benchmark.grid import Grid
+from papa.errors import RecordError, SettingsError
+from papa.paper import figures, report, select
+from papa.paper.figures import judges, labels, pareto, particles, samples, style, temperature, truncation
+from papa.paper.stats import Estimate
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> Grid:
+    blocks = {name: block.model_dump() for name, block in synthetic.grid().config.grid.items()}
+    for block in blocks.values():
+        block["users"] = block["users"][:2]
+    grid = synthetic.grid(tmp_path_factory.mktemp("results"), grid=blocks)
+    synthetic.store_samples(grid)
+    return grid
+
+
+@pytest.fixture(scope="module")
+def table(grid: Grid) -> pd.DataFrame:
+    return select.check(synthetic.long_table(grid, rounds=3))
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Grid, pd.DataFrame]:
+    """The grid and the long table of digits and fruits."""
+    grid = synthetic.with_fruits(tmp_path_factory.mktemp("both"))
+    synthetic.store_samples(grid)
+    return grid, select.check(synthetic.long_table(grid, rounds=3))
+
+
+def lines(drawn: Figure, axis: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    found = {str(line.get_label()): line for line in drawn.axes[axis].get_lines()}
+    return {label: (np.asarray(line.get_xdata()), np.asarray(line.get_ydata())) for label, line in found.items()}
+
+
+def words(drawn: Figure) -> set[str]:
+    return {text.get_text() for text in drawn.findobj(Text) if isinstance(text, Text)}
+
+
+@pytest.mark.parametrize("name", [name for name in figures.FIGURES if name != "F7"])
+def test_what_was_not_measured_for_a_user_leaves_a_gap(
+    name: str, both: tuple[Grid, pd.DataFrame], tmp_path: Path
+) -> None:
+    """A graded user of digits has no held-out judge, a task may have no features."""
+    grid, table = both
+    absent = table.metric.isin(["preference_held_out", "preferred_distance_ratio"])
+    lacking = table[~(absent & table.user.isin(["likes-3", "grape"]))]
+    figures.plot(name, lacking, grid, tmp_path)
+    if name in ("F2", "F2-t2i"):
+        assert "not measured" in words(pareto.draw(figures.part(name, lacking), grid))
+
+
+@pytest.mark.parametrize("name", [name for name in figures.FIGURES if name != "F7"])
+def test_every_figure_is_drawn(name: str, both: tuple[Grid, pd.DataFrame], tmp_path: Path) -> None:
+    grid, table = both
+    paths = figures.plot(name, table, grid, tmp_path)
+    assert [path.name for path in paths] == [f"{name}.png", f"{name}.pdf", f"{name}.rst"]
+    assert sorted(tmp_path.iterdir()) == sorted(paths), "no leftovers"
+    assert Image.open(paths[0]).size[0] >= 200 * style.COLUMN - 1
+    caption, shown = paths[2].read_text(), "fruits" if name.endswith("-t2i") else "digits"
+    assert "80 labels in rounds of 8" in caption and f"denoising steps ({shown})" in caption
+    assert ("(fruits)" in caption) == (shown == "fruits"), "each task stands in one figure of a pair"
+
+
+def test_a_figure_of_a_pair_is_empty_where_its_tasks_did_not_run(
+    table: pd.DataFrame, grid: Grid, both: tuple[Grid, pd.DataFrame], tmp_path: Path
+) -> None:
+    png, _, caption = figures.plot("F1-t2i", table, grid, tmp_path)
+    assert Image.open(png).size[1] < 300 and "Nothing of this ran." in caption.read_text()
+    fruits = both[1][both[1].task == "fruits"]
+    _, _, caption = figures.plot("F9", fruits, both[0], tmp_path)
+    assert "Nothing of this ran." in caption.read_text()
+
+
+def test_prompted_tasks_are_compared_by_the_variety_of_what_is_liked(both: tuple[Grid, pd.DataFrame]) -> None:
+    from papa.paper.figures import pareto
+
+    grid, table = both
+    assert select.diversity_of("digits")[0] == "pairwise_ratio"
+    drawn = pareto.draw(figures.part("F2-t2i", table), grid)
+    mine = table.query("method == 'fkc' and task == 'fruits' and user == 'apple'")
+    ess, starts = (mine[mine.metric == name].value.mean() for name in ("ess", "unique_ancestors"))
+    said = words(drawn)
+    assert f"fkc ({ess:.0f}/{starts:.0f})" in said and "epapa" in said, "what is left of the particles stands beside it"
+    placed = [line.get_xdata()[0] for line in drawn.axes[0].get_lines() if line.get_marker() == "D"]
+    rows = table[(table.method == "epapa") & (table.user == "apple") & (table.metric == "preferred_distance_ratio")]
+    assert any(x == pytest.approx(rows.value.mean()) for x in placed)
+
+
+def test_f3_shows_prompted_samples_in_colour_and_before_the_alignment_the_same_for_all(
+    both: tuple[Grid, pd.DataFrame],
+) -> None:
+    grid, table = both
+    drawn = samples.draw(figures.part("F3-t2i", table), grid)
+    columns = len(samples.shown_methods(grid, "fruits"))
+    shown = [np.asarray(ax.get_images()[0].get_array()) for ax in drawn.axes]
+    assert len(shown) == columns * len(synthetic.FRUIT_USERS)
+    assert all(np.ptp(image.astype(int), axis=2).max() > 50 for image in shown)
+    first = [image for index, image in enumerate(shown) if index % columns == 0]
+    assert all(np.array_equal(first[0], image) for image in first[1:])
+    assert set(synthetic.FRUIT_USERS) <= words(drawn)
+
+
+def test_f9_has_a_panel_for_every_judge_that_was_never_queried(both: tuple[Grid, pd.DataFrame]) -> None:
+    grid, table = both
+    assert judges.panels(table) == [("digits", "held_out"), ("fruits", "held_out"), ("fruits", "attributes")]
+    drawn = judges.draw(figures.part("F9-t2i", table), grid)
+    points = sum(len(np.asarray(dots.get_offsets())) for dots in drawn.axes[1].collections[1:])
+    measured = (table.metric == "preference_attributes") & (table.stage == "final")
+    assert points == measured.sum() and "preference, classifier of true attributes" in words(drawn)
+
+
+def test_f5_of_prompted_tasks_has_their_sweep_sample_size_and_controls(both: tuple[Grid, pd.DataFrame]) -> None:
+    grid, table = both
+    drawn = temperature.draw(figures.part("F5-t2i", table), grid)
+    assert list(lines(drawn, 0)["gold judge"][0]) == [0.5, 1, 2, 4, 12], "what did not run on the task is no point"
+    betas, share = lines(drawn, 1)["effective sample size / N"]
+    assert share == pytest.approx((26 - 1.5 * betas) / 32)
+    x, y = lines(drawn, 2)["predicted, apple"]
+    tilt = 0.37 * 0.3 * np.exp(x)
+    assert list(x) == [0.5, 1, 2, 4] and y == pytest.approx(tilt / (tilt + 1 - 0.37 * 0.3))
+    assert "predicted, grape" in lines(drawn, 2)
+
+
+def test_a_caption_names_the_samples_of_each_task(both: tuple[Grid, pd.DataFrame], tmp_path: Path) -> None:
+    grid, table = both
+    assert "512 final samples" in figures.plot("F1-t2i", table, grid, tmp_path)[2].read_text()
+    assert "1024 (digits) or 512 (fruits) final samples" in report.quote(table, grid, ["digits", "fruits"], [], [])
+
+
+@pytest.mark.parametrize("name", ["F1", "F3"])
+def test_a_figure_has_the_same_bytes_twice(name: str, table: pd.DataFrame, grid: Grid, tmp_path: Path) -> None:
+    first, again = (figures.plot(name, table, grid, tmp_path / part) for part in "ab")
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
+
+
+@pytest.mark.parametrize("name", figures.FIGURES)
+def test_a_figure_without_runs_says_so(name: str, table: pd.DataFrame, grid: Grid, tmp_path: Path) -> None:
+    png, _, caption = figures.plot(name, table.iloc[:0], grid, tmp_path)
+    assert Image.open(png).size[1] < 300 and "Nothing of this ran." in caption.read_text()
+
+
+def test_an_unknown_figure_names_the_nearest(table: pd.DataFrame, grid: Grid, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="unknown figure 'F11'; did you mean 'F1'"):
+        figures.plot("F11", table, grid, tmp_path)
+
+
+def test_f1_shows_the_mean_over_seeds_at_the_labels_that_it_took(table: pd.DataFrame, grid: Grid) -> None:
+    drawn = labels.draw(table, grid)
+    rows = table[(table.method == "papa") & (table.user == "likes-1479") & (table.metric == "preference_gold")]
+    x, y = lines(drawn, 0)["papa"]
+    assert list(x) == [0, 8, 16, 24]
+    assert y[1] == pytest.approx(rows[rows["round"] == 1].value.mean())
+    assert y[-1] == pytest.approx(rows[rows.stage == "final"].value.mean()), "the last point is the final measure"
+    assert set(synthetic.MAIN) <= words(drawn) and len(drawn.axes) == 2
+
+
+def test_f1_leaves_out_a_diverged_run(table: pd.DataFrame, grid: Grid) -> None:
+    without = labels.draw(select.check(synthetic.diverge(table, "papa", 0)), grid)
+    rows = table[(table.method == "papa") & (table.user == "likes-1479") & (table.metric == "preference_gold")]
+    kept = rows[(rows["round"] == 1) & (rows.seed != 0)].value.mean()
+    assert lines(without, 0)["papa"][1][1] == pytest.approx(kept)
+
+
+def test_f2_names_every_method_and_variant(table: pd.DataFrame, grid: Grid) -> None:
+    from papa.paper.figures import pareto
+
+    with style.paper():
+        found = {text.split(" (")[0] for text in words(pareto.draw(table, grid))}
+    assert set(synthetic.MAIN) <= found and {"no-qpde", "k0.6", "b8", "lambda"} <= found
+
+
+def test_labels_cover_neither_points_nor_each_other() -> None:
+    drawn = style.figure(3, 3)
+    ax = drawn.subplots()
+    near = [Estimate(value, value - 0.02, value + 0.02, 3, "t") for value in (0.5, 0.505, 0.51)]
+    ax.set(xlim=(0, 1), ylim=(0, 1))
+    style.direct_labels(ax, [style.Label(found, found, f"method {i}", "black") for i, found in enumerate(near)])
+    notes = [child for child in ax.get_children() if isinstance(child, Annotation)]
+    drawn.draw_without_rendering()
+    renderer = drawn.canvas.get_renderer()  # type: ignore[attr-defined]
+    boxes = [super(Annotation, note).get_window_extent(renderer) for note in notes]
+    assert len(boxes) == 3
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    centres = ax.transData.transform([(found.mean, found.mean) for found in near])
+    assert not any(box.contains(*centre) for box in boxes for centre in centres)
+
+
+def test_f3_says_where_a_run_is_missing(table: pd.DataFrame, grid: Grid) -> None:
+    path = next(spec.folder for spec in grid.select(method="fkc", user="likes-1479", seeds=[0])) / "samples.npz"
+    assert "not run" not in words(samples.draw(table, grid))
+    kept = path.read_bytes()
+    try:
+        path.unlink()
+        assert "not run" in words(samples.draw(table, grid))
+        path.write_bytes(kept[: len(kept) // 2])
+        with pytest.raises(RecordError, match=r"samples\.npz cannot be read"):
+            samples.draw(table, grid)
+    finally:
+        path.write_bytes(kept)
+
+
+def test_a_montage_keeps_order_and_inverts_grey() -> None:
+    images = np.arange(4, dtype=np.uint8).reshape(4, 1, 1, 1)
+    found = samples.montage(images, side=2, gap=1)
+    assert found.shape == (5, 5, 3)
+    assert found[1::2, 1::2, 0].ravel().tolist() == [255, 254, 253, 252] and found[0, 0, 0] == samples.GREY
+    colour = np.array([10, 20, 30], np.uint8).reshape(1, 3, 1, 1)
+    assert samples.montage(colour, side=1)[1, 1].tolist() == [10, 20, 30]
+
+
+def test_f4_has_papa_at_zero_and_the_share_of_evaluations(table: pd.DataFrame, grid: Grid) -> None:
+    x, y = lines(truncation.draw(table, grid), 2)["training evaluations"]
+    assert list(x) == [0, 0.2, 0.4, 0.6, 0.8] and y == pytest.approx([1, 0.8, 0.6, 0.4, 0.2])
+
+
+def test_f5_holds_the_measured_liking_against_the_predicted(table: pd.DataFrame, grid: Grid) -> None:
+    drawn = temperature.draw(table, grid)
+    x, y = lines(drawn, 2)["predicted, likes-1479"]
+    tilt = 0.37 * np.exp(x)
+    assert list(x) == [0.5, 1, 2, 4] and y == pytest.approx(tilt / (tilt + 0.63))
+    assert list(lines(drawn, 0)["gold judge"][0]) == [0.5, 1, 2, 4, 8, 12], "no control in the sweep"
+
+
+def test_f7_puts_particles_on_the_density_of_their_beta(tmp_path: Path) -> None:
+    grid = synthetic.particle_grid(tmp_path)
+    table = select.check(synthetic.store_particles(grid))
+    drawn = particles.draw(table, grid)
+    assert {"base", "fkc-b1\nβ = 1", "fkc-b3\nβ = 3", "linear", "quadratic"} <= words(drawn)
+    assert len(drawn.axes) == 6 and all(len(ax.collections) == 3 for ax in drawn.axes)
+    paths = figures.plot("F7", table, grid, tmp_path / "figures")
+    assert "100 denoising steps (gmm2d)" in paths[2].read_text()
+
+
+def test_contours_enclose_the_shares_that_they_name() -> None:
+    axis = np.linspace(-5, 5, 401)
+    density = np.exp(-(axis[:, None] ** 2 + axis**2) / 2)
+    for level, mass in zip(particles.level_sets(density), particles.MASS, strict=True):
+        assert level == pytest.approx(1 - mass, abs=0.005)  # exp(-r²/2) of a Gaussian's disc of that mass
+
+
+def test_f9_has_a_point_for_every_run(table: pd.DataFrame, grid: Grid) -> None:
+    drawn = judges.draw(table, grid)
+    points = sum(len(np.asarray(dots.get_offsets())) for dots in drawn.axes[0].collections[1:])
+    assert points == len(table[(table.metric == "preference_held_out") & (table.stage == "final")])
+
+
+def test_each_compared_method_has_a_colour_of_its_own(grid: Grid) -> None:
+    inks = {style.colour(grid, method) for method in synthetic.MAIN}
+    assert len(inks) == len(synthetic.MAIN)
+    assert style.colour(grid, "papa-no-qpde") == style.colour(grid, "papa")

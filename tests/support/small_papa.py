@@ -1,0 +1,21 @@
+"""PAPA made small, on the digits task, and the noise schedule of its paper."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from papa.benchmark.config import PapaSettings
+from papa.benchmark.tasks.digits.task import Digits
+from papa.methods.papa.method import Papa
+from papa.rng import Stream
+from support import tiny
+
+PUBLISHED_BETAS = np.linspace(1e-4, 0.02, 1000)
+ABAR = torch.from_numpy(np.cumprod(1 - PUBLISHED_BETAS)).float()
+
+
+def method(digits: Digits, cls: type[PapaSettings] = PapaSettings, seed: int = 0, **given: Any) -> Papa:
+    return Papa(tiny.small(cls, **given), digits, Stream(seed), lambda n: torch.zeros(n, *digits.shape))
