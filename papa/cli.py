@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from papa import __version__
 from papa.errors import PapaError
+from papa.settings import unknown
 
 if TYPE_CHECKING:
-    from papa.benchmark.grid import Grid, PoolSpec, RunSpec
-    from papa.benchmark.tasks.interface import Task
+    from papa.benchmark.grid import BaseSpec, Grid, RunSpec, TaskSpec
+    from papa.benchmark.tasks.interface import AnyTask
 
 
 def log(message: str) -> None:
@@ -37,83 +39,90 @@ def load_grid(args: argparse.Namespace) -> Grid:
     return grid.load(args.config, overrides)
 
 
-def open_task(name: str, settings: Any, device: str, threads: int) -> Task:
+def open_task(of: TaskSpec, device: str, threads: int) -> AnyTask:
     """Load a task on the device that the configuration wants."""
-    from papa.benchmark.config import TextToImageSettings
     from papa.benchmark.machine import pick_device, use_threads
-    from papa.benchmark.registry import TASKS
 
     use_threads(threads)
     chosen = pick_device(device)
     if chosen != device:
         log(f"device: {device} -> {chosen}")
-    if isinstance(settings, TextToImageSettings):
-        from papa.benchmark.tasks.text_to_image import hush
+    if of.declaration.prompted:
+        from papa.models.pipeline import hush
 
         hush()
-    return TASKS[name].load()(settings, chosen)
+    return of.declaration.load()(of.settings, chosen)
 
 
 def stamp(args: argparse.Namespace, text: str) -> None:
     """Tell the workflow that the stage is done: everything it was asked for stands in the store."""
-    from papa.benchmark.runs.record import write_atomic
+    from papa.files import write_atomic
 
     if args.stamp:
-        write_atomic(Path(args.stamp), text + "\n")
-
-
-def pools_of(grid: Grid) -> Callable[[RunSpec], PoolSpec]:
-    return lambda spec: grid.pool(spec.task, spec.seed)
+        write_atomic(Path(args.stamp), f"generation {args.generation}\n{text}\n")
 
 
 # ---------------------------------------------------------------- subcommands
 
 
 def prepare(args: argparse.Namespace) -> None:
-    from papa.benchmark.registry import TASKS, find
-
-    try:
-        entry = find("task", TASKS, args.task)
-    except KeyError as error:
-        raise PapaError(str(error.args[0])) from None
     if args.retrain:
-        from importlib import import_module
-
-        from papa.benchmark.machine import use_threads
-
-        use_threads(args.threads)
-        if entry.recipe is None:
-            raise PapaError(f"task {args.task} has no trained artefacts, so there is nothing to retrain.")
-        import_module(entry.recipe).retrain(log, steps=args.steps)
-    settings, device, results = entry.settings(), "cpu", "results"
-    if Path(args.config).is_file():
-        grid = load_grid(args)
-        results, settings = grid.config.results, grid.task_settings.get(args.task, settings)
-        if entry.needs:  # a large model is checked where it will run
-            device = grid.config.device
-    task = open_task(args.task, settings, device, args.threads)
-    extra = task.prepare(Path(results), log)
-    stamp(args, "\n".join(map(str, extra)))
+        _retrain(args)
+    grid = load_grid(args)
+    if args.task not in grid.tasks:
+        raise PapaError(unknown("task", args.task, grid.tasks) + " The tasks are those of the configuration.")
+    of = grid.tasks[args.task]
+    # A large model is checked where it will run.
+    open_task(of, grid.config.device if of.declaration.needs else "cpu", args.threads).check(log)
+    stamp(args, "ready")
     log(f"task {args.task}: ready")
+
+
+def _retrain(args: argparse.Namespace) -> None:
+    """Train the artefacts of a registered task again."""
+    from importlib import import_module
+
+    from papa.benchmark import tasks
+    from papa.benchmark.machine import use_threads
+
+    recipe = tasks.declaration(args.task).recipe
+    if recipe is None:
+        raise PapaError(f"task {args.task} has no trained artefacts, so there is nothing to retrain.")
+    use_threads(args.threads)
+    import_module(recipe).retrain(log, steps=args.steps)
 
 
 def base(args: argparse.Namespace) -> None:
     grid = load_grid(args)
-    from papa.benchmark.runs import base_samples
+    from papa.benchmark.runs.base_samples import draw_base_samples
+    from papa.benchmark.runs.jobs import unless_done
+    from papa.benchmark.runs.record import is_complete
 
-    specs = [grid.pool(args.task, seed) for seed in args.seeds]
-    task = open_task(args.task, specs[0].task_settings, grid.config.device, args.threads)
-    base_samples.main(specs, task, log)
+    specs = [grid.base(args.task, seed) for seed in args.seeds]
+    task = open_task(specs[0].of, grid.config.device, args.threads)
+
+    def make(spec: BaseSpec) -> str:
+        draw_base_samples(spec, task.model)
+        return f"{spec.of.measures.base} base samples"
+
+    unless_done(specs, lambda spec: is_complete(spec.folder, spec.key), make, log)
     stamp(args, "\n".join(spec.key for spec in specs))
 
 
 def align(args: argparse.Namespace) -> None:
     grid = load_grid(args)
     specs = grid.select(args.task, args.method, args.user, args.seeds)
-    from papa.benchmark.runs.align import align_all
+    from papa.benchmark.runs.align import align as align_one
+    from papa.benchmark.runs.jobs import unless_done
+    from papa.benchmark.runs.record import is_complete
 
-    task = open_task(args.task, specs[0].task_settings, grid.config.device, args.threads)
-    align_all(specs, pools_of(grid), task, log)
+    task = open_task(specs[0].of, grid.config.device, args.threads)
+
+    def make(spec: RunSpec) -> str:
+        align_one(spec, task, log)
+        return "done"
+
+    unless_done(specs, lambda spec: is_complete(spec.folder, spec.key), make, log)
     stamp(args, "\n".join(spec.key for spec in specs))
 
 
@@ -122,17 +131,18 @@ def score(args: argparse.Namespace) -> None:
     specs = grid.select(args.task, args.method, args.user, args.seeds)
     if not 0 <= args.part < args.parts:
         raise PapaError(f"--part {args.part} of --parts {args.parts} is no share; shares count from 0 to parts - 1.")
-    from papa.benchmark.registry import TASKS
-    from papa.benchmark.runs.score import score as score_runs
+    from papa.benchmark.runs.jobs import unless_done
+    from papa.benchmark.runs.score import Scorer
+    from papa.benchmark.runs.scores import is_scored
 
     for name in dict.fromkeys(spec.task for spec in specs):
         chosen = [spec for spec in specs if spec.task == name]
         # Every chunk scores its share: runs are dealt out in turn, so that the shares are equal.
         chosen = chosen[args.part :: args.parts]
-        if chosen:
-            device = grid.config.device if TASKS[name].needs else "cpu"
-            task = open_task(name, chosen[0].task_settings, device, args.threads)
-            score_runs(chosen, pools_of(grid), task, log)
+        if not all(map(is_scored, chosen)):
+            of = chosen[0].of
+            task = open_task(of, grid.config.device if of.declaration.needs else "cpu", args.threads)
+            unless_done(chosen, is_scored, Scorer(chosen[0], task).score, log)
     stamp(args, "scored")
 
 
@@ -149,39 +159,31 @@ def export(args: argparse.Namespace) -> None:
     specs = grid.select(args.task, args.method, args.user, args.seeds)
     from papa.benchmark.runs.export import export as export_run
 
-    task = open_task(args.task, specs[0].task_settings, grid.config.device, args.threads)
+    task = open_task(specs[0].of, grid.config.device, args.threads)
     for spec in specs:
         folder = Path(args.to) if len(specs) == 1 else Path(args.to, f"seed{spec.seed}")
-        export_run(spec, pools_of(grid)(spec), task, folder, log)
+        export_run(spec, task, folder, log)
 
 
 def table(args: argparse.Namespace) -> None:
-    _write(args, "tables")
+    grid = load_grid(args)
+    from papa.paper import tables
+    from papa.paper.long_table import read_table
+
+    if args.name not in tables.TABLES:
+        raise PapaError(unknown("table", args.name, tables.TABLES))
+    for path in tables.write(args.name, read_table(grid), grid, Path(grid.config.results) / "tables"):
+        log(f"{path}: written")
 
 
 def plot(args: argparse.Namespace) -> None:
-    _write(args, "figures")
-
-
-def _write(args: argparse.Namespace, kind: str) -> None:
-    from papa.benchmark.config import unknown
-
     grid = load_grid(args)
+    from papa.paper import figures
     from papa.paper.long_table import read_table
 
-    if kind == "tables":
-        from papa.paper.tables import TABLES as known
-        from papa.paper.tables import write as write_one
-
-        folder = Path(grid.config.results) / "tables"
-    else:
-        from papa.paper.figures import FIGURES as known
-        from papa.paper.figures import plot as write_one
-
-        folder = Path(grid.config.figures)
-    if args.name not in known:
-        raise PapaError(unknown(kind.removesuffix("s"), args.name, known))
-    for path in write_one(args.name, read_table(grid), grid, folder):
+    if args.name not in figures.FIGURES:
+        raise PapaError(unknown("figure", args.name, figures.FIGURES))
+    for path in figures.plot(args.name, read_table(grid), grid, Path(grid.config.figures)):
         log(f"{path}: written")
 
 
@@ -246,6 +248,7 @@ def parser() -> argparse.ArgumentParser:
     def job(command: argparse.ArgumentParser) -> None:
         command.add_argument("--threads", type=positive, default=1, help="CPU threads (default: %(default)s)")
         command.add_argument("--stamp", metavar="FILE", help="file to write when everything is done")
+        command.add_argument("--generation", type=int, default=0, help="number that the stamp says (for the workflow)")
 
     command = add("prepare", prepare, "check a task's artefacts against their sha256, or train them again")
     command.add_argument("--task", required=True, help="task name")
@@ -291,6 +294,7 @@ def out_of_memory(error: RuntimeError, task: str | None) -> str | None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     args = parser().parse_args(argv)
+    os.environ["MPLBACKEND"] = "agg"  # of a notebook it may name a backend that is not there
     try:
         args.run(args)
     except PapaError as error:

@@ -9,9 +9,25 @@ class SettingsError(PapaError):
     """A configuration that cannot be run."""
 
 
+class ModelError(PapaError):
+    """A diffusion model that the samplers and losses here are not made for, or that cannot do what is asked."""
+
+
+class AnswerError(PapaError):
+    """Answers that do not fit the question."""
+
+
+class SessionError(PapaError):
+    """A session whose log cannot be gone on with."""
+
+
 class ArtefactError(PapaError):
     """A weight file that is missing or is not what it should be."""
 
 
 class RecordError(PapaError):
     """A run record that is missing, truncated or of other settings."""
+
+
+class DivergedError(PapaError):
+    """A model returned NaN or infinity: the run ends with the status `diverged`."""

@@ -1,126 +1,384 @@
-"""The loop: a method asks, a user answers, the method learns.
+"""A session: a method asks, somebody answers, the method learns; and a log that outlives a crash.
 
-Methods never see a user, a judge or a file; users never see a method.
+    session = Session(model, "papa", labels=80, seed=0, log="me.jsonl")
+    for question in session:
+        session.answer([...])          # True, False, None, a grade in [0, 1]; pairs where the question asks for them
+    session.sample(16)
+    session.save("aligned/")
+
+Every answered round is appended to the log and is on the disk before the method learns from it. Opening the same log
+again replays it from the seed and goes on where it stopped, so nothing that a person said is ever asked twice.
+`docs/sessions.md` describes the log.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError
 from torch import Tensor
 
-from papa.diffusion.denoiser import Cost
+from papa.errors import AnswerError, PapaError, SessionError, SettingsError
+from papa.feedback import Feedback, Kind, Query, feedback_of
+from papa.files import beside, cannot_write
+from papa.methods import declaration
+from papa.methods.interface import Liking, Method
+from papa.models.interface import Model
 from papa.rng import Stream
+from papa.settings import validated
 
-Answer = Literal["binary", "graded", "pairs"]
-
-
-@dataclass(frozen=True)
-class Query:
-    """What a method wants to be told about.
-
-    latents: (k, ...) items. condition: the prompt of each item, or None. kind: the answer wanted.
-    """
-
-    latents: Tensor
-    condition: Sequence[str] | None = None
-    kind: Answer = "binary"
+VERSION = 1
+"""Of the log's form."""
+SAME = 0.05
+"""How far a mark of a replayed item may be from the logged one: another machine's last bits move it less."""
 
 
 @dataclass(frozen=True)
-class Feedback:
-    """A user's answers.
+class Question:
+    """What is shown. round: counted from 0. images: (k, C, H, W) in [-1, 1], or (k, d) points."""
 
-    liking: (k,) float64 in [0, 1], NaN where unanswered. probability: (k,) the user's own certainty
-    that it likes the item, recorded beside a binary answer and never shown to a method.
-    pairs: (m, 2) indices (preferred, rejected), for methods that ask for pairs.
-    """
+    round: int
+    query: Query
+    images: Tensor
 
-    liking: np.ndarray
-    probability: np.ndarray
-    pairs: np.ndarray | None = None
+    @property
+    def kind(self) -> Kind:
+        """The kind of answer wanted."""
+        return self.query.kind
+
+    @property
+    def latents(self) -> Tensor:
+        return self.query.latents
+
+    @property
+    def condition(self) -> Sequence[str] | None:
+        """The prompt of each item, or None."""
+        return self.query.condition
+
+    def __len__(self) -> int:
+        return len(self.images)
 
 
 @dataclass(frozen=True)
 class Round:
-    """One round as it happened."""
+    """A round after the method has learned from it. replayed: whether its answers came from the log."""
 
-    index: int
-    query: Query
-    images: Tensor
+    question: Question
     feedback: Feedback
+    replayed: bool
 
 
-class AskTell(Protocol):
-    """The interface of every alignment method (ask-and-tell)."""
-
-    cost: Cost
-
-    def ask(self, k: int) -> Query: ...
-    def tell(self, query: Query, feedback: Feedback) -> None: ...
-    def sample(self, n: int) -> Tensor: ...
-    def diagnostics(self) -> dict[str, float]: ...
+Answerer = Callable[[Question], Feedback | Sequence[Any]]
+"""Whoever answers: a question -> one answer for each item."""
 
 
-class Decoder(Protocol):
-    def decode(self, latents: Tensor) -> Tensor: ...
+class Session:
+    """One person, one model, one method.
 
-
-class Answerer(Protocol):
-    def answer(self, images: Tensor, kind: Answer, stream: Stream) -> Feedback: ...
-
-
-def interact(
-    method: AskTell,
-    user: Answerer,
-    task: Decoder,
-    whims: Stream,
-    labels: int,
-    per_round: int,
-    log: Sequence[dict[str, Any]] = (),
-) -> Iterator[Round]:
-    """Run the rounds of one session, yielding each after the method has learned from it.
-
-    Args:    whims: the user's random stream. labels: budget B; the last round may be shorter.
-             log: lines of an earlier session's feedback log. Rounds found there are answered from it
-             instead of by the user, so an interrupted session is restored by replaying it.
+    Args:    model: what is aligned. method: a name of the registry. labels, per_round: the budget and the items of a
+             round; they win over `settings`. seed: everything follows from it and the answers. log: a file that holds
+             every answer; gone on with if it is there. settings: the method's own. stream, base, oracle: as in
+             `papa.methods.interface.Method`, for those who share noise and samples between sessions. about: what the
+             log says beside, JSON-serializable; a log of something else is refused.
+    Raises:  SettingsError for settings that do not fit. SessionError for a log that cannot be gone on with.
     """
-    answered = {line["round"]: line for line in log}
-    for index, first in enumerate(range(0, labels, per_round)):
-        query = method.ask(min(per_round, labels - first))
-        images = task.decode(query.latents)
-        if index in answered:
-            feedback = feedback_from(answered[index])
-        else:
-            feedback = user.answer(images, query.kind, whims.at(round=index))
-        method.tell(query, feedback)
-        yield Round(index, query, images, feedback)
+
+    def __init__(
+        self,
+        model: Model,
+        method: str,
+        *,
+        labels: int | None = None,
+        per_round: int | None = None,
+        seed: int = 0,
+        log: str | Path | None = None,
+        settings: Mapping[str, Any] | None = None,
+        stream: Stream | None = None,
+        base: Callable[[int], Tensor] | None = None,
+        oracle: Liking | None = None,
+        about: Mapping[str, Any] | None = None,
+    ) -> None:
+        declared = declaration(method)
+        given = dict(settings or {}) | {
+            k: v for k, v in (("labels", labels), ("per_round", per_round)) if v is not None
+        }
+        self.settings = validated(declared.settings, given, method)
+        if self.settings.wants_oracle and oracle is None:
+            raise SettingsError(f"{method} with these settings is a control that needs the true liking; give `oracle`.")
+        self.model = model
+        self.method: Method[Any] = declared.load()(
+            self.settings, model, stream or Stream(seed).at("session"), base, oracle
+        )
+        self._about = {
+            "method": method,
+            "settings": self.settings.model_dump(mode="json"),
+            "seed": seed,
+            **dict(about or {}),
+        }
+        self._log = None if log is None else Log(Path(log), self._about)
+        self._open: Question | None = None
+
+    # ------------------------------------------------------------ ask and answer
+
+    @property
+    def round(self) -> int:
+        """Rounds that the method has learned from."""
+        return self.method.round
+
+    @property
+    def rounds(self) -> int:
+        """Rounds in all."""
+        return self.settings.rounds
+
+    @property
+    def logged(self) -> int:
+        """Rounds that the log holds the answers of."""
+        return 0 if self._log is None else len(self._log.rounds)
+
+    def ask(self) -> Question:
+        """The next question; the same one until it is answered.
+
+        Raises:  SessionError after the last round.
+        """
+        for _ in self.replay():
+            pass
+        if self.round >= self.rounds:
+            raise SessionError(f"all {self.settings.labels} labels of this session are spent; it has no question left.")
+        if self._open is None:
+            self._open = self._question()
+        return self._open
+
+    def _question(self) -> Question:
+        k = min(self.settings.per_round, self.settings.labels - self.round * self.settings.per_round)
+        query = self.method.ask(k)
+        return Question(self.round, query, self.model.decode(query.latents))
+
+    def answer(self, answers: Feedback | Sequence[Any]) -> Round:
+        """Answer the open question; the method learns from it.
+
+        Args:    answers: one for each item: True, False, None, or a grade in [0, 1]; for pairs `(better, worse)` of
+                 item numbers, or `Tie(i, j)`.
+        Raises:  AnswerError for answers that do not fit; the question stays open. SessionError without a question.
+        """
+        if (question := self._open) is None:
+            raise SessionError("there is no open question; `ask` first, or loop over the session.")
+        feedback = feedback_of(answers, question.query)
+        if self._log is not None:
+            self._log.append(question, feedback, self.model.marks(question.images))
+        self._open = None
+        self.method.tell(question.query, feedback)
+        return Round(question, feedback, replayed=False)
+
+    def __iter__(self) -> Iterator[Question]:
+        """The questions that are left, one after another; each must be answered before the next."""
+        for _ in self.replay():
+            pass
+        while self.round < self.rounds:
+            question = self.ask()
+            yield question
+            if self._open is question:
+                raise SessionError(
+                    f"question {question.round + 1} was not answered; call `answer` before the next one."
+                )
+
+    def replay(self) -> Iterator[Round]:
+        """Go through the answers in the log that the method has not learned from yet.
+
+        Raises:  SessionError where the model shows other items than those that were answered.
+        """
+        while self._log is not None and self.round < min(self.logged, self.rounds):
+            line = self._log.rounds[self.round]
+            question, feedback = self._question(), feedback_from(line)
+            self._log.compare(line, self.model.marks(question.images))
+            self.method.tell(question.query, feedback)
+            yield Round(question, feedback, replayed=True)
+
+    def play(self, answerer: Answerer) -> Iterator[Round]:
+        """Run the whole session with somebody who answers by function: rounds of the log first, then new ones."""
+        yield from self.replay()
+        for question in self:
+            yield self.answer(answerer(question))
+
+    # ------------------------------------------------------------ the result
+
+    def sample(self, n: int) -> Tensor:
+        """n images of the aligned result; changes nothing that was learned."""
+        for _ in self.replay():
+            pass
+        return self.model.decode(self.method.sample(n))
+
+    def save(self, folder: str | Path, about: Mapping[str, Any] | None = None) -> Path:
+        """Write the aligned model as a folder that diffusers loads, whole or not at all.
+
+        Args:    about: what else `papa.json` says.
+        Raises:  ModelError for a method or a model that has none. SessionError for a folder that is taken. PapaError
+                 for a place that cannot be written.
+        """
+        for _ in self.replay():
+            pass
+        place = Path(folder).resolve()
+        network = self.method.aligned()
+        if place.is_file() or (place.is_dir() and any(place.iterdir())):
+            raise SessionError(f"{folder} is there already; choose another folder, or delete it.")
+        new = beside(place, "new")
+        try:
+            self.model.save(new, network, self._about | dict(about or {}))
+            new.replace(place)
+        except (OSError, SafetensorError) as error:
+            raise PapaError(
+                f"cannot write {folder} ({error}). The answers are kept. Free disk space or give write permission there "
+                "(or choose another folder), then do the same again."
+            ) from error
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+        return place
+
+    def close(self) -> None:
+        """Let go of the log, so that another session may open it."""
+        if self._log is not None:
+            self._log.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
-def log_line(happened: Round) -> dict[str, Any]:
-    """A round as one JSON line of `feedback.jsonl`.
+class Log:
+    """The answers of one session: a line that says what it is, then a line for each answered round.
 
-    Keys: round, kind, condition, liking (null where unanswered), probability, pairs. The shown
-    images stand in `samples.npz` under `shown`, in the same order.
+    Args:    file: made if missing. about: what the first line must say.
+    Raises:  SessionError where another session has it open, or where it is of another session.
     """
-    feedback = happened.feedback
-    return {
-        "round": happened.index,
-        "kind": happened.query.kind,
-        "condition": None if happened.query.condition is None else list(happened.query.condition),
+
+    def __init__(self, file: Path, about: Mapping[str, Any]) -> None:
+        self.file = file
+        self._lock = FileLock(f"{file}.lock")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise SessionError(
+                f"another process has the session log {file} open; wait for it, stop it, or give another log."
+            ) from None
+        except OSError as error:
+            raise cannot_write(file, error) from error
+        try:
+            self.rounds = self._read(json.loads(json.dumps(dict(about))))
+        except BaseException:
+            self.close()
+            raise
+
+    def _read(self, about: dict[str, Any]) -> list[dict[str, Any]]:
+        """The answered rounds; a last line that a killed process left unfinished is cut off."""
+        head = {"papa": VERSION, **about}
+        data = self.file.read_bytes() if self.file.exists() else b""
+        whole = data[: data.rfind(b"\n") + 1]
+        try:
+            lines = [json.loads(line) for line in whole.decode("utf-8").splitlines()]
+        except ValueError as error:
+            raise SessionError(f"the session log {self.file} is damaged ({error}); {REMEDY}") from None
+        if not lines:
+            self._write(json.dumps(head), truncate=0)
+            return []
+        if not isinstance(lines[0], dict) or lines[0].get("papa") != VERSION:
+            raise SessionError(f"{self.file} is no session log of this version; {REMEDY}")
+        if differs := sorted(key for key in {*head, *lines[0]} if head.get(key) != lines[0].get(key)):
+            raise SessionError(
+                f"the session log {self.file} is of another session (other {', '.join(differs)}); give the settings that "
+                "it was made with, or another log."
+            )
+        for index, line in enumerate(lines[1:]):
+            if not isinstance(line, dict) or line.get("round") != index or not isinstance(line.get("liking"), list):
+                raise SessionError(f"the session log {self.file} is damaged in line {index + 2}; {REMEDY}")
+        if len(whole) < len(data):
+            self._write("", truncate=len(whole))
+        return lines[1:]
+
+    def append(self, question: Question, feedback: Feedback, marks: list[list[float]]) -> None:
+        """Write a round; it is on the disk when this returns.
+
+        Raises:  PapaError where it cannot be written; nothing was learned then.
+        """
+        line = log_line(question, feedback) | {"marks": marks}
+        self._write(json.dumps(line, allow_nan=False))
+        self.rounds.append(line)
+
+    def _write(self, line: str, truncate: int | None = None) -> None:
+        try:
+            with open(self.file, "ab") as handle:
+                before = handle.tell() if truncate is None else truncate
+                try:
+                    handle.truncate(before)
+                    handle.write((line + "\n").encode() if line else b"")
+                    handle.flush()
+                    os.fsync(handle.fileno())
+                except OSError:
+                    handle.truncate(before)
+                    raise
+        except OSError as error:
+            raise cannot_write(self.file, error) from error
+
+    def compare(self, line: Mapping[str, Any], marks: list[list[float]]) -> None:
+        """Raises SessionError where replayed items are not those that were answered."""
+        logged, found = np.array(line.get("marks", marks)), np.array(marks)
+        if logged.shape != found.shape or np.abs(logged - found).max() > SAME * max(1.0, np.abs(logged).max()):
+            raise SessionError(
+                f"round {line['round'] + 1} of {self.file} was answered for other items than this model shows: its "
+                "weights or its sampler are not those of the log. Use the model of the log, or start another log."
+            )
+
+    def close(self) -> None:
+        self._lock.release()
+
+
+REMEDY = "keep a copy of it, delete it or give another log, and start again."
+
+
+def log_line(question: Question, feedback: Feedback) -> dict[str, Any]:
+    """A round as one JSON line.
+
+    Keys: round, kind, condition, liking (null where unanswered), probability (of simulated users), pairs, ties.
+    """
+    line: dict[str, Any] = {
+        "round": question.round,
+        "kind": question.kind,
+        "condition": None if question.condition is None else list(question.condition),
         "liking": [None if np.isnan(value) else float(value) for value in feedback.liking],
-        "probability": [float(value) for value in feedback.probability],
         "pairs": None if feedback.pairs is None else feedback.pairs.tolist(),
     }
+    if feedback.probability is not None:
+        line["probability"] = [None if np.isnan(value) else float(value) for value in feedback.probability]
+    if feedback.ties is not None:
+        line["ties"] = feedback.ties.tolist()
+    return line
 
 
-def feedback_from(line: dict[str, Any]) -> Feedback:
-    """The feedback of a log line."""
-    return Feedback(
-        liking=np.array([np.nan if value is None else value for value in line["liking"]], dtype=np.float64),
-        probability=np.array(line["probability"], dtype=np.float64),
-        pairs=None if line["pairs"] is None else np.array(line["pairs"], dtype=np.int64),
-    )
+def feedback_from(line: Mapping[str, Any]) -> Feedback:
+    """The feedback of a log line.
+
+    Raises:  SessionError for a line that holds no answers.
+    """
+
+    def rows(name: str) -> np.ndarray | None:
+        return None if line.get(name) is None else np.array(line[name], dtype=np.int64).reshape(-1, 2)
+
+    def numbers(name: str) -> np.ndarray:
+        return np.array([np.nan if value is None else value for value in line[name]], dtype=np.float64)
+
+    try:
+        probability = numbers("probability") if line.get("probability") is not None else None
+        return Feedback(numbers("liking"), probability, rows("pairs"), rows("ties"))
+    except (KeyError, TypeError, ValueError, AnswerError) as error:
+        raise SessionError(
+            f"round {line.get('round')} of the session log holds no answers ({error}); {REMEDY}"
+        ) from None

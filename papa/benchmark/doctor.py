@@ -12,7 +12,6 @@ import torch
 
 from papa.benchmark.grid import Grid, RunSpec
 from papa.benchmark.machine import pick_device
-from papa.benchmark.registry import TASKS
 from papa.benchmark.tasks.artefacts import folder, verified_card
 from papa.errors import PapaError
 
@@ -23,8 +22,8 @@ BYTES_PER_RUN = 2 * 2**20
 def examine(grid: Grid, say: Callable[[str], None]) -> int:
     """Print one line per need of the configuration; returns the number of problems."""
     checks = [lambda: _device(grid), lambda: _folder(grid.config.results), lambda: _folder(grid.config.figures)]
-    for task in sorted({spec.task for spec in grid}):
-        checks += _needs(grid, task) or [lambda task=task: _artefacts(task)]
+    for task in grid.used:
+        checks += _needs(grid, task) or [lambda task=task: _artefacts(grid, task)]
     checks.append(lambda: _disk(grid))
     problems = 0
     for check in checks:
@@ -43,6 +42,8 @@ def _device(grid: Grid) -> str:
 def _folder(name: str) -> str:
     place = Path(name).absolute()
     while not place.exists():
+        if place.is_symlink():
+            raise PapaError(f"{place} is a link to a place that is not there; mend the link, or delete it.")
         place = place.parent
     if not place.is_dir() or not os.access(place, os.W_OK):
         raise PapaError(
@@ -53,30 +54,31 @@ def _folder(name: str) -> str:
 
 def _needs(grid: Grid, task: str) -> list[Callable[[], str]]:
     """The checks of a task that needs more than this package."""
-    if (module := TASKS[task].needs) is None:
+    of = grid.tasks[task]
+    if (module := of.declaration.needs) is None:
         return []
     methods = list({spec.method: spec.settings for spec in grid if spec.task == task}.values())
     device = "cpu" if grid.config.device == "cpu" or not torch.cuda.is_available() else "cuda"
-    return import_module(module).checks(grid.task_settings[task], methods, device)
+    return import_module(module).checks(of.settings, methods, device)
 
 
-def _artefacts(task: str) -> str:
-    if not folder(task).is_dir():
+def _artefacts(grid: Grid, task: str) -> str:
+    if (name := grid.tasks[task].declaration.artefacts) is None:
         return f"task {task}: needs no artefacts"
-    card = verified_card(task)
-    size = sum((folder(task) / name).stat().st_size for name in card["sha256"]) / 2**20
+    card = verified_card(name)
+    size = sum((folder(name) / file).stat().st_size for file in card["sha256"]) / 2**20
     return f"task {task}: {len(card['sha256'])} artefacts, {size:.1f} MiB, sha256 as stated"
 
 
 def _bytes_of(spec: RunSpec) -> int:
     """Disk that one run wants."""
-    if (module := TASKS[spec.task].needs) is None:
+    if (module := spec.of.declaration.needs) is None:
         return BYTES_PER_RUN
-    return import_module(module).bytes_per_run(spec.settings, spec.config.measures)
+    return import_module(module).bytes_per_run(spec.settings, spec.of.measures)
 
 
 def _disk(grid: Grid) -> str:
-    runs = sum(1 for _ in grid)
+    runs = len(grid)
     place = Path(grid.config.results).absolute()
     while not place.exists():
         place = place.parent

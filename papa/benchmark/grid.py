@@ -1,7 +1,4 @@
-"""From a configuration file to the list of runs.
-
-Shared by the command line and the Snakefile; imports no torch.
-"""
+"""From a configuration to the list of runs, with the completion key of each. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,91 +8,63 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import ValidationError
-
-from papa.benchmark.config import (
-    Config,
-    Measures,
-    MethodSettings,
-    Settings,
-    TaskSettings,
-    TextToImageSettings,
-    UserSettings,
-    unknown,
-)
-from papa.benchmark.registry import METHODS, TASKS, USERS, UserEntry, find
+from papa.benchmark import tasks, users
+from papa.benchmark.config import Config, Measures, read
 from papa.benchmark.runs.key import artefact_hashes, completion_key
+from papa.benchmark.tasks.declaration import TaskDeclaration
+from papa.benchmark.users.declaration import UserSpec
 from papa.errors import SettingsError
+from papa.methods import declaration as method_declaration
+from papa.methods.declaration import Declaration, MethodSettings
+from papa.models.settings import SamplingSettings
+from papa.settings import unknown, validated
 
-POOL = "base"
-"""The method whose samples every other method of a task and seed may share."""
+BASE = "base"
+"""The label of the pre-trained model, which every method is compared with."""
 
 
 @dataclass(frozen=True)
-class RunSpec:
-    """One run: a method for a user on a task with a seed."""
+class TaskSpec:
+    """A task of a grid: a registered one with these settings and measures."""
 
-    task: str
-    method: str
-    algorithm: str
-    user: str
-    seed: int
-    task_settings: TaskSettings
-    settings: MethodSettings
-    user_settings: UserSettings
-    config: Config
-
-    @property
-    def folder(self) -> Path:
-        return Path(self.config.results, self.task, "runs", self.method, self.user, f"seed{self.seed}")
-
-    @property
-    def user_entry(self) -> UserEntry:
-        return USERS[self.task][self.user_settings.user or self.user]
+    label: str
+    name: str
+    declaration: TaskDeclaration
+    settings: SamplingSettings
+    measures: Measures
 
     @property
     def described(self) -> dict[str, Any]:
-        """Everything that was asked for, defaults resolved."""
-        return {
-            "task": self.task,
-            "task_settings": self.task_settings.model_dump(),
-            "algorithm": self.algorithm,
-            "settings": self.settings.model_dump(),
-            "user": self.user_settings.user or self.user,
-            "taste": self.user_entry.taste,
-            "user_settings": self.user_settings.model_dump(exclude={"user"}),
-            "seed": self.seed,
-            "root_seed": self.config.root_seed,
-            "samples": self.config.measures.model_dump(include=self._samples),
-            "device": self.config.device,
-        }
+        """What is asked of the task, defaults resolved."""
+        return {"task": self.label, "of": self.name, "task_settings": self.settings.model_dump(mode="json")}
 
     @property
-    def _samples(self) -> set[str]:
-        """The measures that say what a run draws."""
-        retained = {"retention"} if isinstance(self.task_settings, TextToImageSettings) else set()
-        return {"final", "per_round", "base"} | retained
-
-    @cached_property
-    def key(self) -> str:
-        modules = (
-            "papa.benchmark.runs.align",
-            METHODS[self.algorithm].module,
-            TASKS[self.task].module,
-            self.user_entry.module,
-        )
-        return completion_key(self.described, modules, artefact_hashes(self.task))
+    def weights(self) -> dict[str, str]:
+        """sha256 of each shipped weight file."""
+        return artefact_hashes(self.declaration.artefacts)
 
 
 @dataclass(frozen=True)
-class PoolSpec:
+class MethodSpec:
+    """A method of a grid: a registered one with these settings."""
+
+    label: str
+    name: str
+    declaration: Declaration
+    settings: MethodSettings
+
+
+@dataclass(frozen=True)
+class BaseSpec:
     """The base samples of a task and seed, shared by all methods and users."""
 
-    task: str
+    of: TaskSpec
     seed: int
-    task_settings: TaskSettings
     config: Config
+
+    @property
+    def task(self) -> str:
+        return self.of.label
 
     @property
     def folder(self) -> Path:
@@ -103,19 +72,89 @@ class PoolSpec:
 
     @property
     def described(self) -> dict[str, Any]:
-        return {
-            "task": self.task,
-            "task_settings": self.task_settings.model_dump(),
+        return self.of.described | {
             "seed": self.seed,
             "root_seed": self.config.root_seed,
-            "samples": self.config.measures.base,
+            "samples": self.of.measures.base,
             "device": self.config.device,
         }
 
     @cached_property
     def key(self) -> str:
-        modules = ("papa.benchmark.runs.base_samples", TASKS[self.task].module)
-        return completion_key(self.described, modules, artefact_hashes(self.task))
+        modules = ("papa.benchmark.runs.base_samples", self.of.declaration.module)
+        return completion_key(self.described, modules, self.of.weights)
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run: a method for a user on a task with a seed."""
+
+    of: TaskSpec
+    by: MethodSpec
+    who: UserSpec
+    seed: int
+    config: Config
+
+    @property
+    def task(self) -> str:
+        return self.of.label
+
+    @property
+    def method(self) -> str:
+        return self.by.label
+
+    @property
+    def algorithm(self) -> str:
+        return self.by.name
+
+    @property
+    def user(self) -> str:
+        return self.who.label
+
+    @property
+    def settings(self) -> MethodSettings:
+        return self.by.settings
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.config.results, self.task, "runs", self.method, self.user, f"seed{self.seed}")
+
+    @property
+    def base(self) -> BaseSpec:
+        """The base samples that this run shares."""
+        return BaseSpec(self.of, self.seed, self.config)
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """Everything that was asked for, defaults resolved."""
+        return self.of.described | {
+            "algorithm": self.algorithm,
+            "settings": self.settings.model_dump(mode="json"),
+            "user": self.who.described,
+            "seed": self.seed,
+            "root_seed": self.config.root_seed,
+            "samples": self.of.measures.model_dump(include=self._samples),
+            "device": self.config.device,
+        }
+
+    @property
+    def _samples(self) -> set[str]:
+        """The measures that say what a run draws."""
+        return {"final", "per_round", "base"} | ({"retention"} if self.of.declaration.prompted else set())
+
+    @cached_property
+    def key(self) -> str:
+        modules = (
+            "papa.benchmark.runs.align",
+            self.by.declaration.module,
+            self.of.declaration.module,
+            users.kind(self.who.kind).module,
+        )
+        return completion_key(self.described, modules, self.of.weights)
+
+
+Axes = tuple[str, str, str, int]
+"""Task, method, user, seed."""
 
 
 class Grid:
@@ -126,56 +165,100 @@ class Grid:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.task_settings = {name: self._task_settings(name) for name in {b.task for b in config.grid.values()}}
-        for name in config.tasks:
-            self._task_settings(name)
-        self._configs = {name: self._config_of(name) for name in {*self.task_settings, *config.measures_by_task}}
+        self.tasks = {label: self._task(label) for label in {b.task for b in config.grid.values()} | {*config.tasks}}
+        if lost := sorted({*config.measures_by_task} - {*self.tasks} - {*tasks.TASKS}):
+            raise SettingsError(f"measures_by_task: {unknown('task', lost[0], {*self.tasks, *tasks.TASKS})}")
         self.methods = {label: self._method(label) for label in config.methods}
+        self._refuse_twins()
+        self._check_users()
         self.specs = self._specs()
 
-    def _task_settings(self, name: str) -> TaskSettings:
-        entry = _found(find, "task", TASKS, name)
-        return _validated(entry.settings, self.config.tasks.get(name, {}), f"tasks.{name}")
+    # ------------------------------------------------------------ what the labels mean
 
-    def _config_of(self, task: str) -> Config:
-        """The configuration as the runs of a task see it: with the task's own measures."""
-        _found(find, "task", TASKS, task)
-        own = self.config.measures_by_task.get(task, {})
-        merged = _validated(Measures, self.config.measures.model_dump() | own, f"measures_by_task.{task}")
-        return self.config.model_copy(update={"measures": merged})
+    def _task(self, label: str) -> TaskSpec:
+        given = dict(self.config.tasks.get(label, {}))
+        name = str(given.pop("task", label))
+        try:
+            found = tasks.declaration(name)
+        except SettingsError as error:
+            raise SettingsError(f"tasks.{label}: {error}") from None
+        settings = validated(found.settings, given, f"tasks.{label}")
+        own = self.config.measures_by_task.get(label, {})
+        measures = validated(Measures, self.config.measures.model_dump() | own, f"measures_by_task.{label}")
+        return TaskSpec(label, name, found, settings, measures)
 
-    def _method(self, label: str) -> tuple[str, MethodSettings]:
+    def _method(self, label: str) -> MethodSpec:
         given = dict(self.config.methods[label])
-        algorithm = str(given.pop("algorithm", label))
-        entry = _found(find, "method", METHODS, algorithm)
-        return algorithm, _validated(entry.settings, given, f"methods.{label}")
+        name = str(given.pop("algorithm", label))
+        if label == BASE and name != BASE:
+            raise SettingsError(
+                f"methods.base: algorithm: {name} would stand in the place of the base, which every method is compared "
+                "with; give it another label."
+            )
+        try:
+            found = method_declaration(name)
+        except SettingsError as error:
+            raise SettingsError(f"methods.{label}: {error}") from None
+        return MethodSpec(label, name, found, validated(found.settings, given, f"methods.{label}"))
 
-    def _specs(self) -> dict[tuple[str, str, str, int], RunSpec]:
-        specs: dict[tuple[str, str, str, int], RunSpec] = {}
-        for block_name, block in self.config.grid.items():
+    def _user(self, task: TaskSpec, label: str, where: str) -> UserSpec:
+        found = users.user_spec(label, task.declaration.users, self.config.users, where)
+        needs = users.kind(found.kind).needs
+        if needs not in task.declaration.offers:
+            raise SettingsError(
+                f"{where}: user {label} is of kind {found.kind}, which needs {needs}, and task {task.label} does not "
+                f"offer that; its own users are {', '.join(task.declaration.users) or 'none'}."
+            )
+        return found
+
+    def _check_users(self) -> None:
+        """Users that no block names are checked as well."""
+        own: dict[str, Any] = {}
+        for task in self.tasks.values():
+            own |= task.declaration.users
+        for label in self.config.users:
+            users.user_spec(label, own, self.config.users, f"users.{label}")
+
+    def _refuse_twins(self) -> None:
+        """Labels that differ in case only are one folder on some systems."""
+        for kind, labels in (("methods", self.methods), ("tasks", self.tasks), ("users", self.config.users)):
+            seen: dict[str, str] = {}
+            for label in labels:
+                if other := seen.get(label.lower()):
+                    raise SettingsError(f"{kind}: {other} and {label} differ in case only; rename one.")
+                seen[label.lower()] = label
+
+    def _specs(self) -> dict[Axes, RunSpec]:
+        specs: dict[Axes, RunSpec] = {}
+        for name, block in self.config.grid.items():
+            task = self.tasks[block.task]
             for label in block.methods:
                 if label not in self.methods:
-                    raise SettingsError(f"grid.{block_name}.methods: {unknown('method', label, self.methods)}")
-                algorithm, settings = self.methods[label]
+                    raise SettingsError(f"grid.{name}.methods: {unknown('method', label, self.methods)}")
+                method = self.methods[label]
+                if method.settings.training is not None and not task.declaration.finetunes:
+                    raise SettingsError(
+                        f"grid.{name}.methods: {label} fine-tunes a network and task {task.label} has none; use base, "
+                        "best_of_n or fkc there."
+                    )
                 for user in block.users:
-                    wrapped = self.config.users.get(user, UserSettings())
-                    _check_user(block.task, wrapped.user or user, f"grid.{block_name}.users")
+                    who = self._user(task, user, f"grid.{name}.users")
                     for seed in block.seeds:
-                        specs[block.task, label, user, seed] = RunSpec(
-                            task=block.task,
-                            method=label,
-                            algorithm=algorithm,
-                            user=user,
-                            seed=seed,
-                            task_settings=self.task_settings[block.task],
-                            settings=settings,
-                            user_settings=wrapped,
-                            config=self._configs[block.task],
-                        )
+                        specs[task.label, label, user, seed] = RunSpec(task, method, who, seed, self.config)
         return specs
+
+    # ------------------------------------------------------------ the runs
 
     def __iter__(self) -> Iterator[RunSpec]:
         return iter(self.specs.values())
+
+    def __len__(self) -> int:
+        return len(self.specs)
+
+    @property
+    def used(self) -> list[str]:
+        """The labels of the tasks that the grid runs on, sorted."""
+        return sorted({axes[0] for axes in self.specs})
 
     def select(
         self,
@@ -208,70 +291,18 @@ class Grid:
             )
         return chosen
 
-    def pool(self, task: str, seed: int) -> PoolSpec:
+    def base(self, task: str, seed: int) -> BaseSpec:
         """The base samples of a task and seed.
 
         Raises:  SettingsError for a task that the grid does not use.
         """
-        if task not in self.task_settings:
-            raise SettingsError(
-                f"the grid of this configuration has no such run: {unknown('task', task, self.task_settings)}"
-            )
-        return PoolSpec(task, seed, self.task_settings[task], self._configs[task])
+        if task not in self.used:
+            raise SettingsError(f"the grid of this configuration has no such run: {unknown('task', task, self.used)}")
+        return BaseSpec(self.tasks[task], seed, self.config)
 
     def measures(self, task: str) -> Measures:
         """What is drawn and measured on a task."""
-        return self._configs[task].measures
-
-
-def _found(find_in: Any, kind: str, registry: Any, name: str) -> Any:
-    try:
-        return find_in(kind, registry, name)
-    except KeyError as error:
-        raise SettingsError(str(error.args[0])) from None
-
-
-def _check_user(task: str, user: str, where: str) -> None:
-    users = USERS.get(task, {})
-    if user not in users:
-        raise SettingsError(f"{where}: {unknown(f'user of task {task}', user, users)}")
-
-
-def _validated(cls: type[Settings], data: Any, where: str) -> Any:
-    try:
-        return cls.model_validate(data)
-    except ValidationError as error:
-        raise SettingsError(describe(error, where)) from None
-
-
-def describe(error: ValidationError, where: str) -> str:
-    """A validation error as one paragraph: every place, and what is wrong there."""
-    places = []
-    for item in error.errors():
-        place = ".".join(str(part) for part in (where, *item["loc"]) if part)
-        places.append(f"{place}: {item['msg'].removeprefix('Value error, ')} (given: {str(item['input'])[:80]})")
-    return "Invalid settings. " + " ".join(places)
-
-
-def read(path: str | Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The values of a configuration file; with `extends: other.yaml`, its top-level keys win over that file's.
-
-    Args:    below: the files that extend this one.
-    Raises:  SettingsError if the file is missing, not YAML, or no mapping, or if it extends itself.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise SettingsError(f"there is no configuration file {path}; the default is config.yaml in the repository.")
-    if path.resolve() in below:
-        raise SettingsError(f"{path} extends itself; remove `extends` from one of the files.")
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not valid YAML: {error}") from None
-    if not isinstance(data, dict):
-        raise SettingsError(f"{path} holds no settings; compare it with config.yaml.")
-    parent = data.pop("extends", None)
-    return data if parent is None else read(path.parent / str(parent), (*below, path.resolve())) | data
+        return self.tasks[task].measures
 
 
 def load(path: str | Path, overrides: dict[str, Any] | None = None) -> Grid:
@@ -280,4 +311,4 @@ def load(path: str | Path, overrides: dict[str, Any] | None = None) -> Grid:
     Args:    overrides: top-level values that win over the file's (from the command line).
     Raises:  SettingsError for an unknown or invalid setting, or as `read` does.
     """
-    return Grid(_validated(Config, read(path) | (overrides or {}), ""))
+    return Grid(validated(Config, read(path) | (overrides or {})))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-import torch
+from pydantic import BaseModel, ConfigDict
 
 from papa import __version__
 from papa.errors import SettingsError
@@ -22,11 +22,58 @@ PACKAGES = (
 )
 
 
+class Machine(BaseModel):
+    """What a result was made on and with. processor, gpu: their models. commit: of the source tree, None outside of a
+    checkout of this project."""
+
+    model_config = ConfigDict(extra="forbid")
+    system: str
+    processor: str
+    cores: int
+    threads: int
+    gpu: str | None
+    versions: dict[str, str]
+    commit: str | None
+
+
+def this_machine() -> Machine:
+    """The machine of this process."""
+    import torch
+
+    return Machine(
+        system=f"{platform.system()} {platform.machine()}",
+        processor=processor(),
+        cores=os.cpu_count() or 1,
+        threads=torch.get_num_threads(),
+        gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        versions=versions(),
+        commit=git_commit(),
+    )
+
+
+@cache
+def processor() -> str:
+    """The processor's model."""
+    try:
+        if sys.platform == "linux":
+            for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+        if sys.platform == "darwin":
+            command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+            return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):  # a machine that does not say
+        return platform.machine()
+    return platform.processor() or platform.machine()
+
+
 def pick_device(wanted: str) -> str:
     """`auto` takes CUDA where there is one.
 
-    Raises:  SettingsError where CUDA is asked for and absent.
+    Raises:  SettingsError where CUDA is asked for and absent, or has fewer devices.
     """
+    import torch
+
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if wanted.startswith("cuda") and not torch.cuda.is_available():
@@ -34,11 +81,15 @@ def pick_device(wanted: str) -> str:
             f"device: {wanted} is asked for, but this machine has no CUDA device that PyTorch sees. "
             "Set device: auto or device: cpu, or check the driver with `nvidia-smi`."
         )
+    if ":" in wanted and int(wanted.partition(":")[2]) >= torch.cuda.device_count():
+        raise SettingsError(f"device: {wanted} is asked for, and this machine has {torch.cuda.device_count()} of them.")
     return wanted
 
 
 def use_threads(threads: int) -> None:
     """Use the threads that the workflow gave this job (results depend on their number in the last bits)."""
+    import torch
+
     torch.set_num_threads(threads)
 
 
@@ -47,6 +98,8 @@ def memory_advice(error: BaseException, task: str | None) -> str | None:
 
     Args:    task: the one that ran, if it is known.
     """
+    import torch
+
     said = str(error)
     if not (isinstance(error, torch.OutOfMemoryError) or "CUDA error: out of memory" in said or "ALLOC_FAILED" in said):
         return None
@@ -63,30 +116,54 @@ def memory_advice(error: BaseException, task: str | None) -> str | None:
 
 def reset_peak_memory() -> None:
     """Start a new peak. On Linux the kernel's high-water mark is reset; elsewhere it is the process's."""
+    import torch
+
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     if sys.platform == "linux" and os.access("/proc/self/clear_refs", os.W_OK):
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def peak_memory_mib() -> float:
     """Peak memory since the reset, in MiB: CUDA's allocations where there are any, else resident memory."""
+    import torch
+
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return torch.cuda.max_memory_allocated() / 2**20
     if sys.platform == "linux":
-        for line in Path("/proc/self/status").read_text().splitlines():
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
             if line.startswith("VmHWM"):
                 return int(line.split()[1]) / 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    import resource  # which Windows does not have
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)  # bytes there, KiB elsewhere
 
 
+@cache
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that results depend on."""
     return {"python": platform.python_version(), "papa": __version__, **{name: version(name) for name in PACKAGES}}
 
 
+@cache
 def git_commit() -> str | None:
-    """The commit of the source tree, None outside a checkout."""
-    here = Path(__file__).parent
-    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or None
+    """The commit of the source tree, with `+` where it was changed since; None outside a checkout of this project.
+
+    An installed package may lie in somebody else's repository: only where git tracks this file is it ours.
+    """
+    here = Path(__file__)
+
+    def git(*words: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", *words], cwd=here.parent, capture_output=True, text=True, encoding="utf-8", check=False
+            )
+        except OSError:  # no git on this machine
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    if git("ls-files", "--error-unmatch", here.name) is None:
+        return None
+    commit = git("rev-parse", "HEAD")
+    return commit and commit + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")

@@ -4,32 +4,45 @@ from __future__ import annotations
 
 from typing import Any
 
-from papa.benchmark.config import Config
-from papa.benchmark.registry import METHODS, TASKS
+from papa.benchmark import tasks, users
+from papa.benchmark.config import Block, Config, Noise
+from papa.methods import METHODS, declaration
+from papa.settings import Settings
 
 
 def config_schema() -> dict[str, Any]:
-    """The schema of a configuration file, with the settings of every task and method in their places.
+    """The schema of a configuration file, with the settings of every task, method and kind of user in their places.
 
     A file that `extends` another one may leave out what that one says.
     """
     schema = Config.model_json_schema()
-    schema["properties"]["extends"] = {"type": "string", "description": "File whose top-level keys hold where absent."}
+    definitions = schema.setdefault("$defs", {})
+    properties = schema["properties"]
+    properties["extends"] = {"type": "string", "description": "File whose keys hold where absent."}
+    blocks = {"additionalProperties": {"$ref": f"#/$defs/{Block.__name__}"}, "type": "object"}
+    properties["grid_also"] = blocks | {"description": "Blocks added to the grid of the file that is extended."}
     required = schema.pop("required")
     schema["if"], schema["then"] = {"not": {"required": ["extends"]}}, {"required": required}
-    definitions = schema.setdefault("$defs", {})
-    variants: list[dict[str, Any]] = []
-    for name, entry in METHODS.items():
-        own = entry.settings.model_json_schema()
-        definitions.update(own.pop("$defs", {}))
-        own["properties"] = {"algorithm": {"const": name}, **own["properties"]}
-        own["title"] = name
-        variants.append(own)
-    schema["properties"]["methods"]["additionalProperties"] = {"anyOf": variants}
-    tasks = {}
-    for name, entry in TASKS.items():
-        own = entry.settings.model_json_schema()
-        definitions.update(own.pop("$defs", {}))
-        tasks[name] = own
-    schema["properties"]["tasks"] |= {"properties": tasks, "additionalProperties": False}
+
+    def own(settings: type[Settings], title: str, **constants: str) -> dict[str, Any]:
+        found = settings.model_json_schema()
+        definitions.update(found.pop("$defs", {}))
+        fixed = {key: {"const": value} for key, value in constants.items()}
+        return found | {"title": title, "properties": {**fixed, **found.get("properties", {})}}
+
+    _labelled(properties["methods"], [own(declaration(name).settings, name, algorithm=name) for name in METHODS])
+    _labelled(properties["tasks"], [own(tasks.declaration(name).settings, name, task=name) for name in tasks.TASKS])
+    noise = own(Noise, "noise")
+    kinds = [own(users.kind(name).taste, name, kind=name) for name in users.KINDS]
+    for kind in kinds:
+        kind["properties"] |= noise["properties"]
+        kind["required"] = ["kind", *kind.get("required", [])]
+    other = {"type": "string", "description": "A user whose answers get noise."}
+    _labelled(properties["users"], [*kinds, noise | {"properties": {"user": other, **noise["properties"]}}])
     return schema
+
+
+def _labelled(schema: dict[str, Any], variants: list[dict[str, Any]]) -> None:
+    """Entries by label, each one of the variants."""
+    schema.pop("patternProperties", None)
+    schema["additionalProperties"] = {"anyOf": variants}

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from papa.diffusion.schedule import sigmas_of
-from papa.errors import PapaError
+from papa.errors import DivergedError
 
 Denoiser = Callable[[Tensor, float], Tensor]
 """(n, ...) noisy states y and their noise level sigma > 0 -> (n, ...) clean estimates."""
@@ -32,10 +32,6 @@ class Cost:
     forward: int = 0
     backward: int = 0
     frozen: int = 0
-
-
-class DiffusionDivergedError(PapaError):
-    """A model returned NaN or infinity: the run ends with the status `diverged`."""
 
 
 @dataclass
@@ -75,7 +71,7 @@ class UNetDenoiser:
     def __call__(self, y: Tensor, sigma: float) -> Tensor:
         x0 = y - sigma * self.eps(y, sigma)
         if not torch.isfinite(x0).all():
-            raise DiffusionDivergedError(
+            raise DivergedError(
                 f"the model returned NaN or infinity at noise level {sigma:.3g}. If this run fine-tunes, "
                 "lower its learning rate or bound its negatives; if it is the base model, prepare it again."
             )

@@ -1,1 +1,41 @@
-"""The alignment methods, one file each. `interface.py` says what a method is."""
+"""The alignment methods: one folder and one line each.
+
+A folder's `__init__.py` holds the settings and the declaration and imports no torch; `method.py` holds the method. A
+line may name a folder outside of this package.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from papa.errors import SettingsError
+from papa.methods.declaration import Declaration
+from papa.settings import unknown
+
+METHODS: dict[str, str] = {
+    "base": "papa.methods.base:BASE",
+    "best_of_n": "papa.methods.best_of_n:BEST_OF_N",
+    "papa": "papa.methods.papa:PAPA",
+    "epapa": "papa.methods.papa:EPAPA",
+    "fkc": "papa.methods.fkc:FKC",
+}
+
+
+def declaration(name: str) -> Declaration:
+    """What is known of a method without loading it.
+
+    Raises:  SettingsError that names the nearest known method.
+    """
+    if name not in METHODS:
+        raise SettingsError(unknown("method", name, METHODS))
+    module, attribute = METHODS[name].split(":")
+    return getattr(import_module(module), attribute)
+
+
+def load_method(name: str) -> Any:
+    """The class of a method, a subclass of `papa.methods.interface.Method`.
+
+    Raises:  SettingsError that names the nearest known method.
+    """
+    return declaration(name).load()

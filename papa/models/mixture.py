@@ -13,8 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from papa.diffusion.denoiser import Cost, Denoiser
+from papa.diffusion.schedule import log_spaced_sigmas
+from papa.models.interface import Model
 from papa.rng import Stream
 
 
@@ -182,3 +185,42 @@ def _averaged(vectors: Tensor, log_joint: Tensor) -> Tensor:
 def _is_positive_definite(matrices: Tensor) -> bool:
     symmetric = torch.allclose(matrices, matrices.mT, rtol=1e-9, atol=1e-12)
     return symmetric and bool((torch.linalg.cholesky_ex(matrices).info == 0).all())
+
+
+class MixtureModel(Model):
+    """A mixture as a diffusion model with an exact score: the golden reference of every sampler.
+
+    Latents are the points themselves, float64.
+
+    Args:    mixture: the data's density. steps, sigma_max, sigma_min: log-spaced noise levels, then 0.
+    """
+
+    def __init__(
+        self, mixture: Mixture, steps: int = 100, sigma_max: float = 20.0, sigma_min: float = 0.01, device: str = "cpu"
+    ) -> None:
+        self.mixture = mixture.to(device)
+        self.device, self.dtype, self.steps = device, torch.float64, steps
+        self.shape, self.spread = (mixture.means.shape[1],), self.mixture.spread
+        self._range = (sigma_max, sigma_min)
+
+    def sigmas(self) -> Tensor:
+        return log_spaced_sigmas(*self._range, self.steps)
+
+    def denoiser(self, cost: Cost, network: nn.Module | None = None) -> Denoiser:
+        """The exact posterior mean, one evaluation per point counted in `cost`.
+
+        Raises:  ModelError if a network is given: there is none to stand in for.
+        """
+        if network is not None:
+            self.network()
+
+        def denoise(y: Tensor, sigma: float) -> Tensor:
+            cost.forward += len(y)
+            if y.requires_grad:
+                cost.backward += len(y)
+            return self.mixture.denoise(y, sigma)
+
+        return denoise
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return latents

@@ -25,10 +25,10 @@ import pandas as pd
 import yaml
 from pydantic import model_validator
 
-from papa.benchmark.config import Settings
 from papa.benchmark.grid import Grid
 from papa.paper import report, select, stats
 from papa.paper.stats import Estimate
+from papa.settings import Settings
 
 MIN_SEEDS = 5
 Verdict = Literal["supported", "refuted", "undecided", "not run"]
@@ -118,7 +118,8 @@ class NotRunError(Exception):
 def load() -> list[Claim]:
     """The ledger, as shipped."""
     return [
-        Claim.model_validate(entry) for entry in yaml.safe_load(files("papa.paper").joinpath("claims.yaml").read_text())
+        Claim.model_validate(entry)
+        for entry in yaml.safe_load(files("papa.paper").joinpath("claims.yaml").read_text(encoding="utf-8"))
     ]
 
 
@@ -128,7 +129,7 @@ def load() -> list[Claim]:
 def _users(claim: Claim, grid: Grid) -> list[str]:
     if not claim.flip:
         return select.users_of(grid, claim.task)
-    return [user for user, entry in grid.config.users.items() if math.isclose(entry.flip, claim.flip)]
+    return [user for user, entry in grid.config.users.items() if math.isclose(entry.get("flip", 0.0), claim.flip)]
 
 
 def _methods(part: Part, claim: Claim, table: pd.DataFrame, grid: Grid) -> list[str]:
@@ -136,11 +137,7 @@ def _methods(part: Part, claim: Claim, table: pd.DataFrame, grid: Grid) -> list[
     if part.method not in ("main", "controls"):
         return [part.method]
     ran = set(table.loc[(table.task == claim.task) & (table.metric == part.metric), "method"])
-    main = (
-        [m for m in select.main_methods(grid, claim.task) if m != select.BASE]
-        if claim.task in grid.task_settings
-        else []
-    )
+    main = [m for m in select.main_methods(grid, claim.task) if m != select.BASE] if claim.task in grid.tasks else []
     group = main if part.method == "main" else [m for m in grid.methods if select.is_control(grid, m)]
     if not (found := [method for method in group if method in ran]):
         raise NotRunError(f"no {part.method} method with {part.metric} in the table")

@@ -1,17 +1,40 @@
-"""The long table: every figure of every run of the grid, one row each."""
+"""The long table: every value of every run of the grid, one row each, and what it was made from."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from papa.benchmark.grid import Grid
-from papa.benchmark.runs.record import verify
+from papa.benchmark.runs.record import digest_of, read_record
 from papa.benchmark.runs.scores import read_scores, score_key
 from papa.errors import RecordError
+from papa.files import replacing
 
 COLUMNS = ["task", "method", "algorithm", "user", "seed", "round", "stage", "metric", "value", "unit"]
+ABOUT = b"papa"
+"""The entry of the parquet file's metadata that says what the table was made from."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What a long table was made from. key: of all its runs and values. commits: of the source trees that made the
+    runs, `unknown` outside of a checkout. processors: of the machines, GPUs first."""
+
+    key: str
+    commits: list[str]
+    processors: list[str]
+
+    @property
+    def sentence(self) -> str:
+        """For captions."""
+        commits = ", ".join(commit if commit == "unknown" else commit[:10] for commit in self.commits)
+        return f"Runs of commit {commits} on {', '.join(self.processors)}."
 
 
 def table_path(grid: Grid) -> Path:
@@ -19,18 +42,24 @@ def table_path(grid: Grid) -> Path:
     return Path(grid.config.results) / "runs.parquet"
 
 
+def table_key(grid: Grid) -> str:
+    """What the long table of a grid is made from."""
+    return digest_of(sorted(score_key(spec) for spec in grid))
+
+
 def collect(grid: Grid) -> Path:
     """Verify every run of the grid and write the long table, sorted, atomically.
 
     Raises:  RecordError for a run that is missing, damaged, of other settings, or not scored.
     """
-    frames = []
+    frames, commits, processors = [], set(), set()
     for spec in grid:
-        verify(spec.folder, spec.key)
-        key = score_key(spec.key, grid.pool(spec.task, spec.seed).key, spec.config.measures)
-        rows = read_scores(spec.folder, key)
+        meta = read_record(spec.folder, spec.key).verify().meta
+        commits.add(meta.machine.commit or "unknown")
+        processors.add(meta.machine.gpu or meta.machine.processor)
+        rows = read_scores(spec.folder, score_key(spec))
         if rows is None:
-            raise RecordError(f"the run in {spec.folder} has no up-to-date figures; run `papa score` for it.")
+            raise RecordError(f"the run in {spec.folder} has no up-to-date values; run `papa score` for it.")
         axes = {
             "task": spec.task,
             "method": spec.method,
@@ -41,23 +70,37 @@ def collect(grid: Grid) -> Path:
         frames.append(pd.DataFrame(rows).assign(**axes))
     table = pd.concat(frames, ignore_index=True)[COLUMNS]
     table = table.sort_values(COLUMNS[:-2], kind="stable", ignore_index=True)
-    path = table_path(grid)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    table.to_parquet(temporary)
-    temporary.replace(path)
-    return path
+    about = About(table_key(grid), sorted(commits), sorted(processors))
+    with replacing(table_path(grid)) as temporary:
+        write(table, about, temporary)
+    return table_path(grid)
+
+
+def write(table: pd.DataFrame, about: About, file: Path) -> None:
+    """A long table as parquet, with what it was made from in the file's metadata."""
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    metadata = {**(arrow.schema.metadata or {}), ABOUT: json.dumps(asdict(about))}
+    pq.write_table(arrow.replace_schema_metadata(metadata), file)
 
 
 def read_table(grid: Grid) -> pd.DataFrame:
-    """The long table.
+    """The long table of a grid; `attrs["about"]` says what it was made from.
 
-    Raises:  RecordError if it is missing or damaged.
+    Raises:  RecordError if it is missing, damaged, or of other runs than the grid's.
     """
     path = table_path(grid)
     try:
-        return pd.read_parquet(path)
+        arrow = pq.read_table(path)
+        about = About(**json.loads((arrow.schema.metadata or {})[ABOUT]))
     except FileNotFoundError:
         raise RecordError(f"there is no long table {path}; run `papa collect` first.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise RecordError(f"{path} cannot be read ({error}); delete it and run `papa collect` again.") from error
+    if about.key != table_key(grid):
+        raise RecordError(
+            f"{path} was made from other runs, settings or measures than this configuration's; run "
+            "`snakemake --cores all`, or `papa collect` once its runs are there."
+        )
+    table = arrow.to_pandas()
+    table.attrs["about"] = about.sentence
+    return table

@@ -1,49 +1,24 @@
-"""How results are written down: numbers, Markdown, captions, and files that are whole or not there."""
+"""How results are written down: numbers, Markdown and captions."""
 
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from papa.benchmark.grid import Grid
+from papa.files import write_atomic
 from papa.paper import select, stats
 from papa.paper.stats import Estimate
 
 NOTHING = "–"
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` that takes its place when the block ends well.
-
-    Raises:  OSError as the file system says it (no permission, no space); `path` is then as before.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write a text file atomically."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return path
-
-
 def write_csv(path: Path, frame: pd.DataFrame) -> Path:
     """Write raw numbers atomically; an empty field is a missing number."""
-    with replacing(path) as temporary:
-        frame.to_csv(temporary, index=False, float_format="%.6g")
-    return path
+    return write_atomic(path, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
 # ---------------------------------------------------------------- numbers
@@ -108,11 +83,9 @@ def quote(table: pd.DataFrame, grid: Grid, tasks: Sequence[str], methods: Sequen
     if not tasks:
         return "Nothing of this ran."
     asking = [method for method in methods if method != select.BASE] or methods  # the base asks for no labels
-    settings = [grid.methods[method][1] for method in asking if method in grid.methods]
+    settings = [grid.methods[method].settings for method in asking if method in grid.methods]
     budgets = sorted({(entry.labels, entry.per_round) for entry in settings})
-    steps = [
-        f"{grid.task_settings[task].steps} denoising steps ({task})" for task in tasks if task in grid.task_settings
-    ]
+    steps = [f"{grid.tasks[task].settings.steps} denoising steps ({task})" for task in tasks if task in grid.tasks]
     seeds = select.seeds_of(table, tasks, methods)
     sentence = [
         " or ".join(f"{labels} labels in rounds of {k}" for labels, k in budgets),
@@ -121,12 +94,13 @@ def quote(table: pd.DataFrame, grid: Grid, tasks: Sequence[str], methods: Sequen
         f"{plural(len(seeds), 'seed')} ({', '.join(map(str, seeds))})",
         f"{samples(grid, tasks, 'final')} final samples per run",
     ]
-    return "; ".join(part for part in sentence if part) + "."
+    said = "; ".join(part for part in sentence if part) + "."
+    return f"{said} {table.attrs['about']}" if "about" in table.attrs else said
 
 
 def samples(grid: Grid, tasks: Sequence[str], name: str) -> str:
     """A number of samples of the measures: `1024`, or where tasks differ `1024 (digits) or 512 (fruits)`."""
-    counts = {task: getattr(grid.measures(task), name) for task in tasks if task in grid.task_settings}
+    counts = {task: getattr(grid.measures(task), name) for task in tasks if task in grid.tasks}
     if len(set(counts.values())) < 2:
         return str(next(iter(counts.values()), getattr(grid.config.measures, name)))
     return " or ".join(f"{count} ({task})" for task, count in counts.items())

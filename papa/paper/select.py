@@ -13,16 +13,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from papa.benchmark.config import TextToImageSettings
-from papa.benchmark.grid import Grid
-from papa.benchmark.registry import TASKS
+from papa.benchmark.grid import BASE, Grid
 from papa.errors import RecordError
 from papa.paper import stats
 
 COLUMNS = ("task", "method", "algorithm", "user", "seed", "round", "stage", "metric", "value", "unit")
 RUN = ["user", "seed"]
 RUN_AXES = ["task", "method", *RUN]
-BASE = "base"
 
 
 def check(table: pd.DataFrame) -> pd.DataFrame:
@@ -42,7 +39,9 @@ def check(table: pd.DataFrame) -> pd.DataFrame:
         )
     bad = table.loc[(table.metric == "diverged") & (table.value > 0), RUN_AXES].drop_duplicates()
     whole = table[list(COLUMNS)].merge(bad.assign(lost=True), "left", RUN_AXES)
-    return whole.assign(lost=whole.lost.notna())
+    whole = whole.assign(lost=whole.lost.notna())
+    whole.attrs = table.attrs
+    return whole
 
 
 # ---------------------------------------------------------------- values
@@ -107,25 +106,19 @@ def preference_tasks(table: pd.DataFrame) -> list[str]:
     return sorted(table.loc[table.metric == "preference_gold", "task"].unique())
 
 
-def is_text_to_image(task: str) -> bool:
+def is_prompted(grid: Grid, task: str) -> bool:
     """Whether the task draws for a prompt. Those have tables and figures of their own."""
-    return task in TASKS and issubclass(TASKS[task].settings, TextToImageSettings)
+    return task in grid.tasks and grid.tasks[task].declaration.prompted
 
 
-def diversity_of(task: str) -> tuple[str, str]:
-    """The metric of diversity of a task, and its words.
-
-    Samples for a prompt come from kinds that differ more than those of one kind do, so there the distance of
-    all samples falls where a method does its work. What is to be kept is the variety of what is liked.
-    """
-    if is_text_to_image(task):
-        return "preferred_distance_ratio", "mean feature distance of two liked samples / base's"
-    return "pairwise_ratio", "mean pairwise distance / base's"
+def diversity_of(grid: Grid, task: str) -> tuple[str, str]:
+    """The metric of diversity of a task, and its words."""
+    return grid.tasks[task].declaration.diversity
 
 
-def text_to_image_rows(table: pd.DataFrame) -> pd.Series:
-    """For each row of the long table, whether its task is a text-to-image task."""
-    return table.task.isin([task for task in table.task.unique() if is_text_to_image(task)])
+def prompted_rows(table: pd.DataFrame, grid: Grid) -> pd.Series:
+    """For each row of the long table, whether its task draws for a prompt."""
+    return table.task.isin([task for task in table.task.unique() if is_prompted(grid, task)])
 
 
 def seeds_of(table: pd.DataFrame, tasks: Sequence[str], methods: Sequence[str]) -> list[int]:
@@ -139,8 +132,7 @@ def seeds_of(table: pd.DataFrame, tasks: Sequence[str], methods: Sequence[str]) 
 
 def users_of(grid: Grid, task: str) -> list[str]:
     """Users of the grid whose answers carry no added noise, in the grid's order."""
-    noisy = {label for label, entry in grid.config.users.items() if entry.flip or entry.missing}
-    return list(dict.fromkeys(spec.user for spec in grid if spec.task == task and spec.user not in noisy))
+    return list(dict.fromkeys(spec.user for spec in grid if spec.task == task and not spec.who.noisy))
 
 
 def common_users(table: pd.DataFrame, grid: Grid, task: str) -> list[str]:
@@ -153,7 +145,7 @@ def common_users(table: pd.DataFrame, grid: Grid, task: str) -> list[str]:
 
 def is_control(grid: Grid, method: str) -> bool:
     """Whether the method is handed the true liking: a check, not a competitor."""
-    return grid.methods[method][1].wants_oracle
+    return grid.methods[method].settings.wants_oracle
 
 
 def reference_of(grid: Grid, method: str) -> str | None:
@@ -161,8 +153,8 @@ def reference_of(grid: Grid, method: str) -> str | None:
 
     None for a reference itself, and for a method alone of its algorithm.
     """
-    algorithm = grid.methods[method][0]
-    family = [label for label, (name, _) in grid.methods.items() if name == algorithm and not is_control(grid, label)]
+    algorithm = grid.methods[method].name
+    family = [label for label, of in grid.methods.items() if of.name == algorithm and not is_control(grid, label)]
     reference = algorithm if algorithm in family else next(iter(family), None)
     return None if reference == method else reference
 
@@ -214,7 +206,7 @@ def changes(grid: Grid, method: str, reference: str) -> dict[str, tuple[Any, Any
 
     A preset stands for all the settings that it brings.
     """
-    ours, theirs = grid.methods[method][1], grid.methods[reference][1]
+    ours, theirs = grid.methods[method].settings, grid.methods[reference].settings
     left, right = flat(ours.model_dump()), flat(theirs.model_dump())
     found = {key: (right.get(key), left[key]) for key in left if left[key] != right.get(key)}
     if "preset" in found:
@@ -250,12 +242,12 @@ def sweep(grid: Grid, reference: str, setting: str, among: Collection[str] | Non
     """
     if reference not in grid.methods:
         return Sweep(setting, {})
-    anchor = flat(grid.methods[reference][1].model_dump())
+    anchor = flat(grid.methods[reference].settings.model_dump())
     points: dict[str, float] = {}
     for label in [reference, *grid.methods]:
         if among is not None and label not in among:
             continue
-        dump = flat(grid.methods[label][1].model_dump())
+        dump = flat(grid.methods[label].settings.model_dump())
         rest = {key: value for key, value in dump.items() if key != setting}
         same = rest == {key: value for key, value in anchor.items() if key != setting}
         if same and setting in dump and dump[setting] not in points.values():

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from papa.benchmark.runs.key import file_sha256
-from papa.benchmark.runs.record import write_atomic
 from papa.benchmark.tasks.artefacts import folder, verified_card
+from papa.files import sha256 as file_sha256
+from papa.files import write_atomic
 
 Log = Callable[[str], None]
 P = ParamSpec("P")
@@ -60,7 +60,7 @@ def write_card(home: Path, card: dict[str, Any]) -> None:
 def only_figures_missing(task: str) -> bool:
     """Whether a recipe was stopped after its trainings: its artefacts are in place, their card has no figures."""
     card = folder(task) / "card.json"
-    return card.is_file() and '"figures"' not in card.read_text()
+    return card.is_file() and '"figures"' not in card.read_text(encoding="utf-8")
 
 
 def install(new: Path, task: str) -> None:

@@ -38,7 +38,7 @@ Reward = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Options:
-    """How the particles move and are weighted; see `papa.benchmark.config.FkcSettings` for the names."""
+    """How the particles move and are weighted; see `papa.methods.fkc.FkcSettings` for the names."""
 
     weights: Literal["exact", "continuous"] = "exact"
     reward_on: Literal["clean", "state"] = "clean"

@@ -1,1 +1,27 @@
-"""The measures, one file each: from stored samples to rows of the long table."""
+"""The measures: one file and one line each."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+METRICS: dict[str, str] = {
+    "session": "papa.benchmark.metrics.session:Session",
+    "preference": "papa.benchmark.metrics.preference:Preference",
+    "fidelity": "papa.benchmark.metrics.fidelity:Fidelity",
+    "diversity": "papa.benchmark.metrics.diversity:Diversity",
+    "retention": "papa.benchmark.metrics.retention:Retention",
+    "golden": "papa.benchmark.metrics.golden:Golden",
+    "cost": "papa.benchmark.metrics.cost:Cost",
+}
+
+
+def modules() -> tuple[str, ...]:
+    """The modules of all measures."""
+    return tuple(target.split(":")[0] for target in METRICS.values())
+
+
+def load(name: str) -> Any:
+    """The class of a measure."""
+    module, attribute = METRICS[name].split(":")
+    return getattr(import_module(module), attribute)

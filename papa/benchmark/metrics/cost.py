@@ -15,12 +15,12 @@ class Cost(Metric):
 
     def measure(self, run: RunView) -> list[Row]:
         meta = run.meta
-        learning, total = meta["evaluations"]["learning"], meta["evaluations"]["total"]
+        learning, total = meta.learning.model_dump(), meta.total.model_dump()
         rows = [row for line in run.rounds for row in _spent(line, int(line["round"]), "round")]
         rows += _spent(learning | {"seconds": run.rounds[-1]["seconds"]} if run.rounds else learning, run.last, "final")
-        rows.append(Row("labels", meta["labels"], "labels", run.last))
-        rows.append(Row("peak_memory", meta["peak_memory_mib"], "MiB", run.last))
-        rows.append(Row("diverged", float(meta["status"] == "diverged"), "", run.last))
+        rows.append(Row("labels", meta.labels, "labels", run.last))
+        rows.append(Row("peak_memory", meta.peak_memory_mib, "MiB", run.last))
+        rows.append(Row("diverged", float(meta.status == "diverged"), "", run.last))
         if "final" in run.images:
             n = len(run.images["final"])
             rows.append(Row("sample", (total["forward"] - learning["forward"]) / n, "evaluations", run.last))

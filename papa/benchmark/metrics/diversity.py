@@ -69,7 +69,7 @@ class Diversity(Metric):
         """How different the liked samples are from each other, against the liked samples of the base."""
         if run.bench.features is None:
             return []
-        key = (run.meta.get("user"), run.meta.get("seed"))
+        key = (run.meta.user, run.meta.seed)
         if key not in self._liked_base:
             self._liked_base[key] = liked_distances(run, run.base)
         own, base = liked_distances(run, images), self._liked_base[key]

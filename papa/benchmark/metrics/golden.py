@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from papa.benchmark.metrics.interface import Metric, Row, RunView
-from papa.benchmark.users.functions import RewardUser
 from papa.errors import PapaError
 
 
@@ -13,14 +12,13 @@ class Golden(Metric):
     round's log normalizing constant. Untilted methods are held against the base itself."""
 
     def measure(self, run: RunView) -> list[Row]:
-        if not isinstance(run.user, RewardUser) or "final" not in run.images:
+        if run.user.exact is None or "final" not in run.images:
             return []
         final = run.images["final"].double()
         rows = [Row("mean_reward", float(run.user.liking(final).mean()), "nats", run.last)]
-        settings = run.meta["asked"]["settings"]
-        beta = settings["beta_max"] if settings.get("reward") == "true" else 0.0
+        beta = run.true_tilt or 0.0
         try:
-            exact, log_z = run.user.tilted(beta)
+            exact, log_z = run.user.exact.tilted(beta)
         except PapaError:
             return rows  # this reward has no closed form at this beta
         names = {"share": "share_error", "mean": "mean_error", "covariance": "cov_error"}

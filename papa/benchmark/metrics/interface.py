@@ -12,14 +12,15 @@ import torch
 from torch import Tensor
 
 from papa.benchmark.config import Measures
-from papa.benchmark.tasks.interface import Judge, References, Task
-from papa.benchmark.users.interface import User
+from papa.benchmark.runs.record import Meta
+from papa.benchmark.tasks.interface import AnyTask, Judge, References
+from papa.benchmark.users.interface import AnyUser
 from papa.rng import Stream
 
 
 @dataclass(frozen=True)
 class Row:
-    """One figure of one run. stage: "round" for the curves, "final" for the aligned result."""
+    """One value of one run. stage: "round" for the curves, "final" for the aligned result."""
 
     metric: str
     value: float
@@ -32,7 +33,7 @@ class Row:
 class Bench:
     """What all runs of a task share: judges, references, measure settings. Loaded once a process."""
 
-    task: Task
+    task: AnyTask
     measures: Measures
     stream: Stream
 
@@ -69,17 +70,18 @@ class RunView:
 
     images: stage name ("round_01", ..., "final") -> (n, ...) images; "retention", of another prompt, is no stage.
     base: (n, ...) images of the base pool of the same seed. feedback: the lines of the log. meta: `run.json`.
-    rounds, trace: the rows of `rounds.csv` and `trace.csv`.
+    rounds, trace: the rows of `rounds.csv` and `trace.csv`. true_tilt: the inverse temperature of a control.
     """
 
     bench: Bench
-    meta: dict[str, Any]
+    meta: Meta
     images: dict[str, Tensor]
     base: Tensor
     feedback: list[dict[str, Any]]
     rounds: list[dict[str, str]]
-    user: User
+    user: AnyUser
     trace: list[dict[str, str]] = field(default_factory=list)
+    true_tilt: float | None = None
 
     @property
     def last(self) -> int:
@@ -103,7 +105,7 @@ class RunView:
 
 
 class Metric(ABC):
-    """A family of figures."""
+    """A family of measures."""
 
     @abstractmethod
     def measure(self, run: RunView) -> list[Row]:

@@ -18,7 +18,7 @@ class Preference(Metric):
     true liking s, E[s e^(beta s)] / E[e^(beta s)] over the base samples."""
 
     def measure(self, run: RunView) -> list[Row]:
-        if run.meta["task"] == "gmm2d":
+        if run.user.exact is not None:  # a reward in nats is no share of anything
             return []
         rows = []
         for index, stage, images in run.stages():
@@ -29,10 +29,9 @@ class Preference(Metric):
             rows += [Row(f"preference_{name}", value, "share", index, stage) for name, value in others.items()]
             if "held_out" in others:
                 rows.append(Row("over_optimization", gold - others["held_out"], "share", index, stage))
-        settings = run.meta["asked"]["settings"]
-        if settings.get("reward") == "true" and "final" in run.images:
+        if run.true_tilt is not None and "final" in run.images:
             rows.append(Row("liking_measured", mean_liking(run, run.images["final"]), "share", run.last))
-            rows.append(Row("liking_predicted", predicted_liking(run, settings["beta_max"]), "share", run.last))
+            rows.append(Row("liking_predicted", predicted_liking(run, run.true_tilt), "share", run.last))
         return rows
 
 

@@ -1,50 +1,63 @@
-"""One alignment run: build the method and the user, run the loop, store the record."""
+"""One alignment run: a session with a simulated user, and the samples that are measured.
+
+What a run keeps while it goes on lies beside its place: the session's log, and what each round took. A killed run goes
+on at the round that it had reached; no answered round is asked again.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import math
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from papa.benchmark.grid import PoolSpec, RunSpec
-from papa.benchmark.machine import git_commit, peak_memory_mib, reset_peak_memory, versions
-from papa.benchmark.registry import METHODS
-from papa.benchmark.runs.base_samples import base_stream, pool_reader
-from papa.benchmark.runs.key import artefact_hashes
-from papa.benchmark.runs.record import is_complete, npz_bytes, write_record
-from papa.benchmark.tasks.interface import Task
-from papa.benchmark.users.interface import NoisyUser, User
-from papa.diffusion.denoiser import DiffusionDivergedError
-from papa.methods.interface import Method
+from papa.benchmark.grid import RunSpec
+from papa.benchmark.machine import peak_memory_mib, reset_peak_memory, this_machine
+from papa.benchmark.runs.base_samples import reader, stream_of
+from papa.benchmark.runs.record import Evaluations, Meta, csv_bytes, jsonl_bytes, npz_bytes, write_record
+from papa.benchmark.tasks.interface import AnyTask
+from papa.benchmark.users import kind as user_kind
+from papa.benchmark.users.interface import AnyUser, NoisyUser
+from papa.errors import DivergedError
+from papa.feedback import Feedback
+from papa.files import write_json
 from papa.rng import Stream
-from papa.session import interact, log_line
+from papa.session import Question, Round, Session, log_line
 
 Log = Callable[[str], None]
 
 
-def build_user(spec: RunSpec, task: Task) -> User:
+def build_user(spec: RunSpec, task: AnyTask) -> AnyUser:
     """The user of a run, with noise on the answers where asked for."""
-    user: User = spec.user_entry.load()
-    wrapped = spec.user_settings
-    if wrapped.flip or wrapped.missing:
-        user = NoisyUser(user, wrapped.flip, wrapped.missing)
+    who = spec.who
+    user: AnyUser = user_kind(who.kind).load()(who.taste)
+    if who.noisy:
+        user = NoisyUser(user, who.noise.flip, who.noise.missing)
     user.meet(task)
     return user
 
 
-def build_method(spec: RunSpec, pool: PoolSpec, task: Task, user: User) -> Method[Any]:
-    """The method of a run. Only the controls that ask for it are handed the user's liking."""
-    stream = base_stream(spec.config.root_seed, spec.task, spec.seed)
-    oracle = user.liking if spec.settings.wants_oracle else None
-    return METHODS[spec.algorithm].load()(spec.settings, task, stream, pool_reader(pool, task), oracle)
+def open_session(spec: RunSpec, task: AnyTask, oracle: Any = None, log: Path | None = None) -> Session:
+    """The session of a run. Only the controls that ask for it are handed the user's liking."""
+    return Session(
+        task.model,
+        spec.algorithm,
+        settings=spec.settings.model_dump(exclude_unset=True),
+        seed=spec.seed,
+        log=log,
+        stream=stream_of(spec.base),
+        base=reader(spec.base, task.model),
+        oracle=oracle if spec.settings.wants_oracle else None,
+        about={"key": spec.key},
+    )
+
+
+# ---------------------------------------------------------------- what is taken down
 
 
 @dataclass
@@ -52,7 +65,7 @@ class Taken:
     """What is taken down of a run while it goes on.
 
     images: arrays of `samples.npz`, packed. shown: the items of each round, packed. lines, rounds, trace: rows of
-    `feedback.jsonl`, `rounds.csv` and `trace.csv`. seconds: what drawing for the measures took.
+    `feedback.jsonl`, `rounds.csv` and `trace.csv`. seconds: what drawing for the measures took. peak: MiB.
     """
 
     images: dict[str, np.ndarray] = field(default_factory=dict)
@@ -60,129 +73,152 @@ class Taken:
     lines: list[dict[str, Any]] = field(default_factory=list)
     rounds: list[dict[str, Any]] = field(default_factory=list)
     trace: list[dict[str, Any]] = field(default_factory=list)
-    seconds: dict[str, float] = field(
-        default_factory=lambda: {"round_samples": 0.0, "final_samples": math.nan, "retention_samples": 0.0}
+    seconds: dict[str, float | None] = field(
+        default_factory=lambda: {"round_samples": 0.0, "final_samples": None, "retention_samples": 0.0}
     )
+    peak: float = 0.0
 
     def files(self) -> dict[str, bytes]:
         """The files of the record beside `run.json`."""
         shown = np.concatenate(self.shown) if self.shown else np.zeros(0)
         files = {
             "samples.npz": npz_bytes(self.images | {"shown": shown}),
-            "feedback.jsonl": "".join(json.dumps(line) + "\n" for line in self.lines).encode(),
-            "rounds.csv": _csv(self.rounds).encode(),
+            "feedback.jsonl": jsonl_bytes(list(self.lines)),
+            "rounds.csv": csv_bytes(self.rounds),
         }
-        return files | ({"trace.csv": _csv(self.trace).encode()} if self.trace else {})
+        return files | ({"trace.csv": csv_bytes(self.trace)} if self.trace else {})
 
 
-def align(spec: RunSpec, pool: PoolSpec, task: Task, log: Log) -> None:
+class Clock:
+    """What each round took, kept beside the session's log: a run that was killed has the seconds that were measured.
+
+    spent: seconds of learning so far. peak: memory so far, MiB.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self.spent, self.peak, self._since = folder, 0.0, 0.0, time.monotonic()
+
+    def start(self) -> None:
+        """Measure from here on."""
+        self._since = time.monotonic()
+
+    def round(self, index: int, replayed: bool) -> float:
+        """The seconds of learning up to the end of a round: as measured when it was answered, or by the clock."""
+        file, now = self._folder / f"round{index:03d}.json", time.monotonic()
+        self.spent, self.peak = self.spent + now - self._since, max(self.peak, peak_memory_mib())
+        if replayed and file.exists():
+            kept = json.loads(file.read_text(encoding="utf-8"))
+            self.spent, self.peak = kept["spent"], max(self.peak, kept["peak"])
+        write_json(file, {"spent": self.spent, "peak": self.peak})
+        return self.spent
+
+
+# ---------------------------------------------------------------- the run
+
+
+def work_folder(spec: RunSpec) -> Path:
+    """Where a run that goes on keeps its log; of another key, it is another folder."""
+    return spec.folder.with_name(f".{spec.folder.name}.{spec.key}")
+
+
+def align(spec: RunSpec, task: AnyTask, log: Log) -> None:
     """Run one alignment and store its record. Errors are raised; divergence is data (`status`)."""
     reset_peak_memory()
-    start = time.monotonic()
+    start, work = time.monotonic(), work_folder(spec)
     user = build_user(spec, task)
-    method = build_method(spec, pool, task, user)
     taken, status, reason = Taken(), "done", None
-    try:
-        learn(spec, method, user, task, taken, start, log)
-        learning = asdict(method.cost)
-        draw_final(spec, method, user, task, taken)
-    except DiffusionDivergedError as error:
-        status, reason, learning = "diverged", str(error), asdict(method.cost)
-        log(f"{spec.folder}: diverged ({reason})")
-    write_record(
-        spec.folder,
-        taken.files(),
-        {
-            "kind": "run",
-            "key": spec.key,
-            "task": spec.task,
-            "method": spec.method,
-            "algorithm": spec.algorithm,
-            "user": spec.user,
-            "seed": spec.seed,
-            "asked": spec.described,
-            "status": status,
-            "reason": reason,
-            "labels": int(sum(len(line["liking"]) for line in taken.lines)),
-            "evaluations": {"learning": learning, "total": asdict(method.cost)},
-            "seconds": {"total": time.monotonic() - start, **taken.seconds},
-            "peak_memory_mib": peak_memory_mib(),
-            "device": task.device,
-            "threads": torch.get_num_threads(),
-            "versions": versions(),
-            "git_commit": git_commit(),
-            "weights": artefact_hashes(spec.task),
-        },
-    )
+    with open_session(spec, task, user.liking, work / "log.jsonl") as session:
+        try:
+            learn(spec, session, user, taken, Clock(work), log)
+            learning = asdict(session.method.cost)
+            draw_final(spec, session, task, user, taken)
+        except DivergedError as error:
+            status, reason, learning = "diverged", str(error), asdict(session.method.cost)
+            log(f"{spec.folder}: diverged ({reason})")
+        meta = Meta(
+            kind="run",
+            key=spec.key,
+            task=spec.task,
+            method=spec.method,
+            algorithm=spec.algorithm,
+            user=spec.user,
+            seed=spec.seed,
+            asked=spec.described,
+            status=status,
+            reason=reason,
+            labels=int(sum(len(line["liking"]) for line in taken.lines)),
+            learning=Evaluations(**learning),
+            total=Evaluations(**asdict(session.method.cost)),
+            seconds={"total": time.monotonic() - start, **taken.seconds},
+            peak_memory_mib=max(taken.peak, peak_memory_mib()),
+            device=task.device,
+            machine=this_machine(),
+            weights=spec.of.weights,
+        )
+        write_record(spec.folder, taken.files(), meta)
+    shutil.rmtree(work, ignore_errors=True)
 
 
-def learn(spec: RunSpec, method: Method[Any], user: User, task: Task, taken: Taken, start: float, log: Log) -> None:
+def learn(spec: RunSpec, session: Session, user: AnyUser, taken: Taken, clock: Clock, log: Log) -> None:
     """The rounds, with samples after each but the last, whose samples are the final ones."""
     whims = Stream(spec.config.root_seed).at(spec.task, "whims", spec.user, seed=spec.seed)
-    last, sampling = spec.settings.rounds, 0.0
-    for happened in interact(method, user, task, whims, spec.settings.labels, spec.settings.per_round):
-        h = happened.index + 1
-        taken.lines.append(log_line(happened))
-        taken.shown.append(task.pack(happened.images))
-        # Costs so far are the method's own; samples for measuring stand beside them.
-        row = {"round": h, **asdict(method.cost), **method.diagnostics()}
-        taken.rounds.append(row | {"seconds": time.monotonic() - start - sampling})
-        taken.trace += [{"round": h} | step for step in method.trace()]
-        if h < last:
+
+    def answer(question: Question) -> Feedback:
+        return user.answer(question.images, question.kind, whims.at(round=question.round))
+
+    if session.logged:
+        log(f"{spec.folder}: going on after round {session.logged} of {session.rounds}")
+    clock.start()
+    for happened in session.play(answer):
+        note(happened, session, taken, clock)
+        if happened.question.round + 1 < session.rounds:
             began = time.monotonic()
-            taken.images[f"round_{h:02d}"] = measured(method, task, spec.config.measures.per_round)
-            sampling += time.monotonic() - began
-            taken.seconds["round_samples"] = sampling
-        liked, shown = np.nansum(happened.feedback.liking), len(happened.feedback.liking)
-        log(f"{spec.folder}: round {h}/{last}, liked {liked:g} of {shown}")
+            taken.images[f"round_{happened.question.round + 1:02d}"] = measured(session, spec.of.measures.per_round)
+            taken.seconds["round_samples"] = (taken.seconds["round_samples"] or 0.0) + time.monotonic() - began
+            clock.start()
+        liking = happened.feedback.liking
+        log(f"{spec.folder}: round {session.round}/{session.rounds}, liked {np.nansum(liking):g} of {len(liking)}")
 
 
-def draw_final(spec: RunSpec, method: Method[Any], user: User, task: Task, taken: Taken) -> None:
+def note(happened: Round, session: Session, taken: Taken, clock: Clock) -> None:
+    """Take a round down. Costs so far are the method's own; samples for measuring stand beside them."""
+    h, method = happened.question.round + 1, session.method
+    taken.lines.append(log_line(happened.question, happened.feedback))
+    taken.shown.append(session.model.pack(happened.question.images))
+    row = {"round": h, **asdict(method.cost), **method.diagnostics()}
+    taken.rounds.append(row | {"seconds": clock.round(h, happened.replayed)})
+    taken.trace += [{"round": h} | step for step in method.trace()]
+    taken.peak = clock.peak
+
+
+def draw_final(spec: RunSpec, session: Session, task: AnyTask, user: AnyUser, taken: Taken) -> None:
     """The samples of the aligned result, and what it draws when asked for something else.
 
     Controls are no aligned models: they are asked for nothing else.
     """
     began = time.monotonic()
-    taken.images["final"] = task.pack(task.decode(method.sample(final_count(spec, method))))
-    taken.trace += [{"round": "final"} | step for step in method.trace()]
+    taken.images["final"] = session.model.pack(session.sample(final_count(spec, session.method.candidates)))
+    taken.trace += [{"round": "final"} | step for step in session.method.trace()]
     taken.seconds["final_samples"] = time.monotonic() - began
     other = None if spec.settings.wants_oracle else task.retention(user.classes)
     if other is not None:
         began = time.monotonic()
-        with task.prompted(other[0]):
-            taken.images["retention"] = measured(method, task, spec.config.measures.retention)
+        with session.model.prompted(other[0]):
+            taken.images["retention"] = measured(session, spec.of.measures.retention)
         taken.seconds["retention_samples"] = time.monotonic() - began
 
 
-def final_count(spec: RunSpec, method: Method[Any]) -> int:
-    """Final samples: as asked, or as many as the base pool has candidates for (best of 16 draws fewer)."""
-    measures = spec.config.measures
-    return min(measures.final, max(1, measures.base // method.candidates))
+def final_count(spec: RunSpec, candidates: int) -> int:
+    """Final samples: as asked, or as many as the base samples have candidates for (best of 16 draws fewer)."""
+    measures = spec.of.measures
+    return min(measures.final, max(1, measures.base // candidates))
 
 
-def measured(method: Method[Any], task: Task, n: int) -> np.ndarray:
+def measured(session: Session, n: int) -> np.ndarray:
     """n samples for measuring. They cost the method nothing: its counters are put back."""
-    before = asdict(method.cost)
-    images = task.pack(task.decode(method.sample(n)))
+    cost = session.method.cost
+    before = asdict(cost)
+    images = session.model.pack(session.sample(n))
     for name, value in before.items():
-        setattr(method.cost, name, value)
+        setattr(cost, name, value)
     return images
-
-
-def _csv(rows: list[dict[str, Any]]) -> str:
-    """Rows with possibly different keys as CSV; absent values are empty."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, names, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue()
-
-
-def align_all(specs: list[RunSpec], pools: Callable[[RunSpec], PoolSpec], task: Task, log: Log) -> None:
-    """Run what is not there yet; each finished run stays whatever happens to the next."""
-    for spec in specs:
-        if is_complete(spec.folder, spec.key):
-            log(f"{spec.folder}: already there")
-            continue
-        align(spec, pools(spec), task, log)

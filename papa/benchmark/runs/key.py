@@ -1,8 +1,12 @@
-"""What a result depends on: source closures, weights, and the completion key made of them.
+"""What a result depends on: the code that makes it, the weights, and the completion key made of them and the settings.
 
-The completion key of a run is a hash of the settings that it uses, of the sources in the transitive
-import closure of its method and task (shared kernels included), and of the task's weights. A run
-with the same key is skipped, any other is made again.
+The completion key of a run is a hash of the settings that it uses, of the code in the transitive import closure of
+its method, task, user and session (shared kernels and the behaviour of settings classes included), and of the task's
+weights. A run with the same key is skipped, any other is made again.
+
+What counts of a source file is what it does: comments, docstrings, layout and line ends do not, nor does the text of
+an error or of a log line. Modules that keep books (records, machine facts, the grid, registries) are in no closure:
+what they say reaches a run through its settings.
 """
 
 from __future__ import annotations
@@ -10,18 +14,39 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from papa.errors import ArtefactError
+from papa.files import sha256
 
 PACKAGE = Path(__file__).parents[2]
 
-# Not part of any closure: what these files say reaches a run through its resolved settings, which the
-# key holds already, or only names what exists.
-DECLARATIONS = {"papa.benchmark.config", "papa.benchmark.registry", "papa.errors", "papa"}
+BOOKKEEPING = {
+    "papa",
+    "papa.errors",
+    "papa.files",
+    "papa.methods",
+    "papa.benchmark",
+    "papa.benchmark.config",
+    "papa.benchmark.grid",
+    "papa.benchmark.machine",
+    "papa.benchmark.metrics",
+    "papa.benchmark.tasks",
+    "papa.benchmark.tasks.artefacts",
+    "papa.benchmark.tasks.declaration",
+    "papa.benchmark.users",
+    "papa.benchmark.runs.key",
+    "papa.benchmark.runs.record",
+    "papa.benchmark.runs.scores",
+}
+"""Modules that only name what exists or write down what happened."""
+
+LOGGING = {"log", "print", "say"}
+"""Functions whose argument is a message."""
 
 
 def module_file(module: str) -> Path | None:
@@ -30,7 +55,10 @@ def module_file(module: str) -> Path | None:
     A method may live outside this package; of its imports, those from this package are followed.
     """
     if module.split(".")[0] != "papa":
-        spec = find_spec(module)
+        try:
+            spec = find_spec(module)
+        except ModuleNotFoundError:
+            return None
         return Path(spec.origin) if spec is not None and spec.origin else None
     path = PACKAGE.joinpath(*module.split(".")[1:])
     for candidate in (path.with_suffix(".py"), path / "__init__.py"):
@@ -40,22 +68,28 @@ def module_file(module: str) -> Path | None:
 
 
 @cache
-def _imports(file: Path) -> frozenset[str]:
-    """Modules of this package that `file` imports anywhere in its text."""
+def _tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def _imports(module: str, file: Path) -> frozenset[str]:
+    """Modules that `file` imports anywhere in its text: those of this package, and of the module's own package."""
+    roots = {"papa", module.split(".")[0]}
     found: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(_tree(file)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         else:
             continue
-        found.update(name for name in names if name.split(".")[0] == "papa" and module_file(name))
-    return frozenset(found - DECLARATIONS)
+        found.update(name for name in names if name.split(".")[0] in roots and module_file(name))
+    return frozenset(found - BOOKKEEPING)
 
 
-def import_closure(*modules: str) -> list[str]:
-    """The modules of this package that `modules` need, themselves included, sorted."""
+@cache
+def import_closure(*modules: str) -> tuple[str, ...]:
+    """The modules that `modules` need, themselves included, sorted; other packages' are left out."""
     seen: set[str] = set()
     queue = list(modules)
     while queue:
@@ -64,37 +98,77 @@ def import_closure(*modules: str) -> list[str]:
         if module in seen or file is None:
             continue
         seen.add(module)
-        queue.extend(_imports(file))
-    return sorted(seen)
+        queue.extend(_imports(module, file))
+    return tuple(sorted(seen))
+
+
+# ---------------------------------------------------------------- what a source file does
+
+
+def _is_text(node: ast.AST) -> bool:
+    """An expression that is nothing but a string: a docstring, wherever it stands."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _is_logging(node: ast.AST) -> bool:
+    if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
+        return False
+    function = node.value.func
+    name = function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
+    return name in LOGGING
+
+
+def _said(node: ast.AST) -> Iterator[str]:
+    """What a syntax tree does, as text that is the same for every Python version."""
+    if isinstance(node, ast.Raise):  # which error is raised counts, what it says does not
+        error = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+        yield "raise"
+        if error is not None:
+            yield from _said(error)
+        return
+    yield type(node).__name__
+    for name, value in ast.iter_fields(node):
+        items = value if isinstance(value, list) else [value]
+        for item in items:
+            if isinstance(item, ast.AST):
+                if not (_is_text(item) or _is_logging(item)):
+                    yield name
+                    yield from _said(item)
+            elif item is not None:
+                yield f"{name}={item!r}"
+
+
+@cache
+def _behaviour(file: Path) -> str:
+    return hashlib.sha256("\0".join(_said(_tree(file))).encode()).hexdigest()
 
 
 @cache
 def source_hash(*modules: str) -> str:
-    """Hash of the sources in the import closure of `modules`, and of the data that goes by a module's name."""
+    """Hash of what the modules in the import closure of `modules` do, and of the data that goes by a module's name."""
     digest = hashlib.sha256()
     for module in import_closure(*modules):
         file = module_file(module)
         assert file is not None
-        digest.update(module.encode() + b"\0" + file.read_bytes() + b"\0")
+        digest.update(f"{module}\0{_behaviour(file)}\0".encode())
         if (data := file.with_suffix(".yaml")).is_file():  # claims.py reads claims.yaml
-            digest.update(data.read_bytes() + b"\0")
+            digest.update(sha256(data).encode())
     return digest.hexdigest()
 
 
-def file_sha256(path: Path) -> str:
-    """sha256 of a file's bytes, in hex."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+# ---------------------------------------------------------------- weights, and the key
 
 
 @cache
-def artefact_hashes(task: str) -> dict[str, str]:
-    """The sha256 of every shipped artefact of a task, as its model card states them (empty without one).
+def artefact_hashes(artefacts: str | None) -> dict[str, str]:
+    """The sha256 of every shipped artefact of a folder of `papa/data`, as its model card states them.
 
     Raises:  ArtefactError for a card that cannot be read.
     """
-    card = PACKAGE / "data" / task / "card.json"
-    return read_card(card, task)["sha256"] if card.is_file() else {}
+    if artefacts is None:
+        return {}
+    card = PACKAGE / "data" / artefacts / "card.json"
+    return read_card(card, artefacts)["sha256"] if card.is_file() else {}
 
 
 def read_card(card: Path, task: str) -> dict[str, Any]:
@@ -103,15 +177,18 @@ def read_card(card: Path, task: str) -> dict[str, Any]:
     Raises:  ArtefactError if it cannot be read.
     """
     try:
-        return json.loads(card.read_text())
-    except ValueError as error:
+        found = json.loads(card.read_text(encoding="utf-8"))
+        if not isinstance(found, dict) or not isinstance(found.get("sha256"), dict):
+            raise ValueError("it names no files")
+    except (OSError, ValueError) as error:
         raise ArtefactError(
             f"the model card {card} cannot be read ({error}); reinstall papa, or make the artefacts again with "
             f"`papa prepare --task {task} --retrain`."
         ) from None
+    return found
 
 
-def completion_key(settings: dict[str, Any], modules: tuple[str, ...], weights: dict[str, str]) -> str:
+def completion_key(settings: Any, modules: tuple[str, ...], weights: dict[str, str]) -> str:
     """The key of a result.
 
     Args:    settings: everything that the result was asked for, JSON-serializable, defaults resolved.

@@ -1,31 +1,82 @@
-"""Where the figures of a run stand, and whether they are up to date. Imports no torch."""
+"""The values that were measured of a run: `metrics.json` beside its record, checked when it is read. Imports no torch."""
 
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from papa.benchmark.config import Measures
-from papa.benchmark.registry import METRICS
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from papa.benchmark.grid import RunSpec
+from papa.benchmark.metrics import modules
 from papa.benchmark.runs.key import completion_key
+from papa.benchmark.runs.record import digest_of
 from papa.errors import RecordError
+from papa.files import write_json
 
 FILE = "metrics.json"
 
 
-def score_key(run_key: str, pool_key: str, measures: Measures) -> str:
-    """What the figures of a run depend on."""
-    modules = ("papa.benchmark.runs.score", *(entry.module for entry in METRICS.values()))
-    return completion_key({"run": run_key, "pool": pool_key, "measures": measures.model_dump()}, modules, {})
+class Value(BaseModel):
+    """One value of one run. value: None is no number (NaN)."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    metric: str
+    value: float | None
+    unit: str
+    round: int
+    stage: Literal["round", "final"]
+
+
+class Scores(BaseModel):
+    """The content of `metrics.json`. digest: sha256 of the rows."""
+
+    model_config = ConfigDict(extra="forbid")
+    key: str
+    digest: str
+    rows: list[Value]
+
+
+def score_key(spec: RunSpec) -> str:
+    """What the values of a run depend on."""
+    code = ("papa.benchmark.runs.score", *modules())
+    described = {"run": spec.key, "base": spec.base.key, "measures": spec.of.measures.model_dump()}
+    return completion_key(described, code, {})
+
+
+def write_scores(folder: Path, key: str, rows: list[dict[str, Any]]) -> None:
+    """Write the values of a run."""
+    plain = [row | {"value": None if not math.isfinite(row["value"]) else row["value"]} for row in rows]
+    values = [Value(**row).model_dump() for row in plain]
+    write_json(folder / FILE, {"key": key, "digest": digest_of(values), "rows": values})
 
 
 def read_scores(folder: Path, key: str) -> list[dict[str, Any]] | None:
-    """The rows of a scored run, or None if they are missing or not up to date."""
+    """The rows of a scored run (a value that is no number is NaN), or None if they are missing or not up to date.
+
+    Raises:  RecordError for values that were changed or damaged after they were measured.
+    """
+    file = folder / FILE
     try:
-        data = json.loads((folder / FILE).read_text())
+        found = Scores.model_validate(json.loads(file.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
-    except ValueError as error:
-        raise RecordError(f"{folder / FILE} is damaged ({error}); delete it and score again.") from error
-    return data["rows"] if data["key"] == key else None
+    except (OSError, ValueError, ValidationError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise RecordError(f"{file} is damaged ({said}); delete it and run the same command again.") from None
+    rows = [row.model_dump() for row in found.rows]
+    if digest_of(rows) != found.digest:
+        raise RecordError(f"{file} was changed after it was measured; delete it and run the same command again.")
+    if found.key != key:
+        return None
+    return [row | {"value": math.nan if row["value"] is None else row["value"]} for row in rows]
+
+
+def is_scored(spec: RunSpec) -> bool:
+    """Whether sound and up-to-date values stand beside a run."""
+    try:
+        return read_scores(spec.folder, score_key(spec)) is not None
+    except RecordError:
+        return False

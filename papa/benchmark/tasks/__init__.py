@@ -1,1 +1,31 @@
-"""The tasks: what an alignment method is run against. One file each."""
+"""The tasks: a model with hidden users, judges and references; one folder and one line each.
+
+A folder's `__init__.py` holds settings, tastes and declaration and imports no torch; `task.py` holds the task. A task
+that differs from another one in settings only is an entry of a configuration, not a folder.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from papa.benchmark.tasks.declaration import TaskDeclaration
+from papa.errors import SettingsError
+from papa.settings import unknown
+
+TASKS: dict[str, str] = {
+    "gmm2d": "papa.benchmark.tasks.gmm2d:GMM2D",
+    "digits": "papa.benchmark.tasks.digits:DIGITS",
+    "fruits": "papa.benchmark.tasks.fruits:FRUITS",
+    "sd15": "papa.benchmark.tasks.sd15:SD15",
+}
+
+
+def declaration(name: str) -> TaskDeclaration:
+    """What is known of a task without loading it.
+
+    Raises:  SettingsError that names the nearest known task.
+    """
+    if name not in TASKS:
+        raise SettingsError(unknown("task", name, TASKS))
+    module, attribute = TASKS[name].split(":")
+    return getattr(import_module(module), attribute)

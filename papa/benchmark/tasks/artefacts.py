@@ -6,8 +6,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from papa.benchmark.runs.key import PACKAGE, file_sha256, read_card
+from papa.benchmark.runs.key import PACKAGE, read_card
 from papa.errors import ArtefactError
+from papa.files import sha256
 
 
 def folder(task: str) -> Path:
@@ -44,7 +45,7 @@ def check(file: Path, expected: str, task: str) -> None:
     )
     if not file.is_file():
         raise ArtefactError(f"the weight file {file} is missing. {remedy}")
-    found = file_sha256(file)
+    found = sha256(file)
     if found != expected:
         raise ArtefactError(
             f"the weight file {file} has sha256 {found[:16]}..., its model card says {expected[:16]}.... "

@@ -1,4 +1,4 @@
-"""What tasks whose samples are pictures share: their storage, and small classifiers as judges and as features."""
+"""Small classifiers, as judges and as features."""
 
 from __future__ import annotations
 
@@ -10,20 +10,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from papa.benchmark.tasks.interface import Task
-
 CHUNK = 512
 """Images of one forward pass of a small classifier."""
-
-
-class ImageTask(Task):
-    """A task of pictures in [-1, 1], stored as a person would see them: uint8."""
-
-    def pack(self, images: Tensor) -> np.ndarray:
-        return ((images.detach().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
-
-    def unpack(self, stored: np.ndarray) -> Tensor:
-        return torch.from_numpy(stored).float() / 127.5 - 1
 
 
 class Classifier(nn.Module):

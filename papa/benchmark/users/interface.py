@@ -4,24 +4,43 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from torch import Tensor
 
+from papa.benchmark.users.declaration import Taste
 from papa.errors import PapaError
+from papa.feedback import Feedback, Kind
+from papa.models.mixture import Mixture
 from papa.rng import Stream
-from papa.session import Answer, Feedback
+
+T = TypeVar("T", bound=Taste)
+Host = TypeVar("Host", contravariant=True)
+"""What a user asks of a task, one of the protocols of `papa.benchmark.tasks.interface`."""
 
 
-class User(ABC):
+class Tilting(Protocol):
+    """The exact density of what a reward tilts the base to."""
+
+    def tilted(self, beta: float) -> tuple[Mixture, float]: ...
+
+
+class User(ABC, Generic[T, Host]):
     """Somebody with a taste.
 
-    `classes` are the preferred classes of a class user, for the measures; None otherwise.
+    Attributes: classes: the preferred classes of a class user, for the measures; None otherwise. exact: how the
+    base tilted by this user's liking is known exactly; None where it is not.
     """
 
     classes: tuple[int, ...] | None = None
+    exact: Tilting | None = None
 
-    def meet(self, task: object) -> None:  # noqa: B027 - most users need nothing
+    def __init__(self, taste: T) -> None:
+        self.taste = taste
+
+    @abstractmethod
+    def meet(self, task: Host) -> None:
         """Called once with the task, before anything is shown: calibration, loading of the judge."""
 
     @abstractmethod
@@ -32,7 +51,7 @@ class User(ABC):
     def verdict(self, images: Tensor) -> np.ndarray:
         """(n, ...) images -> (n,) float64, the answer before any noise: 0 or 1, or graded in [0, 1]."""
 
-    def answer(self, images: Tensor, kind: Answer, stream: Stream) -> Feedback:
+    def answer(self, images: Tensor, kind: Kind, stream: Stream) -> Feedback:
         """Answer a query.
 
         Raises:  PapaError for a kind of answer that this user does not give.
@@ -43,8 +62,11 @@ class User(ABC):
         return Feedback(liking=self.verdict(images), probability=probability)
 
 
+AnyUser = User[Any, Any]
+
+
 @dataclass
-class NoisyUser(User):
+class NoisyUser(User[Any, Any]):
     """A user whose answers are flipped or missing at random.
 
     flip: probability that an answer s becomes 1 - s, or that a pair is turned round. missing: probability of
@@ -52,16 +74,17 @@ class NoisyUser(User):
     The draws depend on the round and the item alone, so every method meets the same whims.
     """
 
-    inner: User
+    inner: AnyUser
     flip: float = 0.0
     missing: float = 0.0
 
     def __post_init__(self) -> None:
-        self.classes = self.inner.classes
+        self.taste = self.inner.taste
+        self.classes, self.exact = self.inner.classes, self.inner.exact
 
-    def meet(self, task: object) -> None:
+    def meet(self, task: Any) -> None:
         self.inner.meet(task)
-        self.classes = self.inner.classes  # some users know them only now
+        self.classes, self.exact = self.inner.classes, self.inner.exact  # some users know them only now
 
     def liking(self, images: Tensor) -> Tensor:
         return self.inner.liking(images)
@@ -69,7 +92,7 @@ class NoisyUser(User):
     def verdict(self, images: Tensor) -> np.ndarray:
         return self.inner.verdict(images)
 
-    def answer(self, images: Tensor, kind: Answer, stream: Stream) -> Feedback:
+    def answer(self, images: Tensor, kind: Kind, stream: Stream) -> Feedback:
         truth = self.inner.answer(images, kind, stream)
         flipped = stream.at("flip").uniform(len(images)) < self.flip
         unanswered = stream.at("missing").uniform(len(images)) < self.missing

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from papa.benchmark.config import MethodSettings
+from papa.feedback import Feedback, Query
+from papa.methods.declaration import MethodSettings
 from papa.methods.interface import Method
-from papa.session import Feedback, Query
 
 
 class Base(Method[MethodSettings]):
     """Shows base samples and learns nothing."""
 
     def ask(self, k: int) -> Query:
-        denoise = self.task.denoiser(self.cost)
+        denoise = self.model.denoiser(self.cost)
         return Query(self.draw(denoise, k, self.stream.at("ask", round=self.round)), self.condition(k))
 
-    def tell(self, query: Query, feedback: Feedback) -> None:
-        self.round += 1
+    def learn(self, query: Query, feedback: Feedback) -> None:
+        """Nothing."""
 
     def sample(self, n: int) -> Tensor:
         return self.base_latents(n)

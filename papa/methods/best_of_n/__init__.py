@@ -1,1 +1,20 @@
-"""Best of n."""
+"""Best of n: a reward model learns from labels of base samples and picks each sample among n candidates."""
+
+from __future__ import annotations
+
+from papa.methods.declaration import Declaration, MethodSettings
+from papa.methods.shared.surrogate import SurrogateSettings
+from papa.settings import Positive
+
+
+class BestOfNSettings(MethodSettings):
+    """Best of n candidates of the base by a surrogate trained on B labels of base samples."""
+
+    n: Positive = 4
+    """Candidates per returned sample."""
+    surrogate: SurrogateSettings = SurrogateSettings()
+
+
+BEST_OF_N = Declaration(
+    BestOfNSettings, "papa.methods.best_of_n.method:BestOfN", "rejection by a reward model, a standard", draws="picked"
+)

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from papa.benchmark.config import BestOfNSettings
+from papa.feedback import Feedback, Query
+from papa.methods.best_of_n import BestOfNSettings
 from papa.methods.interface import Method
 from papa.methods.shared.labelled import Labelled
-from papa.methods.shared.surrogate import Surrogate
-from papa.session import Feedback, Query
+from papa.methods.shared.surrogate.network import Surrogate
 
 
 class BestOfN(Method[BestOfNSettings]):
@@ -20,19 +20,18 @@ class BestOfN(Method[BestOfNSettings]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.seen = Labelled()
-        self.surrogate = Surrogate(self.task.shape, self.settings.surrogate, self.stream.at("surrogate"))
-        self.surrogate.to(self.task.device)
+        self.surrogate = Surrogate(self.model.shape, self.settings.surrogate, self.stream.at("surrogate"))
+        self.surrogate.to(self.model.device)
         self._error = float("nan")
 
     def ask(self, k: int) -> Query:
-        denoise = self.task.denoiser(self.cost)
+        denoise = self.model.denoiser(self.cost)
         return Query(self.draw(denoise, k, self.stream.at("ask", round=self.round)), self.condition(k))
 
-    def tell(self, query: Query, feedback: Feedback) -> None:
+    def learn(self, query: Query, feedback: Feedback) -> None:
         self.seen.add(query, feedback)
         if self.settings.n > 1:  # one candidate leaves nothing to choose
             self._fit()
-        self.round += 1
 
     def _fit(self) -> None:
         fit_stream = self.stream.at("surrogate", "fit", round=self.round)
@@ -45,9 +44,9 @@ class BestOfN(Method[BestOfNSettings]):
     def sample(self, n: int) -> Tensor:
         candidates = self.base_latents(n * self.settings.n)
         with torch.no_grad():
-            scores = torch.cat([self.surrogate(part) for part in candidates.split(self.task.settings.chunk)])
+            scores = torch.cat([self.surrogate(part) for part in candidates.split(self.model.chunk)])
         best = scores.view(n, self.settings.n).argmax(1)
-        return candidates.view(n, self.settings.n, *self.task.shape)[torch.arange(n), best]
+        return candidates.view(n, self.settings.n, *self.model.shape)[torch.arange(n), best]
 
     def diagnostics(self) -> dict[str, float]:
         return {"surrogate_mse": self._error}

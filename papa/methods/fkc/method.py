@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from papa.benchmark.config import FkcSettings
 from papa.diffusion.sampler import stream_noise
+from papa.feedback import Feedback, Query
+from papa.methods.fkc import FkcSettings
 from papa.methods.interface import Method
 from papa.methods.shared.labelled import Labelled
-from papa.methods.shared.surrogate import Surrogate
+from papa.methods.shared.surrogate.network import Surrogate
 from papa.rng import Stream
-from papa.session import Feedback, Query
 from papa.smc.diversity import diversity
 from papa.smc.fkc import Options, Particles, Reward, fkc
 
@@ -30,8 +30,8 @@ class Fkc(Method[FkcSettings]):
         super().__init__(*args, **kwargs)
         settings = self.settings
         self.seen = Labelled()
-        self.surrogate = Surrogate(self.task.shape, settings.surrogate, self.stream.at("surrogate"))
-        self.surrogate.to(self.task.device)
+        self.surrogate = Surrogate(self.model.shape, settings.surrogate, self.stream.at("surrogate"))
+        self.surrogate.to(self.model.device)
         self.options = Options(
             weights=settings.weights,
             reward_on=settings.reward_on,
@@ -40,9 +40,9 @@ class Fkc(Method[FkcSettings]):
             resampling=settings.resampling,
             ess_threshold=settings.ess_threshold,
             clamp=settings.clamp_weights,
-            spread=self.task.spread,
+            spread=self.model.spread,
         )
-        self._figures: dict[str, float] = {}
+        self._values: dict[str, float] = {}
         self._trace: list[dict[str, float]] = []
         self._past: Tensor | None = None
 
@@ -60,7 +60,7 @@ class Fkc(Method[FkcSettings]):
         states are wide, so there beta rises as sigma_d^2 / (sigma_d^2 + sigma^2) does.
         """
         if self.settings.reward_on == "state":
-            spread = self.task.spread**2
+            spread = self.model.spread**2
             return beta * spread / (spread + self._sigmas**2)
         return torch.linspace(0, beta, len(self._sigmas), dtype=torch.float64)
 
@@ -73,7 +73,7 @@ class Fkc(Method[FkcSettings]):
         """u of (P N, ...) clean points: the surrogate or the true liking, and the diversity term."""
 
         def reward(z: Tensor) -> Tensor:
-            liking = self.oracle(self.task.decode(z)) if self.oracle is not None else self.surrogate(z)
+            liking = self.oracle(self.model.decode(z)) if self.oracle is not None else self.surrogate(z)
             if self.settings.diversity and gamma > 0:
                 spread = diversity(z.view(populations, -1, *z.shape[1:]), self._past)
                 liking = liking + gamma * spread.flatten()
@@ -85,18 +85,18 @@ class Fkc(Method[FkcSettings]):
 
     def particles(self, populations: int, beta: float, gamma: float, stream: Stream) -> Particles:
         """Populations of particles tilted by exp(beta u)."""
-        n, task = self.settings.particles, self.task
-        noise = stream_noise(stream, (populations * n, *task.shape), task.dtype, task.device)
+        n, model = self.settings.particles, self.model
+        noise = stream_noise(stream, (populations * n, *model.shape), model.dtype, model.device)
         start = None
         if self.settings.init == "base":
             # Noise of its own: the base latents were drawn from the noise of the final samples.
-            fresh = stream_noise(stream.at("init"), (populations * n, *task.shape), task.dtype, task.device)
+            fresh = stream_noise(stream.at("init"), (populations * n, *model.shape), model.dtype, model.device)
             start = self.base_latents(populations * n) + self._sigmas[0].item() * fresh(0)
 
         def uniforms(step: int) -> Tensor:
-            return torch.from_numpy(stream.at("resampling", step=step).uniform(populations, n)).to(task.device)
+            return torch.from_numpy(stream.at("resampling", step=step).uniform(populations, n)).to(model.device)
 
-        denoise, reward = task.denoiser(self.cost), self._reward(gamma, populations)
+        denoise, reward = model.denoiser(self.cost), self._reward(gamma, populations)
         result = fkc(denoise, reward, self._sigmas, self._along_trajectory(beta), noise, uniforms, self.options, start)
         self._trace = [row | {"gamma": self._used(gamma)} for row in result.trace.rows()]
         return result
@@ -108,11 +108,11 @@ class Fkc(Method[FkcSettings]):
         stream = self.stream.at("ask", round=self.round)
         self._trace = []
         if not self.tilted:
-            return Query(self.draw(self.task.denoiser(self.cost), k, stream), self.condition(k))
+            return Query(self.draw(self.model.denoiser(self.cost), k, stream), self.condition(k))
         beta = self._along_rounds(self.settings.beta_min, self.settings.beta_max)
         gamma = self._along_rounds(self.settings.gamma_max, self.settings.gamma_min)
         result = self.particles(1, beta, gamma, stream)
-        self._figures = {
+        self._values = {
             "beta": beta,
             "gamma": self._used(gamma),
             "ess": result.trace.ess[-1],
@@ -134,19 +134,18 @@ class Fkc(Method[FkcSettings]):
         dealt = torch.arange(len(result.samples)).view(populations, -1).T.flatten()
         return result.samples[dealt[:n]]
 
-    def tell(self, query: Query, feedback: Feedback) -> None:
+    def learn(self, query: Query, feedback: Feedback) -> None:
         self.seen.add(query, feedback)
         self._past = self.seen.latents[-self.settings.history :] if self.settings.history else None
         if self.settings.reward == "surrogate":
             fit_stream = self.stream.at("surrogate", "fit", round=self.round)
             error = self.surrogate.fit(self.seen.latents, self.seen.liking, fit_stream)
-            self._figures["surrogate_mse"] = error
-        self.round += 1
+            self._values["surrogate_mse"] = error
 
     # ------------------------------------------------------------ records
 
     def diagnostics(self) -> dict[str, float]:
-        return dict(self._figures)
+        return dict(self._values)
 
     def trace(self) -> list[dict[str, float]]:
         """A row for each step of the latest population (of `sample`: means over its populations)."""

@@ -8,21 +8,20 @@ with sum of lambda_t = 1 over all T timesteps. For PAPA (TT = all) the second su
 EPAPA it stays the same sum over fewer timesteps, so that the balance at each of them is the same.
 
 Every variant of it (exact or stratified, EPAPA, the release's second term) is the same weighted sum
-over pairs (item, timestep), with other weights. A chunk adds its part of the sum, so neither memory
-nor the result depends on how the pairs are split. MSE is the mean over pixels, as in the release
-(the paper's formula has the squared norm).
+over pairs (item, timestep), with other weights. MSE is the mean over pixels, as in the release (the paper's
+formula has the squared norm).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from papa.diffusion.denoiser import Cost, DiffusionDivergedError
+from papa.diffusion.denoiser import Cost
+from papa.diffusion.losses import Noised, backward, errors, frozen, noised, predicted
 
 
 @dataclass(frozen=True)
@@ -40,22 +39,18 @@ class Pairs:
     ceiling: float | None = None
 
 
-def stratified_timesteps(uniforms: np.ndarray, first: int, total: int) -> Tensor:
-    """One timestep in each of K equal strata of {first, ..., total - 1}.
+@dataclass(frozen=True)
+class Networks:
+    """unet: in training. base: frozen pre-trained network (bounded ascent compares with it). anchor: what the second
+    term stays near; often the base itself."""
 
-    Args:    uniforms: (m, K) in [0, 1).
-    Returns: (m, K) int64. (total - first) / K times the sum of f over a row has the exact sum of f
-             over all timesteps as its mean, whether or not K divides their number.
-    """
-    count, strata = total - first, uniforms.shape[1]
-    position = (np.arange(strata) + uniforms) * (count / strata)
-    return torch.from_numpy(first + np.minimum(position.astype(np.int64), count - 1))
+    unet: nn.Module
+    base: nn.Module
+    anchor: nn.Module
 
 
 def accumulate_gradients(
-    unet: nn.Module,
-    base: nn.Module,
-    anchor: nn.Module,
+    nets: Networks,
     alphas_cumprod: Tensor,
     x0: Tensor,
     eps: Callable[[int], Tensor],
@@ -64,87 +59,68 @@ def accumulate_gradients(
     cost: Cost,
     scale: float = 1.0,
 ) -> tuple[float, float]:
-    """Add the gradient of PAPA's loss, times `scale`, to `unet.parameters()`.
+    """Add the gradient of PAPA's loss, times `scale`, to `nets.unet.parameters()`.
 
-    Args:    base: frozen pre-trained network (bounded ascent compares with it). anchor: what the
-             second term stays near; often the base itself. alphas_cumprod: (T,). x0: (m, ...) clean
-             latents. eps: item -> (K, ...) noise of its pairs, keyed by the item. chunk: pairs per
-             forward pass. cost: counts forward, backward and frozen evaluations. scale: see `unscaled`.
+    Args:    alphas_cumprod: (T,). x0: (m, ...) clean latents. eps: item -> (K, ...) noise of its pairs, keyed by the
+             item. chunk: pairs per forward pass. cost: counts forward, backward and frozen evaluations. scale: see
+             `papa.diffusion.losses.unscaled`.
     Returns: the two terms' values, without `scale`.
-    Raises:  DiffusionDivergedError where the loss is NaN or infinite.
+    Raises:  DivergedError where the loss is NaN or infinite.
     """
-    m, strata = pairs.timesteps.shape
-    t_all, w_all, a_all = pairs.timesteps.flatten(), pairs.preference.flatten(), pairs.anchor.flatten()
+    preference, near = pairs.preference.flatten(), pairs.anchor.flatten()
     totals = [0.0, 0.0]
-    for begin in range(0, m * strata, chunk):
-        end = min(begin + chunk, m * strata)
-        items = range(begin // strata, (end - 1) // strata + 1)
-        noise = torch.cat([eps(i) for i in items])[begin - items[0] * strata :][: end - begin].to(x0)
-        t = t_all[begin:end].to(x0.device)
-        clean = x0[torch.arange(begin, end, device=x0.device) // strata]
-        abar = alphas_cumprod.to(x0)[t].view(-1, *[1] * (x0.ndim - 1))
-        x_t = abar.sqrt() * clean + (1 - abar).sqrt() * noise
-        parts = _two_terms(unet, base, anchor, x_t, t, noise, w_all[begin:end], a_all[begin:end], pairs.ceiling, cost)
-        loss = parts[0] + parts[1]
-        if not torch.isfinite(loss):
-            raise DiffusionDivergedError("the loss is NaN or infinite; lower lr, or set negatives: bounded")
-        if loss.requires_grad:
-            (scale * loss).backward()
-        totals = [total + part.item() for total, part in zip(totals, parts, strict=True)]
+    for part in noised(x0, pairs.timesteps, eps, alphas_cumprod, chunk):
+        parts = _two_terms(nets, part, preference[part.chosen], near[part.chosen], pairs.ceiling, cost)
+        backward(parts[0] + parts[1], scale)
+        totals = [total + term.item() for total, term in zip(totals, parts, strict=True)]
     return totals[0], totals[1]
 
 
-def unscaled(parameters: Iterable[nn.Parameter], scale: float) -> bool:
-    """Divide the gradients by the factor that the loss had; returns whether all of them are finite.
-
-    In half precision the gradients of activations are smaller than the smallest number, so the loss is
-    multiplied by a power of two first. Dividing float32 gradients by it is exact.
-    """
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    for gradient in gradients:
-        gradient.div_(scale)
-    return all(bool(torch.isfinite(gradient).all()) for gradient in gradients)
-
-
 def _two_terms(
-    unet: nn.Module,
-    base: nn.Module,
-    anchor: nn.Module,
-    x_t: Tensor,
-    t: Tensor,
-    noise: Tensor,
-    preference: Tensor,
-    near: Tensor,
-    ceiling: float | None,
-    cost: Cost,
+    nets: Networks, part: Noised, preference: Tensor, near: Tensor, ceiling: float | None, cost: Cost
 ) -> tuple[Tensor, Tensor]:
     """The weighted sums of both terms over one chunk of pairs."""
-    preference, near = preference.to(x_t), near.to(x_t)
-    predicted = unet(x_t, t).sample
-    cost.forward += len(t)
-    cost.backward += len(t)
-    error = (predicted - noise).square().flatten(1).mean(1)
+    preference, near = preference.to(part.x_t), near.to(part.x_t)
+    prediction = predicted(nets.unet, part, cost)
+    error = errors(prediction, part.noise)
 
     bounded = (preference < 0) if ceiling is not None else torch.zeros_like(preference, dtype=torch.bool)
-    from_base = bounded | (near != 0) if anchor is base else bounded
-    reference = _frozen(base, x_t, t, from_base, cost)
+    from_base = bounded | (near != 0) if nets.anchor is nets.base else bounded
+    reference = frozen(nets.base, part, from_base, cost)
     if bounded.any():
-        limit = (ceiling or 0.0) * (reference - noise).square().flatten(1).mean(1)
+        limit = (ceiling or 0.0) * errors(reference, part.noise)
         error = torch.where(bounded, error.minimum(limit), error)
-    if anchor is not base:
-        reference = _frozen(anchor, x_t, t, near != 0, cost)
-    distance = torch.where(near != 0, (predicted - reference).square().flatten(1).mean(1), 0.0)
+    if nets.anchor is not nets.base:
+        reference = frozen(nets.anchor, part, near != 0, cost)
+    distance = torch.where(near != 0, errors(prediction, reference), 0.0)
     return (preference * error).sum(), (near * distance).sum()
 
 
-@torch.no_grad()
-def _frozen(net: nn.Module, x_t: Tensor, t: Tensor, needed: Tensor, cost: Cost) -> Tensor:
-    """Predictions of a frozen network if any are needed, else zeros.
+def lambda_weights(alphas_cumprod: Tensor, first: str = "clipped") -> Tensor:
+    """The weights lambda_t of PAPA's loss, normalized to sum 1 over all T timesteps.
 
-    The whole chunk goes through it even if a part would do: in a batch of another size the last bits
-    differ, and Adam makes steps of full length out of a gradient that should be exactly zero.
+        lambda_t = (1 - alpha_t) / (alpha_t (1 - abar_{t-1})),      t = 1..T, abar_0 = 1
+
+    Source: PAPA (arXiv 2607.00486), proof of Theorem 4.1, equation (1).
+    The formula diverges at t = 1. `first` says what stands there:
+      "clipped":   the posterior variance of t = 1 is replaced by that of t = 2, as improved DDPM does
+                   (Nichol & Dhariwal 2021): lambda_1 = beta_1 / (alpha_1 btilde_2), close to 2.
+      "published": abar_{-1} wraps around to abar_T, as in the release, so lambda_1 is about beta_1.
+
+    Returns: (T,) float64, index t - 1.
+    Raises:  ValueError for another `first`.
     """
-    if not needed.any():
-        return torch.zeros_like(x_t)
-    cost.frozen += len(t)
-    return net(x_t, t).sample
+    abar = alphas_cumprod.double()
+    before = torch.cat([torch.ones(1, dtype=torch.float64), abar[:-1]])
+    alpha = abar / before
+    beta = 1 - alpha
+    weights = torch.empty_like(abar)
+    weights[1:] = beta[1:] / (alpha[1:] * (1 - before[1:]))
+    if first == "clipped":
+        posterior_variance_2 = beta[1] * (1 - abar[0]) / (1 - abar[1])
+        weights[0] = beta[0] / (alpha[0] * posterior_variance_2)
+    elif first == "published":
+        weights[0] = beta[0] / (alpha[0] * (1 - abar[-1]))
+    else:
+        raise ValueError(f"first is {first!r}; it must be 'clipped' or 'published'")
+    return weights / weights.sum()

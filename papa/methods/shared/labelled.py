@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from papa.session import Feedback, Query
+from papa.feedback import Feedback, Query
 
 
 class Labelled:

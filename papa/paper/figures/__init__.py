@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from papa.benchmark.config import unknown
 from papa.benchmark.grid import Grid
 from papa.errors import SettingsError
+from papa.files import write_atomic
 from papa.paper import report, select
+from papa.settings import unknown
 
 TEXT_TO_IMAGE = "-t2i"
 """Ends the name of a figure that shows the text-to-image tasks; the one without shows the others then."""
@@ -34,11 +35,11 @@ FIGURES: dict[str, str] = {
 }
 
 
-def part(name: str, table: pd.DataFrame) -> pd.DataFrame:
+def part(name: str, table: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     """The rows of the long table that a figure shows: all of them, unless another figure shows its other tasks."""
     if name.endswith(TEXT_TO_IMAGE):
-        return table[select.text_to_image_rows(table)]
-    return table[~select.text_to_image_rows(table)] if name + TEXT_TO_IMAGE in FIGURES else table
+        return table[select.prompted_rows(table, grid)]
+    return table[~select.prompted_rows(table, grid)] if name + TEXT_TO_IMAGE in FIGURES else table
 
 
 def plot(name: str, table: pd.DataFrame, grid: Grid, folder: Path) -> list[Path]:
@@ -54,10 +55,10 @@ def plot(name: str, table: pd.DataFrame, grid: Grid, folder: Path) -> list[Path]
         raise SettingsError(unknown("figure", name, FIGURES))
     from papa.paper.figures import style  # Matplotlib takes a while to import
 
-    table = part(name, select.check(table))
+    table = part(name, select.check(table), grid)
     module, function = FIGURES[name].split(":")
     figures = import_module(module)
     with style.paper():
         drawn = getattr(figures, function)(table, grid)
         paths = style.save(drawn, Path(folder) / name)
-    return [*paths, report.write_text(Path(folder) / f"{name}.rst", figures.caption(table, grid))]
+    return [*paths, write_atomic(Path(folder) / f"{name}.rst", figures.caption(table, grid))]

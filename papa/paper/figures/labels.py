@@ -49,7 +49,7 @@ def _curve(ax, table: pd.DataFrame, grid: Grid, task: str, user: str, method: st
     found = found.dropna(how="all")
     if found.empty:
         return
-    settings = grid.methods[method][1]
+    settings = grid.methods[method].settings
     labels = np.minimum(found.index.to_numpy(dtype=float) * settings.per_round, settings.labels)
     ys = [stats.estimate(row.dropna().to_numpy(), confidence) for _, row in found.iterrows()]
     mark = style.marker(grid, method)

@@ -47,7 +47,7 @@ def _panel(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, user: str) -> l
     main = select.main_methods(grid, task)
     points: dict[str, tuple[Estimate, Estimate]] = {}
     for method in [*main, *select.variant_methods(grid, task)]:
-        metrics = (select.diversity_of(task)[0], Y)
+        metrics = (select.diversity_of(grid, task)[0], Y)
         x, y = (select.estimate(select.values(table, task, method, metric, [user]), grid) for metric in metrics)
         if x.n and y.n:
             points[method] = x, y
@@ -75,7 +75,7 @@ def _panel(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, user: str) -> l
         words = _short(grid, method) + _particles(table, grid, task, method, user)
         labels.append(style.Label(x, y, words, ink, 7 if is_main else 5.8))
     ax.set_title(user)
-    ax.set_xlabel(select.diversity_of(task)[1])
+    ax.set_xlabel(select.diversity_of(grid, task)[1])
     ax.set_ylabel("preference (held-out judge)")
     ax.margins(0.08, 0.08)
     if points:
@@ -113,7 +113,7 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     tasks = select.preference_tasks(table)
     methods = [m for task in tasks for m in (*select.main_methods(grid, task), *select.variant_methods(grid, task))]
     users = [user for task in tasks for user in select.users_of(grid, task)]
-    words = dict.fromkeys(select.diversity_of(task)[1] for task in tasks)
+    words = dict.fromkeys(select.diversity_of(grid, task)[1] for task in tasks)
     return report.paragraph(
         f"Preference (held-out judge) against diversity ({'; '.join(words)}): up and right is better. Filled: compared "
         "methods; open: their variants, in their colour; lines join the sweeps of FKC's beta and of EPAPA's k. In "

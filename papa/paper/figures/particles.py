@@ -1,57 +1,85 @@
-"""F7: particles on the 2-D mixture, over the exact density that they should follow.
-
-Reads `density/{user}.npz` of the task: x (nx,), y (ny,), base (ny, nx) and tilted_{beta:g} (ny, nx).
-"""
+"""F7: particles on a 2-D mixture, over the exact density that they should follow."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import math
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from papa.benchmark.grid import Grid
+from papa.benchmark.grid import Grid, RunSpec
+from papa.errors import PapaError
 from papa.paper import report, select
 from papa.paper.figures import style
-from papa.paper.figures.samples import read
+from papa.paper.stored import samples
 
-TASK = "gmm2d"
 SHOWN = 800
 """Particles drawn per panel."""
 MASS = (0.95, 0.8, 0.6, 0.4, 0.2)
 """Shares of the probability that the contours enclose."""
+EDGE, POINTS = 3.0, 161
+"""The density is evaluated on this many points along both axes of [-EDGE, EDGE]."""
 
 
-def beta_of(grid: Grid, method: str) -> float:
-    """The inverse temperature of the method's samples; 0 for those that do not tilt."""
-    return float(grid.methods[method][1].model_dump().get("beta_max", 0.0))
+def task_of(table: pd.DataFrame, grid: Grid) -> str | None:
+    """The first task that ran and whose density is known exactly."""
+    known = [label for label, task in grid.tasks.items() if "density" in task.declaration.offers]
+    return next((label for label in sorted(known) if (table.task == label).any()), None)
 
 
-def panels(table: pd.DataFrame, grid: Grid) -> tuple[list[str], list[str]]:
-    """(users, methods by ascending beta) that ran on the task, controls included."""
-    ran = table[table.task == TASK]
-    users = [user for user in dict.fromkeys(spec.user for spec in grid if spec.task == TASK) if user in set(ran.user)]
-    methods = [method for method in grid.methods if method in set(ran.method)]
-    return users, sorted(methods, key=lambda method: (beta_of(grid, method), method != select.BASE))
+def tilt_of(grid: Grid, method: str) -> float | None:
+    """The inverse temperature of what the method's samples should follow exactly; 0 for the base, None if unknown."""
+    return 0.0 if method == select.BASE else grid.methods[method].settings.true_tilt
+
+
+def panels(table: pd.DataFrame, grid: Grid, task: str) -> tuple[list[str], list[str]]:
+    """(users, methods by ascending inverse temperature) that ran on the task and whose density is known."""
+    ran = table[table.task == task]
+    users = [user for user in dict.fromkeys(spec.user for spec in grid if spec.task == task) if user in set(ran.user)]
+    tilts = {method: tilt_of(grid, method) for method in grid.methods if method in set(ran.method)}
+    known = [(tilt, method != select.BASE, method) for method, tilt in tilts.items() if tilt is not None]
+    return users, [method for *_, method in sorted(known, key=lambda entry: entry[:2])]
+
+
+def exact_density(spec: RunSpec, tilt: float) -> tuple[np.ndarray, np.ndarray]:
+    """The base's density tilted by exp(tilt u), u the user's reward.
+
+    Returns: (POINTS,) coordinates of both axes, and (POINTS, POINTS) density per unit of area, rows along y. A tilt
+             without a closed form is normalized by its sum over the grid.
+    """
+    import torch  # two seconds that a table need not wait for
+
+    from papa.benchmark.runs.align import build_user
+
+    task = spec.of.declaration.load()(spec.of.settings)
+    user = build_user(spec, task)
+    axis = np.linspace(-EDGE, EDGE, POINTS)
+    points = torch.from_numpy(np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2))
+    density = (task.mixture.log_density(points) + tilt * user.liking(points)).exp()
+    try:
+        z = math.exp(user.exact.tilted(tilt)[1]) if user.exact is not None else float("nan")
+    except PapaError:
+        z = float(density.sum()) * (axis[1] - axis[0]) ** 2
+    return axis, (density / z).numpy().reshape(POINTS, POINTS)
 
 
 def draw(table: pd.DataFrame, grid: Grid) -> Figure:
     """F7 from the long table, the stored particles and the exact densities."""
-    users, methods = panels(table, grid)
-    if not users:
-        return style.nothing(f"No run of {TASK}.")
+    task = task_of(table, grid)
+    if task is None:
+        return style.nothing("No task with an exact density ran.")
+    users, methods = panels(table, grid, task)
     width = style.FULL / max(3, len(methods))
     drawn = style.figure(width * len(methods), width * len(users) + 0.2)
     axes = drawn.subplots(len(users), len(methods), squeeze=False, sharex=True, sharey=True)
     for user, row in zip(users, axes, strict=True):
         for method, ax in zip(methods, row, strict=True):
-            _panel(ax, table, grid, user, method)
+            _panel(ax, grid, next(spec for spec in grid if (spec.task, spec.user) == (task, user)), method)
             if ax in axes[0]:
-                ax.set_title(
-                    method if method == select.BASE else f"{method}\nβ = {beta_of(grid, method):g}", fontsize=7
-                )
+                tilt = tilt_of(grid, method)
+                ax.set_title(method if method == select.BASE else f"{method}\nβ = {tilt:g}", fontsize=7)
         row[0].set_ylabel(user)
     return drawn
 
@@ -64,26 +92,21 @@ def level_sets(density: np.ndarray) -> list[float]:
     return sorted(found)
 
 
-def _panel(ax: Axes, table: pd.DataFrame, grid: Grid, user: str, method: str) -> None:
-    results = Path(grid.config.results) / TASK
-    exact = results / "density" / f"{user}.npz"
-    beta = beta_of(grid, method)
-    x, y = read(exact, "x"), read(exact, "y")
-    density = read(exact, f"tilted_{beta:g}" if beta else "base")
-    if x is not None and y is not None and density is not None:
-        levels = [*level_sets(density), float(density.max()) * 1.0001]
-        ax.contourf(x, y, density, levels=levels, cmap="Blues", alpha=0.75)
-        ax.contour(x, y, density, levels=levels[:-1], colors=style.COLOURS["papa"][0], linewidths=0.4)
-        ax.set_xlim(x[0], x[-1])
-        ax.set_ylim(y[0], y[-1])
-    ran = table.loc[(table.task == TASK) & (table.method == method) & (table.user == user), "seed"]
-    if len(ran):
-        particles = read(results / "runs" / method / user / f"seed{ran.min()}" / "samples.npz", "final")
-        if particles is not None:
-            points = particles.reshape(len(particles), -1)[:SHOWN]
-            ax.scatter(
-                points[:, 0], points[:, 1], s=1.4, color=style.COLOURS["fkc"][0], alpha=0.55, lw=0, rasterized=True
-            )
+def _panel(ax: Axes, grid: Grid, spec: RunSpec, method: str) -> None:
+    axis, density = exact_density(spec, tilt_of(grid, method) or 0.0)
+    levels = [*level_sets(density), float(density.max()) * 1.0001]
+    ax.contourf(axis, axis, density, levels=levels, cmap="Blues", alpha=0.75)
+    ax.contour(axis, axis, density, levels=levels[:-1], colors=style.COLOURS["papa"][0], linewidths=0.4)
+    ax.set_xlim(axis[0], axis[-1])
+    ax.set_ylim(axis[0], axis[-1])
+    seeds = sorted(
+        seed for task, label, user, seed in grid.specs if (task, label, user) == (spec.task, method, spec.user)
+    )
+    particles = samples(grid, spec.task, method, spec.user, seeds[0]) if seeds else None
+    if particles is not None:
+        points = particles.reshape(len(particles), -1)[:SHOWN]
+        ink = style.COLOURS["fkc"][0]
+        ax.scatter(points[:, 0], points[:, 1], s=1.4, color=ink, alpha=0.55, lw=0, rasterized=True)
     ax.set_aspect("equal")
     ax.grid(False)
     ax.set_xticks([])
@@ -92,10 +115,11 @@ def _panel(ax: Axes, table: pd.DataFrame, grid: Grid, user: str, method: str) ->
 
 def caption(table: pd.DataFrame, grid: Grid) -> str:
     """The caption of F7."""
-    users, methods = panels(table, grid)
+    task = task_of(table, grid)
+    users, methods = panels(table, grid, task) if task else ([], [])
     return report.paragraph(
         "A Gaussian mixture whose score is exact, tilted by known rewards: particles (dots) over the exact density in "
         f"closed form; contours enclose {', '.join(f'{mass:.0%}' for mass in MASS)} of it. The first {SHOWN} particles "
         "of the lowest seed.",
-        report.quote(table, grid, [TASK] if users else [], methods, users),
+        report.quote(table, grid, [task] if task else [], methods, users),
     )

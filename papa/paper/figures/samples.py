@@ -6,38 +6,19 @@ starting noise for the methods that sample one item from one noise.
 
 from __future__ import annotations
 
-import zipfile
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from papa.benchmark.grid import Grid
-from papa.errors import RecordError
 from papa.paper import report, select
 from papa.paper.figures import style
+from papa.paper.stored import samples
 
 SIDE = 4
 """Images per row and per column of a grid."""
 GREY = 215
-SKIPPED = ("best_of_n",)
-"""Algorithms without samples of their own: they pick among the base's."""
-
-
-def read(path: Path, name: str) -> np.ndarray | None:
-    """An array of a stored run, or None where there is no such file.
-
-    Raises:  RecordError if the file is truncated or lacks the array.
-    """
-    if not path.is_file():
-        return None
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return np.asarray(stored[name])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise RecordError(f"{path} cannot be read ({error}). Delete its folder and run the workflow again.") from error
 
 
 def montage(images: np.ndarray, side: int = SIDE, gap: int = 1) -> np.ndarray:
@@ -65,7 +46,7 @@ def seed_of(table: pd.DataFrame, task: str) -> int | None:
 
 def shown_methods(grid: Grid, task: str) -> list[str]:
     """The columns: the base first, then every compared method that draws samples of its own."""
-    return [m for m in select.main_methods(grid, task) if grid.methods[m][0] not in SKIPPED]
+    return [m for m in select.main_methods(grid, task) if grid.methods[m].declaration.draws != "picked"]
 
 
 def draw(table: pd.DataFrame, grid: Grid) -> Figure:
@@ -92,11 +73,7 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
 
 def _cell(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, user: str, method: str) -> None:
     seed = seed_of(table, task)
-    results = Path(grid.config.results) / task
-    if method == select.BASE:
-        images = read(results / "base" / f"seed{seed}" / "samples.npz", "images")
-    else:
-        images = read(results / "runs" / method / user / f"seed{seed}" / "samples.npz", "final")
+    images = None if seed is None else samples(grid, task, method, user, seed)
     if images is None or images.ndim != 4 or len(images) == 0:
         ax.text(0.5, 0.5, "not run", ha="center", va="center", color=style.FAINT, transform=ax.transAxes)
         return

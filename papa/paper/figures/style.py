@@ -19,7 +19,8 @@ from matplotlib.ticker import NullLocator
 from matplotlib.transforms import Bbox
 
 from papa.benchmark.grid import Grid
-from papa.paper import report, select
+from papa.files import replacing
+from papa.paper import select
 from papa.paper.stats import Estimate
 
 FULL = 6.9
@@ -71,14 +72,14 @@ INK, FAINT = "#222222", "#8A8A8A"
 
 def colour(grid: Grid, method: str) -> str:
     """The method's colour; a variant has that of its reference."""
-    algorithm = grid.methods[method][0]
+    algorithm = grid.methods[method].name
     if algorithm not in COLOURS:
-        others = [name for name in dict.fromkeys(name for name, _ in grid.methods.values()) if name not in COLOURS]
+        others = [name for name in dict.fromkeys(of.name for of in grid.methods.values()) if name not in COLOURS]
         return SPARE[others.index(algorithm) % len(SPARE)]
     shades = COLOURS[algorithm]
     tasks = {block.task for block in grid.config.grid.values()}
     main = {label for task in tasks for label in select.main_methods(grid, task)}
-    family = [label for label, (name, _) in grid.methods.items() if name == algorithm and label in main]
+    family = [label for label, of in grid.methods.items() if of.name == algorithm and label in main]
     return shades[min(family.index(method), len(shades) - 1)] if method in family else shades[0]
 
 
@@ -91,13 +92,15 @@ def darker(ink: str) -> str:
 
 def marker(grid: Grid, method: str) -> str:
     """The marker of the method's algorithm."""
-    return MARKERS.get(grid.methods[method][0], "P")
+    return MARKERS.get(grid.methods[method].name, "P")
 
 
 @contextmanager
 def paper() -> Iterator[None]:
     """Draw and save inside this block."""
-    with mpl.rc_context(RC):
+    with mpl.rc_context():
+        mpl.rcdefaults()  # a matplotlibrc of the machine's would draw something else under the same key
+        mpl.rcParams.update(RC)
         yield
 
 
@@ -121,7 +124,7 @@ def save(drawn: Figure, path: Path) -> list[Path]:
     metadata = {".png": {"Software": None}, ".pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
     for suffix, entries in metadata.items():
         target = path.with_name(path.name + suffix)
-        with report.replacing(target) as temporary:
+        with replacing(target) as temporary:
             drawn.savefig(temporary, metadata=entries)
         written.append(target)
     return written

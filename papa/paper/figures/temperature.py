@@ -27,7 +27,7 @@ def controls(table: pd.DataFrame, grid: Grid) -> list[tuple[str, str, str, float
     """(task, user, method, beta) of the runs that were handed the true liking, by beta."""
     rows = table.loc[table.metric == MEASURED, ["task", "user", "method"]].drop_duplicates()
     found = [
-        (task, user, method, float(grid.methods[method][1].model_dump()[SETTING]))
+        (task, user, method, float(grid.methods[method].settings.model_dump()[SETTING]))
         for task, user, method in rows.itertuples(index=False)
         if method in grid.methods and select.is_control(grid, method)
     ]
@@ -44,7 +44,7 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
     left, middle, right = drawn.subplots(1, 3)
     for task in tasks[:1]:
         _sweep(left, table, grid, task, {"preference_gold": "gold judge", "preference_held_out": "held-out judge"})
-        diversity = {select.diversity_of(task)[0]: "distance / base's", "entropy": "entropy (share of max.)"}
+        diversity = {select.diversity_of(grid, task)[0]: "distance / base's", "entropy": "entropy (share of max.)"}
         _sweep(middle, table, grid, task, diversity)
         _sample_size(middle, table, grid, task)
     left.set_ylabel("preference")
@@ -82,7 +82,7 @@ def _sample_size(ax: Axes, table: pd.DataFrame, grid: Grid, task: str) -> None:
     for metric, label, dashes in (("ess", "effective sample size / N", 4), ("unique_ancestors", "ancestors / N", 1)):
         line = []
         for method, beta in points(table, grid).items():
-            particles = grid.methods[method][1].model_dump()["particles"]
+            particles = grid.methods[method].settings.model_dump()["particles"]
             share = select.estimate(select.values(table, task, method, metric, who) / particles, grid)
             line += [(beta, share)] if share.n else []
         if line:
@@ -130,7 +130,7 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     who = [user for task in tasks for user in users(table, grid, task)]
     handed = list(dict.fromkeys(method for _, _, method, _ in checks))
     base = report.samples(grid, list(dict.fromkeys(task for task, _, _, _ in checks)), "base")
-    distance = f" ({select.diversity_of(tasks[0])[1]})" if tasks else ""
+    distance = f" ({select.diversity_of(grid, tasks[0])[1]})" if tasks else ""
     return report.paragraph(
         "FKC's inverse temperature β (the last round's and the final samples'). (a) preference, (b) diversity"
         f"{distance}, effective sample size (of the last weights) and distinct ancestors of the final populations as "

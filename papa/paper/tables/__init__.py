@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from papa.benchmark.config import unknown
 from papa.benchmark.grid import Grid
 from papa.errors import SettingsError
+from papa.files import write_atomic
 from papa.paper import report, select
+from papa.settings import unknown
 
 TABLES: dict[str, str] = {
     "T1": "papa.paper.tables.alignment:make",
@@ -57,6 +58,6 @@ def write(name: str, table: pd.DataFrame, grid: Grid, folder: Path) -> list[Path
     folder = Path(folder)
     return [
         report.write_csv(folder / f"{name}.csv", made.frame),
-        report.write_text(folder / f"{name}.md", f"**{name}.** {made.caption}\n{made.markdown}"),
-        report.write_text(folder / f"{name}.rst", made.caption),
+        write_atomic(folder / f"{name}.md", f"**{name}.** {made.caption}\n{made.markdown}"),
+        write_atomic(folder / f"{name}.rst", made.caption),
     ]

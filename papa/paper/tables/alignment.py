@@ -40,7 +40,7 @@ AXES = ["task", "user", "method", "algorithm", "metric", "mean", "lower", "upper
 
 def make(table: pd.DataFrame, grid: Grid) -> Made:
     """T1 from the long table."""
-    return build(table[~select.text_to_image_rows(table)], grid, SHOWN, SAID)
+    return build(table[~select.prompted_rows(table, grid)], grid, SHOWN, SAID)
 
 
 def build(table: pd.DataFrame, grid: Grid, shown: Shown, said: str) -> Made:
@@ -54,7 +54,7 @@ def build(table: pd.DataFrame, grid: Grid, shown: Shown, said: str) -> Made:
             found = _estimates(table, grid, task, members)
             lost = {method: select.diverged(table, task, method, members) for method in {key[0] for key in found}}
             rows += [
-                {"task": task, "user": pool, "method": method, "algorithm": grid.methods[method][0], "metric": metric}
+                {"task": task, "user": pool, "method": method, "algorithm": grid.methods[method].name, "metric": metric}
                 | report.columns(value)
                 | {"diverged": lost[method]}
                 for (method, metric), value in found.items()

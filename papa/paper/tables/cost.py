@@ -25,7 +25,6 @@ COSTS: dict[str, str] = {
     "seconds": "seconds",
     "peak_memory": "memory (MiB)",
 }
-WITHOUT_LEARNING = ("base", "best_of_n")
 AXES = [
     "task",
     "user",
@@ -46,7 +45,7 @@ WHOLE, EQUAL = "whole budget", "equal alignment"
 
 def compared(grid: Grid, task: str) -> list[str]:
     """The methods whose cost is compared: those that align the model or its samples."""
-    return [m for m in select.main_methods(grid, task) if grid.methods[m][0] not in WITHOUT_LEARNING]
+    return [m for m in select.main_methods(grid, task) if grid.methods[m].declaration.draws == "own"]
 
 
 def target(table: pd.DataFrame, grid: Grid, task: str, user: str) -> float:
@@ -65,7 +64,7 @@ def spent(table: pd.DataFrame, grid: Grid, task: str, method: str, user: str, me
     preference = select.curves(table, task, method, "preference_gold", user)
     reached = (preference >= level).idxmax().where((preference >= level).any())
     if metric == "labels":  # known from the settings at every round
-        settings = grid.methods[method][1]
+        settings = grid.methods[method].settings
         return (reached * settings.per_round).clip(upper=settings.labels).astype(float)
     cost = select.curves(table, task, method, metric, user)
     at = {

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from papa.benchmark.grid import Grid
+from papa.files import write_atomic
 from papa.paper import claims, report, select
 from papa.paper.claims import Judged
 from papa.paper.stats import Estimate
@@ -100,9 +101,9 @@ def write(table: pd.DataFrame, grid: Grid, results_folder: Path) -> list[Path]:
     )
     said = caption(judged, table, grid)
     return [
-        report.write_text(folder / "claims.json", text),
-        report.write_text(folder / "claims.md", f"# Claims\n\n{said}\n{markdown(judged)}"),
-        report.write_text(folder / "claims.rst", said),
+        write_atomic(folder / "claims.json", text),
+        write_atomic(folder / "claims.md", f"# Claims\n\n{said}\n{markdown(judged)}"),
+        write_atomic(folder / "claims.rst", said),
     ]
 
 

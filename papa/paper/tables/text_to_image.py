@@ -32,4 +32,4 @@ SAID = (
 
 def make(table: pd.DataFrame, grid: Grid) -> Made:
     """T2 from the long table."""
-    return alignment.build(table[select.text_to_image_rows(table)], grid, SHOWN, SAID)
+    return alignment.build(table[select.prompted_rows(table, grid)], grid, SHOWN, SAID)

@@ -9,15 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from papa.benchmark.config import Measures, TaskSettings
+from papa.benchmark.config import Measures
 from papa.benchmark.metrics.fidelity import Fidelity
 from papa.benchmark.metrics.interface import Bench
-from papa.benchmark.runs.record import write_atomic
 from papa.benchmark.tasks.artefacts import folder, verified_card
+from papa.benchmark.tasks.digits import DigitsSettings
 from papa.benchmark.tasks.digits.task import NAME, Digits, real_digits
 from papa.benchmark.users.strokes import ink
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
+from papa.files import write_atomic
 from papa.recipes.shared import Log, write_card
 from papa.rng import Stream
 
@@ -54,9 +55,11 @@ def nearest(a: Tensor, b: Tensor) -> float:
 
 def measured(stream: Stream) -> dict[str, Any]:
     """Quality figures of the artefacts on samples of the base model and on part C."""
-    task = Digits(TaskSettings())
-    noise = stream_noise(stream.at("card"), (SAMPLES, *task.shape))
-    samples = task.unpack(task.pack(euler_ancestral(task.denoiser(Cost()), task.sigmas(), noise)))
+    task = Digits(DigitsSettings())
+    noise = stream_noise(stream.at("card"), (SAMPLES, *task.model.shape))
+    samples = task.model.unpack(
+        task.model.pack(euler_ancestral(task.model.denoiser(Cost()), task.model.sigmas(), noise))
+    )
     (reference, labels), (seen, seen_labels) = task.part("C"), task.other_real_images()
     judges = task.judges()
     decided = judges["gold"].probabilities(samples).argmax(1)
@@ -70,7 +73,7 @@ def measured(stream: Stream) -> dict[str, Any]:
     agreement = float((judges["held_out"].probabilities(samples).argmax(1) == decided).mean())
     return {
         "sampler": f"Euler-ancestral, {task.settings.steps} steps, {SAMPLES} samples",
-        "largest_sigma": round(task.sigmas()[0].item(), 2),
+        "largest_sigma": round(task.model.sigmas()[0].item(), 2),
         "gold_accuracy": float((judges["gold"].probabilities(reference).argmax(1) == labels).mean()),
         "held_out_accuracy": float((judges["held_out"].probabilities(reference).argmax(1) == labels).mean()),
         "feature_network_accuracy": float((feature_class == labels).mean()),
@@ -82,7 +85,7 @@ def measured(stream: Stream) -> dict[str, Any]:
         "kid_to_C": fid["kid"],
         "kid_floor": floor["kid"],
         "nearest_training_image": {"samples": nearest(samples, seen), "unseen_real": nearest(reference, seen)},
-        "unet_parameters": sum(p.numel() for p in task.unet().parameters()),
+        "unet_parameters": sum(p.numel() for p in task.model.network().parameters()),
     }
 
 

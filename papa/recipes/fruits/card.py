@@ -12,18 +12,19 @@ from diffusers import AutoencoderKL
 from PIL import Image
 from torch import Tensor
 
-from papa.benchmark.config import FruitsSettings, Measures
+from papa.benchmark.config import Measures
 from papa.benchmark.metrics.diversity import pairwise_distance
 from papa.benchmark.metrics.fidelity import Fidelity
 from papa.benchmark.metrics.interface import Bench
-from papa.benchmark.runs.record import write_atomic
 from papa.benchmark.tasks.artefacts import folder, verified_card
+from papa.benchmark.tasks.fruits import FruitsSettings
 from papa.benchmark.tasks.fruits.captions import kind_prompt, phrase
 from papa.benchmark.tasks.fruits.render import CONCEPTS, KINDS, pictures
 from papa.benchmark.tasks.fruits.task import NAME, Fruits, to_range
 from papa.benchmark.tasks.prompts import ClipJudge, PromptBank
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
+from papa.files import write_atomic
 from papa.recipes.fruits.autoencoder import psnr
 from papa.recipes.shared import write_card
 from papa.rng import Stream
@@ -39,11 +40,11 @@ SCALES = (1.0, 2.0, 3.0, 5.0, 7.5)
 def sample(task: Fruits, prompt: str, n: int, scale: float | None = None) -> Tensor:
     """n images of a prompt, as they are stored, at the default guidance or another."""
     if scale is not None:
-        task.settings = task.settings.model_copy(update={"guidance_scale": scale})
-    noise = stream_noise(STREAM.at("noise", prompt), (n, *task.shape))
-    with task.prompted(prompt):
-        images = task.decode(euler_ancestral(task.denoiser(Cost()), task.sigmas(), noise))
-    return task.unpack(task.pack(images))
+        task.model.settings = task.model.settings.model_copy(update={"guidance_scale": scale})
+    noise = stream_noise(STREAM.at("noise", prompt), (n, *task.model.shape))
+    with task.model.prompted(prompt):
+        images = task.model.decode(euler_ancestral(task.model.denoiser(Cost()), task.model.sigmas(), noise))
+    return task.model.unpack(task.model.pack(images))
 
 
 def zero_shot(judge: ClipJudge, prompts: list[str], x: Tensor, truth: list[int]) -> float:
@@ -124,7 +125,7 @@ def finish(log: Callable[[str], None]) -> None:
     """Measure the shipped artefacts; write `card.json`, `samples.png` and `README.md`."""
     home, (x, concepts) = folder(NAME), held_out()
     task, judges = Fruits(FruitsSettings()), Fruits(FruitsSettings()).judges()
-    figures: dict[str, Any] = {"psnr": round(psnr(task.pipe.vae, x), 2)}
+    figures: dict[str, Any] = {"psnr": round(psnr(task.model.pipe.vae, x), 2)}
     log(f"autoencoder: {figures['psnr']} dB")
     figures["judges"] = judges_figures(judges, x, concepts)
     log(f"judges: {figures['judges']}")
@@ -133,7 +134,7 @@ def finish(log: Callable[[str], None]) -> None:
         log(f"samples: {row}")
     figures["generic"] = generic_figures(task, judges)
     log(f"{task.settings.prompt}: {figures['generic']}")
-    parts = {"unet": task.pipe.unet, "text_encoder": task.pipe.text_encoder, "vae": task.pipe.vae}
+    parts = {"unet": task.model.pipe.unet, "text_encoder": task.model.pipe.text_encoder, "vae": task.model.pipe.vae}
     figures["parameters"] = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
     figures["sampler"] = f"Euler-ancestral, {task.settings.steps} steps, guidance {task.settings.guidance_scale:g}"
     grid(task, x).save(home / "samples.png")
@@ -144,9 +145,9 @@ def finish(log: Callable[[str], None]) -> None:
 def grid(task: Fruits, x: Tensor) -> Image.Image:
     """Rows of 16: renders, the autoencoder's copies of them, one row for each kind, four of the default prompt."""
     with torch.no_grad():
-        copies = task.pipe.vae.decode(task.pipe.vae.encode(x[:16]).latent_dist.mean).sample.clamp(-1, 1)
+        copies = task.model.pipe.vae.decode(task.model.pipe.vae.encode(x[:16]).latent_dist.mean).sample.clamp(-1, 1)
     rows = [x[:16], copies, *(sample(task, kind_prompt(kind), 16) for kind in KINDS)]
-    tiles = task.pack(torch.cat([*rows, sample(task, task.settings.prompt, 64)]))
+    tiles = task.model.pack(torch.cat([*rows, sample(task, task.settings.prompt, 64)]))
     tiles = np.pad(tiles.transpose(0, 2, 3, 1), ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=20)
     n, side = len(tiles) // 16, tiles.shape[1]
     whole = tiles.reshape(n, 16, side, side, 3).transpose(0, 2, 1, 3, 4).reshape(n * side, 16 * side, 3)

@@ -1,4 +1,4 @@
-"""Task `digits`: scikit-learn's 1,797 real handwritten digits, 8x8, and a small DDPM trained on them.
+"""The digits: the shipped DDPM, judges of two families, and reference images that nothing was fitted to.
 
 Three disjoint parts: A labels (gold judge), B never queried (held-out judge), C reference (FID and the
 judges' accuracies). The base model and FID's feature network saw A and B, not C. See
@@ -8,19 +8,18 @@ judges' accuracies). The base model and FID's feature network saw A and B, not C
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDPMScheduler, UNet2DModel
-from torch import Tensor, nn
+from torch import Tensor
 
 from papa.benchmark.tasks.artefacts import folder, verified_card
+from papa.benchmark.tasks.digits import DigitsSettings
 from papa.benchmark.tasks.digits.nets import SHAPE, DigitClassifier, feature_network, gold_judge
-from papa.benchmark.tasks.images import ClassifierJudge, ImageTask, StandardizedFeatures, load_classifier
-from papa.benchmark.tasks.interface import Judge, References
-from papa.diffusion.denoiser import Cost, Denoiser, UNetDenoiser
-from papa.diffusion.schedule import sampling_sigmas
+from papa.benchmark.tasks.images import ClassifierJudge, StandardizedFeatures, load_classifier
+from papa.benchmark.tasks.interface import Judge, References, Task
+from papa.models.unet import UNetModel
 
 NAME = "digits"
 
@@ -38,39 +37,23 @@ def real_digits() -> tuple[Tensor, np.ndarray]:
     return torch.from_numpy(images), np.asarray(labels)
 
 
-class Digits(ImageTask):
+class Digits(Task[DigitsSettings, UNetModel]):
     """8x8 handwritten digits; the latent is the image."""
 
-    def __post_init__(self) -> None:
+    def load_model(self) -> UNetModel:
         self.card: dict[str, Any] = verified_card(NAME)
-        self.shape = SHAPE
-        self.spread = self.card["spread"]
-        self._scheduler = cast(DDPMScheduler, DDPMScheduler.from_pretrained(folder(NAME) / "scheduler"))
-        self.alphas_cumprod = self._scheduler.alphas_cumprod
-        self._base = self.unet().requires_grad_(False)
-
-    # ------------------------------------------------------------ the model
-
-    def unet(self) -> nn.Module:
-        path = folder(NAME) / "unet"
-        unet = UNet2DModel.from_pretrained(path, use_safetensors=True, low_cpu_mem_usage=False)
-        return cast(nn.Module, unet).float().to(self.device).eval()
-
-    def sigmas(self) -> Tensor:
-        return sampling_sigmas(dict(self._scheduler.config), self.settings.steps)
-
-    def denoiser(self, cost: Cost, unet: nn.Module | None = None) -> Denoiser:
-        assert self.alphas_cumprod is not None
-        return UNetDenoiser(unet or self._base, self.alphas_cumprod, (-1.0, 1.0), self.settings.chunk, cost)
-
-    def decode(self, latents: Tensor) -> Tensor:
-        return latents
+        spread = self.card["spread"]
+        return UNetModel.from_folder(folder(NAME), settings=self.settings, spread=spread, device=self.device)
 
     # ------------------------------------------------------------ judges and references
 
     def gold_network(self) -> DigitClassifier:
         """The classifier that labels."""
         return load_classifier(gold_judge(), folder(NAME) / "gold.safetensors", self.device)
+
+    def ink(self) -> tuple[float, float]:
+        """Mean and standard deviation of the real images' ink."""
+        return self.card["ink"]["mean"], self.card["ink"]["std"]
 
     def part(self, name: str) -> tuple[Tensor, np.ndarray]:
         """Images and labels of part "A", "B" or "C"."""

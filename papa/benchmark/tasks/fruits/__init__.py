@@ -1,1 +1,44 @@
-"""Task `fruits`."""
+"""Task `fruits`: a small Stable Diffusion of rendered fruit, with its own OpenCLIP judges."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from papa.benchmark.tasks.declaration import OF_LIKED, TaskDeclaration
+from papa.models.settings import PipelineSettings
+from papa.settings import Positive, Rate
+
+
+class FruitsSettings(PipelineSettings):
+    """The small Stable Diffusion of rendered fruit."""
+
+    steps: Positive = 10
+    """Denoising steps of every sampler of the task."""
+    chunk: Positive = 64
+    """Items per forward pass; the fastest size on a CPU core."""
+    guidance_scale: Annotated[float, Field(ge=1, le=1000)] = 2.0
+    """Enough for the right kind; higher values cost variety."""
+    temperature: Rate | None = None
+    """Factor on the proxy's similarities before the softmax; None is the model's own logit scale."""
+
+
+FRUITS = TaskDeclaration(
+    FruitsSettings,
+    "papa.benchmark.tasks.fruits.task:Fruits",
+    users={
+        "apple": {"kind": "concepts", "wanted": {"kind": "apple"}},
+        "grape": {"kind": "concepts", "wanted": {"kind": "grape"}},
+        "banana": {"kind": "concepts", "wanted": {"kind": "banana"}},
+        "green": {"kind": "concepts", "wanted": {"colour": "green"}},
+        "two": {"kind": "concepts", "wanted": {"count": 2}},
+        "apple-graded": {"kind": "concepts", "wanted": {"kind": "apple"}, "graded": True},
+        "apple-or-banana": {"kind": "union", "members": [{"kind": "apple"}, {"kind": "banana"}]},
+    },
+    offers=frozenset({"concepts"}),
+    prompted=True,
+    artefacts="fruits",
+    recipe="papa.recipes.fruits.recipe",
+    diversity=OF_LIKED,
+)

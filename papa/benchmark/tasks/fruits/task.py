@@ -1,4 +1,4 @@
-"""Task `fruits`: a small Stable Diffusion of rendered fruit, with its own OpenCLIP judges.
+"""The fruits: the shipped pipeline, its judges and its references.
 
 Everything that `sd15` has at full scale, on any CPU: a `StableDiffusionPipeline` (32x32 pictures, 4x8x8
 latents), an OpenCLIP proxy that labels, a second OpenCLIP of another architecture and a classifier of the
@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import open_clip
 import torch
-from diffusers import StableDiffusionPipeline
 from torch import Tensor
 
 from papa.benchmark.tasks.artefacts import folder, verified_card
+from papa.benchmark.tasks.fruits import FruitsSettings
 from papa.benchmark.tasks.fruits.captions import CONTEXT, concept_prompt
 from papa.benchmark.tasks.fruits.nets import attribute_judge, feature_network
 from papa.benchmark.tasks.fruits.render import CONCEPTS, pictures
@@ -25,6 +25,7 @@ from papa.benchmark.tasks.images import ClassifierJudge, StandardizedFeatures, l
 from papa.benchmark.tasks.interface import Judge, References
 from papa.benchmark.tasks.prompts import ClipJudge, PromptBank
 from papa.benchmark.tasks.text_to_image import TextToImage
+from papa.models.pipeline import PipelineModel
 from papa.rng import Stream
 
 NAME = "fruits"
@@ -57,20 +58,15 @@ def clip_judge(home: Path, temperature: float | None, device: str) -> ClipJudge:
     return ClipJudge(model, tokenizer, bank(), ([0.5] * 3, [0.5] * 3), 32, temperature)
 
 
-class Fruits(TextToImage):
+class Fruits(TextToImage[FruitsSettings]):
     """32x32 pictures of fruit."""
 
     concepts = [{"kind": kind, "colour": colour, "count": count} for kind, colour, count in CONCEPTS]  # noqa: RUF012
 
-    def __post_init__(self) -> None:
+    def load_model(self) -> PipelineModel:
         self.card: dict[str, Any] = verified_card(NAME)
-        super().__post_init__()
-        self.spread = self.card["spread"]
-
-    def load_pipeline(self) -> Any:
         place = folder(NAME) / "pipeline"
-        pipe: Any = StableDiffusionPipeline.from_pretrained(place, safety_checker=None, local_files_only=True)
-        return pipe.to(torch.float32)  # stored in half precision
+        return PipelineModel.from_folder(place, self.settings, spread=self.card["spread"], device=self.device)
 
     # ------------------------------------------------------------ judges and references
 

@@ -20,9 +20,9 @@ from huggingface_hub import constants
 from huggingface_hub.errors import LocalEntryNotFoundError, RemoteEntryNotFoundError
 from safetensors import SafetensorError
 
-from papa.benchmark.config import ClipSettings, Sd15Settings
-from papa.benchmark.runs.key import file_sha256
+from papa.benchmark.tasks.sd15 import ClipSettings, Sd15Settings
 from papa.errors import ArtefactError, SettingsError
+from papa.files import sha256 as file_sha256
 
 WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
 """Weight file of each part of a Stable Diffusion folder, without variant and ending."""

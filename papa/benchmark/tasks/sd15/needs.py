@@ -10,10 +10,12 @@ from collections.abc import Callable
 
 import torch
 
-from papa.benchmark.config import ClipSettings, Measures, MethodSettings, PapaSettings, Sd15Settings
+from papa.benchmark.config import Measures
 from papa.benchmark.tasks.prompts import PromptBank
+from papa.benchmark.tasks.sd15 import ClipSettings, Sd15Settings
 from papa.benchmark.tasks.sd15.hub import clip_files, pipeline_folder
 from papa.errors import PapaError
+from papa.methods.declaration import MethodSettings
 
 Check = Callable[[], str]
 
@@ -47,10 +49,11 @@ def bytes_per_run(settings: MethodSettings, measures: Measures) -> int:
 
 def gpu_bytes(settings: MethodSettings) -> float:
     """GPU memory that a method wants, about."""
-    if not isinstance(settings, PapaSettings):
+    training = settings.training
+    if training is None:
         return FROZEN + SAMPLING
-    activations = settings.chunk * (CHECKPOINTED if settings.gradient_checkpointing else KEPT)
-    if settings.trainable == "lora":
+    activations = training.chunk * (CHECKPOINTED if training.gradient_checkpointing else KEPT)
+    if training.trainable == "lora":
         return FROZEN + max(SAMPLING, activations + 0.5e9)
     # fp32: the trained and the frozen copy, gradients, Adam's two moments; and the fp16 weights of autocast.
     return FROZEN + UNET * (5 * 4 + 2) + max(SAMPLING, activations)

@@ -1,46 +1,38 @@
-"""Task `sd15`: Stable Diffusion 1.5, labelled by OpenCLIP ViT-L-14, as the FKC document has it.
-
-The same code as `fruits`, with other weights on disk. See docs/text-to-image.md.
-"""
+"""Stable Diffusion 1.5 and its OpenCLIP judges, loaded from folders or the hub's cache."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import open_clip
 import torch
 from torch import Tensor, nn
 
-from papa.benchmark.config import ClipSettings, Sd15Settings
 from papa.benchmark.tasks.interface import Judge
 from papa.benchmark.tasks.prompts import ClipJudge, PromptBank
+from papa.benchmark.tasks.sd15 import ClipSettings, Sd15Settings
 from papa.benchmark.tasks.sd15.hub import load_clip, load_pipeline
 from papa.benchmark.tasks.text_to_image import TextToImage
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
+from papa.models.pipeline import PipelineModel
 from papa.rng import Stream
 
 KNOWN = 4
 """Images of each concept that a graded user's answers are calibrated on."""
 
 
-class Sd15(TextToImage):
+class Sd15(TextToImage[Sd15Settings]):
     """512x512 pictures; any model in Stable Diffusion 1.5's folder layout."""
 
-    settings: Sd15Settings  # pyright: ignore[reportIncompatibleVariableOverride] - narrowed, never assigned
-
-    def __post_init__(self) -> None:
+    def load_model(self) -> PipelineModel:
         self.bank = PromptBank([{"kind": name} for name in self.settings.bank], list(self.settings.bank.values()))
-        self.concepts = self.bank.concepts  # pyright: ignore[reportAttributeAccessIssue] - the settings name them
-        super().__post_init__()
-
-    def load_pipeline(self) -> Any:
+        self.concepts = self.bank.concepts
         half = self.settings.dtype == "fp16" or (self.settings.dtype == "auto" and self.device != "cpu")
-        return load_pipeline(self.settings, torch.float16 if half else torch.float32)
+        pipe = load_pipeline(self.settings, torch.float16 if half else torch.float32)
+        return PipelineModel(pipe, self.settings, device=self.device)
 
     # ------------------------------------------------------------ judges
 
@@ -76,23 +68,24 @@ class Sd15(TextToImage):
     @cached_property
     def _known(self) -> tuple[Tensor, np.ndarray]:
         """Images that the base model draws of each concept when it is asked for it."""
-        parts = []
+        model, parts = self.model, []
         for index, prompts in enumerate(self.bank.prompts):
-            noise = stream_noise(Stream(0).at("known", concept=index), (KNOWN, *self.shape), self.dtype, self.device)
-            with self.prompted(prompts[0]), torch.no_grad():
-                parts.append(self.decode(euler_ancestral(self.denoiser(Cost()), self.sigmas(), noise)))
+            address = Stream(0).at("known", concept=index)
+            noise = stream_noise(address, (KNOWN, *model.shape), model.dtype, model.device)
+            with model.prompted(prompts[0]), torch.no_grad():
+                parts.append(model.decode(euler_ancestral(model.denoiser(Cost()), model.sigmas(), noise)))
         return torch.cat(parts).cpu(), np.repeat(np.arange(len(parts)), KNOWN)
 
     def known_images(self) -> tuple[Tensor, np.ndarray]:
         return self._known
 
-    def prepare(self, results: Path, log: Callable[[str], None]) -> list[Path]:
+    def check(self, log: Callable[[str], None]) -> None:
         """The proxy's self-check; on a CPU its base samples would take an hour, so there it only loads."""
-        if self.device == "cpu" and self.shape[-1] >= 64:
+        if self.device == "cpu" and self.model.shape[-1] >= 64:
             self.proxy()
-            log("proxy loaded; its self-check on base samples wants a CUDA device")
-            return []
-        return super().prepare(results, log)
+            log("proxy loaded; its self-check on base samples needs a CUDA device")
+            return
+        super().check(log)
 
 
 class ImageTower(nn.Module):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
 
+from papa.benchmark.tasks.interface import KnowsInk
 from papa.benchmark.users.interface import User
+from papa.benchmark.users.strokes import StrokeTaste
 
 
 def ink(images: Tensor) -> Tensor:
@@ -16,14 +16,15 @@ def ink(images: Tensor) -> Tensor:
     return (images.mean((1, 2, 3)) + 1) / 2
 
 
-class ThickStrokes(User):
+class ThickStrokes(User[StrokeTaste, KnowsInk]):
     """Graded feedback: a logistic curve in the amount of ink, centred and scaled on the real images.
 
     At the real images' mean plus one standard deviation the liking is 1/2, two above it 0.88.
     """
 
-    def meet(self, task: Any) -> None:
-        self._mean, self._std = task.card["ink"]["mean"], task.card["ink"]["std"]
+    def meet(self, task: KnowsInk) -> None:
+        """Take over the statistics of the real images' ink."""
+        self._mean, self._std = task.ink()
 
     def liking(self, images: Tensor) -> Tensor:
         return torch.sigmoid(2 * ((ink(images) - self._mean) / self._std - 1))

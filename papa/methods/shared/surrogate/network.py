@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from papa.benchmark.config import SurrogateSettings
-from papa.diffusion.denoiser import DiffusionDivergedError
+from papa.errors import DivergedError
+from papa.methods.shared.surrogate import SurrogateSettings
 from papa.rng import Stream
 
 
@@ -54,7 +54,7 @@ class Surrogate(nn.Module):
         """Regress the liking on everything seen, `epochs` passes; unanswered items (NaN) are left out.
 
         Returns: the last epoch's mean squared error, NaN where nothing was answered.
-        Raises:  DiffusionDivergedError where the error is NaN or infinite.
+        Raises:  DivergedError where the error is NaN or infinite.
         """
         answered = np.flatnonzero(~np.isnan(liking))
         if not len(answered):
@@ -71,7 +71,7 @@ class Surrogate(nn.Module):
                     loss.backward()
                     self.optimizer.step()
         if not math.isfinite(loss.item()):
-            raise DiffusionDivergedError("the surrogate's error is NaN or infinite; lower surrogate.lr")
+            raise DivergedError("the surrogate's error is NaN or infinite; lower surrogate.lr")
         return loss.item()
 
     def state(self) -> dict[str, Any]:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from papa.benchmark.tasks.interface import KnowsDensity
+from papa.benchmark.users.declaration import Taste
 from papa.benchmark.users.interface import User
-from papa.errors import PapaError
+from papa.benchmark.users.rewards import ComponentTaste, RewardTaste
+from papa.errors import PapaError, SettingsError
 from papa.models.mixture import Mixture
 
+R = TypeVar("R", bound=Taste)
 
-class RewardUser(User):
+
+class RewardUser(User[R, KnowsDensity]):
     """A user whose taste is a function u of the point.
 
     `liking` is u itself, in nats, unbounded: what the golden tests tilt by. Methods that learn from
@@ -25,18 +30,10 @@ class RewardUser(User):
     _mixture: Mixture
     _middle: float
 
-    def meet(self, task: Any) -> None:
-        """Take over the task's mixture (`task.mixture`).
-
-        Raises:  PapaError for a task that is no mixture.
-        """
-        mixture = getattr(task, "mixture", None)
-        if not isinstance(mixture, Mixture):
-            raise PapaError(
-                f"{type(self).__name__} knows its tilted density on a Gaussian mixture alone; use it on task gmm2d."
-            )
-        self._mixture = mixture
-        self._middle = self.liking(mixture.mean[None]).item()
+    def meet(self, task: KnowsDensity) -> None:
+        """Take over the task's mixture."""
+        self._mixture, self.exact = task.mixture, self
+        self._middle = self.liking(self._mixture.mean[None]).item()
 
     @abstractmethod
     def liking(self, images: Tensor) -> Tensor:
@@ -59,20 +56,26 @@ class RewardUser(User):
             return torch.sigmoid(self.liking(images) - self._middle).cpu().numpy().astype(np.float64)
 
 
-class QuadraticReward(RewardUser):
-    """u(x) = <slope, x> - curvature/2 |x - centre|^2.
+class QuadraticReward(RewardUser[RewardTaste]):
+    """u(x) = <slope, x> - curvature/2 |x - centre|^2; without a curvature the tilt shifts each component by
+    beta S_k slope and reweighs it."""
 
-    Args:    slope: nats per unit of length, a direction that is liked. centre: a point that is liked.
-             curvature: nats per squared length; negative dislikes the centre, and then too large a beta
-             has no tilted density.
-    """
-
-    def __init__(
-        self, slope: tuple[float, ...], centre: tuple[float, ...] | None = None, curvature: float = 0.0
-    ) -> None:
-        self._slope = torch.tensor(slope, dtype=torch.float64)
+    def __init__(self, taste: RewardTaste) -> None:
+        super().__init__(taste)
+        self._slope = torch.tensor(taste.slope, dtype=torch.float64)
+        centre = taste.centre
         self._centre = torch.zeros_like(self._slope) if centre is None else torch.tensor(centre, dtype=torch.float64)
-        self._curvature = curvature
+        self._curvature = taste.curvature
+
+    def meet(self, task: KnowsDensity) -> None:
+        """Take over the task's mixture.
+
+        Raises:  SettingsError for a slope or centre of another dimension.
+        """
+        dimensions = task.mixture.means.shape[1]
+        if {len(self._slope), len(self._centre)} != {dimensions}:
+            raise SettingsError(f"slope and centre of a reward need {dimensions} coordinates on this task.")
+        super().meet(task)
 
     def liking(self, images: Tensor) -> Tensor:
         x = images.double()
@@ -83,17 +86,7 @@ class QuadraticReward(RewardUser):
         return self._mixture.tilt(beta * self._slope, beta * self._curvature, self._centre)
 
 
-class LinearReward(QuadraticReward):
-    """u(x) = <slope, x>: the tilt shifts each component by beta S_k slope and reweighs it.
-
-    Args:    slope: nats per unit of length.
-    """
-
-    def __init__(self, slope: tuple[float, ...]) -> None:
-        super().__init__(slope)
-
-
-class ComponentReward(RewardUser):
+class ComponentReward(RewardUser[ComponentTaste]):
     """Likes one component c of the mixture, `bonus` nats more than the others.
 
     A component is a hidden variable and no function of the point, so the reward of a point is what it
@@ -104,14 +97,20 @@ class ComponentReward(RewardUser):
     Tilting by exp(b u) is then exactly counting component c exp(b bonus) times. u runs from 0 where
     another component is certain to `bonus` where c is. At b = `exact_at` (and at 0) the tilted density
     is a mixture; at any other beta it has no closed form, and `tilted` says so.
-
-    Args:    component: index c. bonus: nats. exact_at: the inverse temperature b, positive.
     """
 
-    def __init__(self, component: int, bonus: float = 1.0, exact_at: float = 1.0) -> None:
-        if exact_at <= 0:
-            raise PapaError(f"exact_at is an inverse temperature and must be positive, not {exact_at:g}.")
-        self._component, self._bonus, self._exact_at = component, bonus, exact_at
+    def __init__(self, taste: ComponentTaste) -> None:
+        super().__init__(taste)
+        self._component, self._bonus, self._exact_at = taste.component, taste.bonus, taste.exact_at
+
+    def meet(self, task: KnowsDensity) -> None:
+        """Take over the task's mixture.
+
+        Raises:  SettingsError for a component that it does not have.
+        """
+        if self._component >= len(task.mixture.weights):
+            raise SettingsError(f"component {self._component}: the mixture has 0 to {len(task.mixture.weights) - 1}.")
+        super().meet(task)
 
     def liking(self, images: Tensor) -> Tensor:
         share = self._mixture.log_responsibilities(images)[:, self._component].exp()

@@ -1,0 +1,58 @@
+"""What is known of a task without loading it. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, Literal
+
+from papa.models.settings import SamplingSettings
+
+Offer = Literal["classes", "ink", "concepts", "density"]
+"""What users can ask of a task: a classifier that labels, statistics of ink, an OpenCLIP proxy with a prompt bank, an
+exact density."""
+
+
+@dataclass(frozen=True)
+class TaskDeclaration:
+    """A task, as the registry names it.
+
+    Args:    settings: the class of its settings. target: "module:Class" of its implementation. users: the tastes that
+             come with it, label -> as in a configuration. offers: what users can ask of it. prompted: whether it
+             draws for a prompt; those have tables and figures of their own. scored: whether preference is measured (not
+             where the truth is a density). finetunes: whether it has a network. artefacts: the folder of its shipped
+             weights in `papa/data`. recipe: the module that trains them. needs: the module that says what it needs
+             beside this package; such a task is large: it is also scored on the configured device, and its jobs ask
+             for the GPU at every step. memory_mb: main memory of one job. diversity: the metric of what is to be kept,
+             and its words.
+    """
+
+    settings: type[SamplingSettings]
+    target: str
+    users: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
+    offers: frozenset[Offer] = frozenset()
+    prompted: bool = False
+    scored: bool = True
+    finetunes: bool = True
+    artefacts: str | None = None
+    recipe: str | None = None
+    needs: str | None = None
+    memory_mb: int = 3000
+    diversity: tuple[str, str] = ("pairwise_ratio", "mean pairwise distance / base's")
+
+    @property
+    def module(self) -> str:
+        """The module of the implementation."""
+        return self.target.split(":")[0]
+
+    def load(self) -> Any:
+        """The class that implements the task."""
+        module, name = self.target.split(":")
+        return getattr(import_module(module), name)
+
+
+OF_LIKED = ("preferred_distance_ratio", "mean feature distance of two liked samples / base's")
+"""Samples for a prompt come from kinds that differ more than those of one kind do, so there the distance of all
+samples falls where a method does its work. What is to be kept is the variety of what is liked."""

@@ -1,0 +1,86 @@
+"""Whole trajectories of the sampler with the log-probability of every step, for policy gradients.
+
+The Euler-ancestral chain is a Markov chain of Gaussian transitions p(y' | y) = N(mean(y), vbar I), whose mean goes
+through the denoiser. Its log-probabilities are what policy-gradient methods differentiate (Black et al. 2024, DDPO;
+Fan et al. 2023, DPOK). The last transition, to noise level 0, is deterministic: it has no density and is not counted.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from papa.diffusion.denoiser import Denoiser
+from papa.diffusion.sampler import Noise, ancestral_kernel, euler_ancestral
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """A batch of trajectories.
+
+    states: (steps + 1, n, ...), from pure noise to the clean samples. sigmas: (steps + 1,) their noise levels, the
+    last one 0. log_probs: (steps - 1, n) float64 log-densities of the transitions that have one, in nats.
+    """
+
+    states: Tensor
+    sigmas: Tensor
+    log_probs: Tensor
+
+    @property
+    def samples(self) -> Tensor:
+        """(n, ...) clean samples."""
+        return self.states[-1]
+
+    @property
+    def transitions(self) -> int:
+        """Transitions that have a density: all but the last."""
+        return len(self.states) - 2
+
+
+def log_prob(denoise: Denoiser, y: Tensor, y_next: Tensor, sigma: float, sigma_next: float) -> Tensor:
+    """log p(y' | y) of one Euler-ancestral transition under a denoiser, differentiable through it.
+
+    Args:    y, y_next: (n, ...) states at the noise levels sigma > sigma_next > 0.
+    Returns: (n,) float64, nats.
+    Raises:  ValueError at sigma_next = 0, where the transition is deterministic.
+    """
+    if sigma_next == 0:
+        raise ValueError("the transition to noise level 0 is deterministic and has no density")
+    mean, variance = ancestral_kernel(y, denoise(y, sigma), sigma, sigma_next)
+    square = (y_next - mean).flatten(1).double().square().sum(1)
+    entries = y[0].numel()
+    return -square / (2 * variance) - entries / 2 * math.log(2 * math.pi * variance)
+
+
+@torch.no_grad()
+def sample_trajectory(denoise: Denoiser, sigmas: Tensor, noise: Noise) -> Trajectory:
+    """Draw a batch as `papa.diffusion.sampler.euler_ancestral` does, and keep every state.
+
+    Args:    as there. The samples are the same bits.
+    Returns: the trajectory; its log-probabilities follow from the noise, so they cost no evaluation.
+    """
+    levels, log_probs = sigmas.tolist(), []
+    first = noise(0)
+    states, entries = [levels[0] * first], first[0].numel()
+    euler_ancestral(denoise, sigmas, noise, on_step=lambda _, y: states.append(y))
+    for step, (sigma, sigma_next) in enumerate(pairwise(levels[:-1])):
+        variance = sigma_next**2 * (sigma**2 - sigma_next**2) / sigma**2
+        square = noise(step + 1).flatten(1).double().square().sum(1)
+        log_probs.append(-square / 2 - entries / 2 * math.log(2 * math.pi * variance))
+    empty = torch.zeros(0, len(first), dtype=torch.float64, device=first.device)
+    return Trajectory(torch.stack(states), sigmas, torch.stack(log_probs) if log_probs else empty)
+
+
+def step_log_prob(denoise: Denoiser, trajectory: Trajectory, step: int) -> Tensor:
+    """log p of one transition of stored trajectories under a denoiser, differentiable: (n,) float64.
+
+    Args:    step: in [0, trajectory.transitions).
+    """
+    if not 0 <= step < trajectory.transitions:
+        raise ValueError(f"step {step} is not one of the {trajectory.transitions} transitions that have a density")
+    sigma, sigma_next = trajectory.sigmas[step : step + 2].tolist()
+    return log_prob(denoise, trajectory.states[step], trajectory.states[step + 1], sigma, sigma_next)

@@ -1,0 +1,130 @@
+"""What a method asks and what it is told, and how a person's answers become numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from torch import Tensor
+
+from papa.errors import AnswerError
+
+Kind = Literal["binary", "graded", "pairs"]
+
+
+@dataclass(frozen=True)
+class Query:
+    """What a method wants to be told about.
+
+    latents: (k, ...) items. condition: the prompt of each item, or None. kind: the answer wanted.
+    """
+
+    latents: Tensor
+    condition: Sequence[str] | None = None
+    kind: Kind = "binary"
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """Answers to a query.
+
+    liking: (k,) float64 in [0, 1], NaN where unanswered. probability: (k,) a simulated user's own certainty that it
+    likes the item, recorded beside a binary answer and never shown to a method. pairs: (m, 2) indices (preferred,
+    rejected), ties: (m, 2) indices of items that are liked equally, for methods that ask for pairs.
+
+    Raises:  AnswerError for a liking outside [0, 1] or an answer of another shape.
+    """
+
+    liking: np.ndarray
+    probability: np.ndarray | None = None
+    pairs: np.ndarray | None = None
+    ties: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        liking = np.asarray(self.liking)
+        if liking.ndim != 1 or liking.dtype.kind not in "biuf":
+            raise AnswerError(f"answers are one number for each item, or NaN where there is none; not {self.liking!r}.")
+        outside = [value for value in liking.astype(float) if not (np.isnan(value) or 0 <= value <= 1)]
+        if outside:
+            raise AnswerError(
+                f"an answer lies between 0 (disliked) and 1 (liked), and {outside[0]:g} does not. Give True or False, "
+                "or map your scale: -1 and +1 to 0 and 1, one to five stars to 0, 0.25, 0.5, 0.75, 1."
+            )
+        object.__setattr__(self, "liking", liking.astype(np.float64))
+
+    def check(self, k: int) -> None:
+        """Whether this answers a query of k items.
+
+        Raises:  AnswerError for another number of answers, or for a pair of items that were not shown.
+        """
+        if len(self.liking) != k:
+            raise AnswerError(
+                f"{k} items were shown and {len(self.liking)} answered; give one answer for each, in their order, and "
+                "None for an item without one."
+            )
+        for pairs in (self.pairs, self.ties):
+            if pairs is None:
+                continue
+            array = np.asarray(pairs)
+            if array.size and (array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu"):
+                raise AnswerError("pairs are rows of two item numbers: (preferred, rejected).")
+            if array.size and (array.min() < 0 or array.max() >= k or (array[:, 0] == array[:, 1]).any()):
+                raise AnswerError(f"a pair names two different items of 0 to {k - 1}, in the order that was shown.")
+
+
+@dataclass(frozen=True)
+class Tie:
+    """Two items of a query that are liked equally."""
+
+    first: int
+    second: int
+
+
+def feedback_of(answers: Sequence[Any] | Feedback, query: Query) -> Feedback:
+    """A person's answers as feedback.
+
+    Args:    answers: one for each item, True, False, a grade in [0, 1], or None; for a query of kind "pairs" a
+             (preferred, rejected) pair of item numbers or a `Tie` for each comparison that was made.
+    Raises:  AnswerError that says what is wrong.
+    """
+    k = len(query.latents)
+    if isinstance(answers, Feedback):
+        answers.check(k)
+        return answers
+    if isinstance(answers, str | bytes) or not hasattr(answers, "__len__"):
+        raise AnswerError("answers are a list with one entry for each item.")
+    if query.kind == "pairs":
+        return _pairs(answers, k)
+    liking = np.array([_number(answer) for answer in answers], dtype=np.float64)
+    found = Feedback(liking)
+    found.check(k)
+    return found
+
+
+def _number(answer: Any) -> float:
+    if answer is None:
+        return float("nan")
+    try:
+        return float(answer)
+    except (TypeError, ValueError):
+        raise AnswerError(f"an answer is True, False, a grade in [0, 1] or None, not {answer!r}.") from None
+
+
+def _pairs(answers: Sequence[Any], k: int) -> Feedback:
+    ties = [(answer.first, answer.second) for answer in answers if isinstance(answer, Tie)]
+    try:
+        pairs = [(int(first), int(second)) for first, second in (a for a in answers if not isinstance(a, Tie))]
+    except (TypeError, ValueError):
+        raise AnswerError(
+            "this question is answered by pairs (preferred, rejected) of item numbers, or ties."
+        ) from None
+    liking = np.full(k, np.nan)
+    found = Feedback(liking, None, _rows(pairs), _rows(ties))
+    found.check(k)
+    return found
+
+
+def _rows(pairs: list[tuple[int, int]]) -> np.ndarray:
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2)

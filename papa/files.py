@@ -1,0 +1,74 @@
+"""Files that are whole or not there: the one place that replaces a file, and the hash of what a file says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from papa.errors import PapaError
+
+TEXT = frozenset({".json", ".jsonl", ".md", ".txt", ".yaml", ".yml", ".csv", ".py"})
+"""Endings of text files, which mean the same with other line ends."""
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """A temporary name beside `file` that takes its place when the block ends well, once it is on the disk.
+
+    Raises:  PapaError where the place cannot be written or the disk is full; `file` is then as before.
+    """
+    temporary = beside(file, "tmp", file.suffix)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with open(temporary, "rb") as handle:
+            os.fsync(handle.fileno())
+        os.replace(temporary, file)
+    except OSError as error:
+        raise cannot_write(file, error) from error
+    finally:
+        with suppress(OSError):  # where nothing can be written, nothing can be removed either
+            temporary.unlink(missing_ok=True)
+
+
+def beside(place: Path, kind: str, suffix: str = "") -> Path:
+    """A hidden name beside a place that nobody else has: process numbers repeat between containers."""
+    return place.with_name(f".{place.name}.{uuid.uuid4().hex}.{kind}{suffix}")
+
+
+def write_atomic(file: Path, data: bytes | str) -> Path:
+    """Write a file under a temporary name and rename it. Text is UTF-8 with line feeds on every system."""
+    with replacing(Path(file)) as temporary:
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+    return Path(file)
+
+
+def write_json(file: Path, data: Any) -> Path:
+    """Write JSON, indented, with sorted keys.
+
+    Raises:  ValueError for NaN or infinity, which JSON does not have; write None.
+    """
+    return write_atomic(file, json.dumps(data, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def cannot_write(place: Path, error: OSError) -> PapaError:
+    """The error of a place that cannot be written."""
+    return PapaError(
+        f"cannot write {place}: {error.strerror or error}. Finished runs are kept. Free disk space or give write "
+        "permission there (or choose another folder with `results:` in the configuration), then run the same "
+        "command again: it goes on from here."
+    )
+
+
+def sha256(file: Path) -> str:
+    """sha256 of a file's content, in hex; a text file has the same one with line feeds and with CR LF."""
+    if file.suffix in TEXT:
+        return hashlib.sha256(file.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+    with open(file, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

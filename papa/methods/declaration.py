@@ -1,0 +1,66 @@
+"""What is known of a method without loading it: its settings, its source, and what it does. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
+
+from papa.settings import Positive, Settings
+
+if TYPE_CHECKING:
+    from papa.methods.shared.finetune import FinetuneSettings
+
+
+class MethodSettings(Settings):
+    """What every method has: its label budget."""
+
+    labels: Positive = 80
+    """Label budget B of a run, in items. Every shown item costs one, answered or not."""
+    per_round: Positive = 8
+    """Items shown per round, k."""
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of a run; the last one may be shorter."""
+        return -(-self.labels // self.per_round)
+
+    @property
+    def wants_oracle(self) -> bool:
+        """Whether this is a control that is handed the user's true liking function."""
+        return False
+
+    @property
+    def true_tilt(self) -> float | None:
+        """The inverse temperature of a control whose final samples follow the base tilted by the true liking."""
+        return None
+
+    @property
+    def training(self) -> FinetuneSettings | None:
+        """How the model is fine-tuned; None for methods that leave its weights as they are."""
+        return None
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A method, as the registry names it.
+
+    Args:    settings: the class of its settings. target: "module:Class" of its implementation. source: the paper or
+             document that it follows. draws: what `sample` returns: the base's samples ("base"), some that it picks
+             among the base's ("picked"), or its own ("own").
+    """
+
+    settings: type[MethodSettings]
+    target: str
+    source: str
+    draws: Literal["base", "picked", "own"] = "own"
+
+    @property
+    def module(self) -> str:
+        """The module of the implementation."""
+        return self.target.split(":")[0]
+
+    def load(self) -> Any:
+        """The class that implements the method."""
+        module, name = self.target.split(":")
+        return getattr(import_module(module), name)

@@ -1,0 +1,18 @@
+"""Settings of the surrogate reward; the network is in `network.py`. Imports no torch."""
+
+from __future__ import annotations
+
+from papa.settings import Positive, Rate, Settings
+
+
+class SurrogateSettings(Settings):
+    """The surrogate reward: Conv2d - ReLU - AdaptiveAvgPool2d - MLP, fitted by MSE (FKC document)."""
+
+    channels: Positive = 128
+    """Convolution channels."""
+    lr: Rate = 1e-3
+    """Adam's learning rate."""
+    batch: Positive = 32
+    """Items a step."""
+    epochs: Positive = 200
+    """Passes over all labels at every round."""

@@ -1,0 +1,38 @@
+"""The base samples of a model and a stream: the same rows whoever asks, however many."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from papa.diffusion.denoiser import Cost
+from papa.diffusion.sampler import euler_ancestral
+from papa.models.interface import Model
+from papa.rng import Stream
+
+BLOCK = 1024
+"""Samples drawn at a time; fixed, so that more samples leave the first ones as they are."""
+
+
+def block_of_base(model: Model, stream: Stream, index: int, cost: Cost, n: int | None = None) -> Tensor:
+    """Base latents `index * BLOCK` to `(index + 1) * BLOCK`, or the first n of them.
+
+    Block 0 uses the noise of the final samples of every method, so sample i of the base and sample
+    i of an aligned model start from the same noise.
+    """
+    # Whole forward passes, so that the rows have the same bits however many there are.
+    rows = BLOCK if n is None else min(BLOCK, -(-n // model.chunk) * model.chunk)
+    address = stream.at("sample") if index == 0 else stream.at("sample", "more", block=index)
+
+    def noise(step: int) -> Tensor:
+        dtype = np.float64 if model.dtype == torch.float64 else np.float32
+        return torch.from_numpy(address.at(step=step).normal(rows, *model.shape, dtype=dtype)).to(model.device)
+
+    return euler_ancestral(model.denoiser(cost), model.sigmas(), noise)
+
+
+def base_latents(model: Model, stream: Stream, n: int, cost: Cost) -> Tensor:
+    """The first n base latents."""
+    blocks = [block_of_base(model, stream, i, cost, n - i * BLOCK) for i in range(-(-n // BLOCK))]
+    return torch.cat(blocks)[:n]

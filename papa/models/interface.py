@@ -1,0 +1,118 @@
+"""What a method knows of a diffusion model: noise levels, a denoiser, a decoder, and a network to fine-tune.
+
+A model has no judges, no users and no references. What is aligned on a benchmark is a task, which has a model.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from papa.diffusion.denoiser import Cost, Denoiser
+from papa.errors import ModelError
+
+MARKS = 4
+"""Side of the grid of grey levels that an item is recognized by in a session's log."""
+
+
+class Model(ABC):
+    """A diffusion model.
+
+    Attributes: device, dtype: of latents. shape: of one latent. steps: of every sampler. chunk: items of one forward
+    pass when sampling (another size changes the last bits). spread: standard deviation of the data per coordinate
+    (sigma_d). alphas_cumprod: (T,) training schedule, None without a network. prompt: what is drawn, None for a model
+    without prompts.
+    """
+
+    device: str = "cpu"
+    dtype: torch.dtype = torch.float32
+    shape: tuple[int, ...]
+    steps: int
+    chunk: int = 256
+    spread: float = 1.0
+    alphas_cumprod: Tensor | None = None
+    prompt: str | None = None
+
+    @property
+    def evaluations_per_step(self) -> int:
+        """Denoiser evaluations of one item and step (two with classifier-free guidance)."""
+        return 1
+
+    @property
+    def half_precision(self) -> torch.dtype | None:
+        """The type that networks in training run in under autocast, None for float32."""
+        return None
+
+    @property
+    def own_prompt(self) -> bool:
+        """Whether it draws what it was made to draw, and is not inside `prompted`."""
+        return True
+
+    @abstractmethod
+    def sigmas(self) -> Tensor:
+        """(steps + 1,) float64 noise levels of the sampler, the last one 0."""
+
+    @abstractmethod
+    def denoiser(self, cost: Cost, network: nn.Module | None = None) -> Denoiser:
+        """The model as a denoiser, or another network in its place; evaluations go to `cost`."""
+
+    @abstractmethod
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents -> images (in [-1, 1]) or points, differentiable."""
+
+    def network(self) -> nn.Module:
+        """A fresh copy of the network, for fine-tuning: (x_t, t) -> an object whose `sample` is the noise.
+
+        Raises:  ModelError where there is none (an exact score).
+        """
+        raise ModelError(
+            f"{type(self).__name__} has an exact score and no network to fine-tune; use a method that leaves the "
+            "model as it is: base, best_of_n or fkc."
+        )
+
+    def frozen_network(self) -> nn.Module:
+        """A copy of the network with gradients disabled, for adapters.
+
+        Raises:  ModelError where there is none.
+        """
+        return self.network().requires_grad_(False)
+
+    def prompted(self, prompt: str) -> AbstractContextManager[None]:
+        """Everything that is drawn inside is drawn for another prompt.
+
+        Raises:  ModelError for a model that does not support prompts.
+        """
+        raise ModelError(f"{type(self).__name__} does not support prompts")
+
+    def save(self, folder: Path, network: nn.Module, about: Mapping[str, Any] | None = None) -> None:
+        """Write an aligned model as a folder that its library loads.
+
+        Args:    network: the tuned network. about: what it comes from, JSON-serializable; goes into `papa.json`.
+        Raises:  ModelError for a model that has no such folder.
+        """
+        raise ModelError(f"{type(self).__name__} cannot be saved as a folder of a library")
+
+    def pack(self, images: Tensor) -> np.ndarray:
+        """Images as they are stored: uint8 as a person would see them, points as they are."""
+        if images.ndim != 4:
+            return images.detach().cpu().numpy()
+        return ((images.detach().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
+
+    def unpack(self, stored: np.ndarray) -> Tensor:
+        """The inverse of `pack`, up to rounding."""
+        images = torch.from_numpy(stored)
+        return images.float() / 127.5 - 1 if images.dtype == torch.uint8 else images
+
+    def marks(self, images: Tensor) -> list[list[float]]:
+        """What items are recognized by in a log: coarse grey levels of images, coordinates of points."""
+        values = images.detach().double().cpu()
+        if values.ndim == 4:
+            values = nn.functional.adaptive_avg_pool2d(values.mean(1, keepdim=True), MARKS).flatten(1)
+        return [[round(value, 3) for value in row] for row in values.flatten(1).tolist()]

@@ -1,0 +1,97 @@
+"""A pixel-space diffusion model: a `UNet2DModel` that predicts noise, and the scheduler that it was trained with."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+from torch import Tensor, nn
+
+from papa.diffusion.denoiser import Cost, Denoiser, UNetDenoiser
+from papa.errors import ArtefactError, ModelError
+from papa.files import write_json
+from papa.models.interface import Model
+from papa.models.schedules import refuse_other_predictions, sampling_sigmas
+from papa.models.settings import SamplingSettings
+
+
+class UNetModel(Model):
+    """A DDPM whose latents are its images.
+
+    Args:    unet: an unconditional `UNet2DModel`. scheduler: the diffusers scheduler that it was trained with.
+             settings: steps and chunk. clip: range of clean estimates. spread: standard deviation of the data per
+             coordinate.
+    Raises:  ModelError for a network that predicts something else than noise, or that is conditioned on a class.
+    """
+
+    def __init__(
+        self,
+        unet: nn.Module,
+        scheduler: Any,
+        settings: SamplingSettings | None = None,
+        clip: tuple[float, float] | None = (-1.0, 1.0),
+        spread: float = 0.5,
+        device: str = "cpu",
+    ) -> None:
+        settings = settings or SamplingSettings()
+        config: Any = unet.config
+        refuse_other_predictions(scheduler)
+        if config.out_channels != config.in_channels:
+            raise ModelError(
+                f"this UNet takes {config.in_channels} channels and predicts {config.out_channels}: it learned the "
+                "variance as well, and the samplers and losses here are for the noise alone."
+            )
+        if config.get("class_embed_type") or config.get("num_class_embeds"):
+            raise ModelError("this UNet is conditioned on a class; only unconditional ones can be aligned.")
+        self.device, self.steps, self.chunk, self.spread, self._clip = (
+            device,
+            settings.steps,
+            settings.chunk,
+            spread,
+            clip,
+        )
+        self._unet, self._scheduler = unet.float().to(device).eval().requires_grad_(False), scheduler
+        self.alphas_cumprod = scheduler.alphas_cumprod
+        side = config.sample_size
+        self.shape = (config.in_channels, *((side, side) if isinstance(side, int) else side))
+
+    @classmethod
+    def from_folder(cls, folder: Path, **given: Any) -> UNetModel:
+        """A folder with `unet/` and `scheduler/`, as diffusers' `DDPMPipeline` saves it.
+
+        Raises:  ArtefactError where the folder cannot be read, and as the class.
+        """
+        try:
+            unet = UNet2DModel.from_pretrained(folder / "unet", use_safetensors=True, low_cpu_mem_usage=False)
+            scheduler = DDPMScheduler.from_pretrained(folder / "scheduler")
+        except (OSError, ValueError) as error:
+            raise ArtefactError(
+                f"{folder} cannot be loaded as a DDPM ({error}); it needs unet/ and scheduler/, as "
+                "DDPMPipeline.save_pretrained writes them."
+            ) from error
+        return cls(cast(nn.Module, unet), scheduler, **given)
+
+    def sigmas(self) -> Tensor:
+        return sampling_sigmas(dict(self._scheduler.config), self.steps)
+
+    def denoiser(self, cost: Cost, network: nn.Module | None = None) -> Denoiser:
+        assert self.alphas_cumprod is not None
+        return UNetDenoiser(network or self._unet, self.alphas_cumprod, self._clip, self.chunk, cost)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return latents
+
+    def network(self) -> nn.Module:
+        return copy.deepcopy(self._unet).requires_grad_(True)
+
+    def save(self, folder: Path, network: nn.Module, about: Mapping[str, Any] | None = None) -> None:
+        from papa.models.lora import merged
+
+        DDPMPipeline(unet=cast(Any, merged(network)), scheduler=self._scheduler).save_pretrained(folder)
+        write_json(
+            folder / "papa.json",
+            {"steps": self.steps, "scheduler": "EulerAncestralDiscreteScheduler"} | dict(about or {}),
+        )
