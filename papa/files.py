@@ -72,3 +72,11 @@ def sha256(file: Path) -> str:
         return hashlib.sha256(file.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
     with open(file, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def forget_paths(folder: Path) -> None:
+    """Take the paths of this machine, which diffusers and transformers note as `_name_or_path`, out of a saved model."""
+    for file in folder.rglob("*.json"):
+        data = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(data, dict) and data.pop("_name_or_path", None) is not None:
+            file.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")

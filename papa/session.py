@@ -234,8 +234,8 @@ class Session:
             new.replace(place)
         except (OSError, SafetensorError) as error:
             raise PapaError(
-                f"cannot write {folder} ({error}). The answers are kept. Free disk space or give write permission there "
-                "(or choose another folder), then do the same again."
+                f"cannot write {folder} ({error}). The answers are kept. Free disk space or give write permission "
+                "there (or choose another folder), then do the same again."
             ) from error
         finally:
             shutil.rmtree(new, ignore_errors=True)
@@ -294,8 +294,8 @@ class Log:
             raise SessionError(f"{self.file} is no session log of this version; {REMEDY}")
         if differs := sorted(key for key in {*head, *lines[0]} if head.get(key) != lines[0].get(key)):
             raise SessionError(
-                f"the session log {self.file} is of another session (other {', '.join(differs)}); give the settings that "
-                "it was made with, or another log."
+                f"the session log {self.file} is of another session (other {', '.join(differs)}); give the settings "
+                "that it was made with, or another log."
             )
         for index, line in enumerate(lines[1:]):
             if not isinstance(line, dict) or line.get("round") != index or not isinstance(line.get("liking"), list):

@@ -15,7 +15,7 @@ from papa.errors import SettingsError
 from papa.settings import Fraction, Positive, Seed, Settings
 
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$", max_length=80)]
-"""Labels stand in paths, in commands, in legends and in tables: letters, digits and . _ + = - behind a letter or digit."""
+"""Labels stand in paths, commands, legends and tables: letters, digits and . _ + = - behind a letter or a digit."""
 
 FORBIDDEN = set("{}[]*?<>|;&$`\"'\\\n\r\t\0!")
 """Characters that a shell, a pattern or Snakemake's wildcards would take for something else."""
@@ -155,9 +155,7 @@ def _over(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
 
 def _with_blocks(grid: Any, added: Any, path: Path) -> Any:
     if not isinstance(grid, dict) or not isinstance(added, dict):
-        raise SettingsError(
-            f"{path}: grid_also adds blocks to the grid of the file that is extended; write it as `grid`."
-        )
+        raise SettingsError(f"{path}: grid_also adds blocks to the grid of an extended file; write `grid` instead.")
     if twice := sorted(map(str, set(grid) & set(added))):
         raise SettingsError(f"{path}: grid_also has blocks that are there already: {', '.join(twice)}; rename them.")
     return grid | added

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from papa.diffusion.denoiser import Cost, Denoiser, UNetDenoiser
 from papa.errors import ArtefactError, DivergedError, ModelError, SettingsError
-from papa.files import write_json
+from papa.files import forget_paths, write_json
 from papa.models.interface import Model
 from papa.models.lora import merged, twin
 from papa.models.schedules import refuse_other_predictions, sampling_sigmas
@@ -185,6 +185,7 @@ class PipelineModel(Model):
         aligned: Any = merged(network.unet if isinstance(network, Prompted) else network)
         parts = dict(self.pipe.components) | {"unet": aligned.to(self.pipe.unet.dtype), "scheduler": self._scheduler}
         StableDiffusionPipeline(**parts, requires_safety_checker=False).save_pretrained(folder)
+        forget_paths(folder)
         drawn = self.settings.model_dump(include={"prompt", "guidance_scale", "steps"})
         write_json(folder / "papa.json", drawn | {"scheduler": type(self._scheduler).__name__} | dict(about or {}))
 

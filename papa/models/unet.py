@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from papa.diffusion.denoiser import Cost, Denoiser, UNetDenoiser
 from papa.errors import ArtefactError, ModelError
-from papa.files import write_json
+from papa.files import forget_paths, write_json
 from papa.models.interface import Model
 from papa.models.schedules import refuse_other_predictions, sampling_sigmas
 from papa.models.settings import SamplingSettings
@@ -91,6 +91,7 @@ class UNetModel(Model):
         from papa.models.lora import merged
 
         DDPMPipeline(unet=cast(Any, merged(network)), scheduler=self._scheduler).save_pretrained(folder)
+        forget_paths(folder)
         write_json(
             folder / "papa.json",
             {"steps": self.steps, "scheduler": "EulerAncestralDiscreteScheduler"} | dict(about or {}),

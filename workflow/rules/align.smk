@@ -21,8 +21,10 @@ rule align:
         runtime=120,
     params:
         key=keys_of,
+        generation=align_generation,
         seeds=seeds_of,
+        command=command,
         arguments=arguments,
     shell:
-        "python -m papa align {params.arguments} --task {wildcards.task} --method {wildcards.method}"
-        " --user {wildcards.user} --seeds {params.seeds} --threads {threads} --stamp {output} 2> {log}"
+        "{params.command} align {params.arguments} --task {wildcards.task} --method {wildcards.method}"
+        " --user {wildcards.user} --seeds {params.seeds} --threads {threads} --stamp {output:q} --generation {params.generation} 2> {log:q}"

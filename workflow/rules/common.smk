@@ -1,22 +1,31 @@
 # What all rules share: the grid, the folders, and how a rule calls `papa`.
-# The settings are read and checked by `papa.benchmark.grid`; nothing here imports torch.
+# The settings are read and checked by `papa.benchmark.grid`; nothing here imports torch, and nothing is written.
 
 import json
 import shlex
+import sys
 from pathlib import Path
 
 from papa.benchmark import grid as papa_grid
+from papa.benchmark import metrics
+from papa.benchmark.config import read
+from papa.benchmark.runs.key import completion_key, source_hash
+from papa.benchmark.runs.record import stands
+from papa.benchmark.runs.scores import is_scored
 from papa.errors import PapaError
 from papa.paper.figures import FIGURES
-from papa.benchmark.runs.key import completion_key, source_hash
-from papa.benchmark.registry import METRICS, TASKS as REGISTERED
+from papa.paper.long_table import table_key
 from papa.paper.tables import TABLES
 
 # One configuration file makes the experiment. Values of `--config key=value` win over it.
 CONFIG_FILE = str(workflow.overwrite_configfiles[-1]) if workflow.overwrite_configfiles else "config.yaml"
 try:
-    _FROM_FILE = papa_grid.read(CONFIG_FILE)
-    OVERRIDES = {key: value for key, value in config.items() if key != "extends" and _FROM_FILE.get(key) != value}
+    _FROM_FILE = read(CONFIG_FILE)
+    OVERRIDES = {
+        key: value
+        for key, value in config.items()
+        if key not in ("extends", "grid_also") and _FROM_FILE.get(key) != value
+    }
     GRID = papa_grid.load(CONFIG_FILE, OVERRIDES)
 except PapaError as error:
     raise WorkflowError(f"{CONFIG_FILE}: {error}")
@@ -26,16 +35,39 @@ STAMPS = f"{RESULTS}/stamps"
 LOGS = f"{RESULTS}/logs"
 ENVIRONMENT = "../../environment.yml"
 
+# The Python that runs this, whether or not its environment is activated; with --sdm conda the environment's own.
+PYTHON = "python" if workflow.deployment_settings.deployment_method else shlex.quote(sys.executable)
 # What every command carries, so that it can be copied out of the log and run by hand.
 ARGUMENTS = shlex.join(["--config", CONFIG_FILE, *(["--override", json.dumps(OVERRIDES)] if OVERRIDES else [])])
 
 
-def arguments(wildcards, output):
-    """`ARGUMENTS` as a parameter that no rerun hangs on: results depend on settings, wherever those stand.
-
-    Snakemake compares parameters between runs, except those that it takes to be made from the outputs.
+def command(wildcards, output):
+    """How a rule calls `papa`, as a parameter that no rerun depends on; results depend on settings, wherever those
+    stand. Snakemake compares parameters between runs, except those that it takes to be made from the outputs.
     """
+    return f"{PYTHON} -m papa"
+
+
+def arguments(wildcards, output):
+    """The configuration that a command is given; see `command`."""
     return ARGUMENTS
+
+
+# ---------------------------------------------------------------- what stands, and what is to be made again
+
+
+def generation(stamp, holds):
+    """A number that grows where what a stamp claims does not hold any more.
+
+    A stamp says of which generation it is. While what it claims holds, the number stays as it is; where a record was
+    deleted, damaged, or made with other settings since, it is the next one, and Snakemake makes the job again because
+    a parameter changed. Nothing is deleted for that: planning only looks.
+    """
+    try:
+        made = int(Path(stamp).read_text(encoding="utf-8").split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return made if holds() else made + 1
 
 
 def chunks(seeds):
@@ -53,48 +85,72 @@ CHUNKS = {axes: chunks(seeds) for axes, seeds in CHUNKS.items()}
 TASKS = sorted(SEEDS)
 
 
-def drop_untrue_stamps():
-    """A record that was damaged and deleted by hand, as the error text says, is made again by the next run.
-
-    A stamp says that its records are there. Scores hang on all of them, so those are looked through again.
-    """
-    for (task, method, user), parts in CHUNKS.items():
-        for chunk, seeds in enumerate(parts):
-            stamp = Path(STAMPS, "align", task, method, user, f"chunk{chunk}.txt")
-            records = [*GRID.select(task, method, user, seeds), *(GRID.pool(task, seed) for seed in seeds)]
-            if stamp.exists() and not all(record.folder.exists() for record in records):
-                for untrue in (stamp, *Path(STAMPS, "score").glob("*.txt")):
-                    untrue.unlink(missing_ok=True)
-    for task, seeds in SEEDS.items():
-        for seed in seeds:
-            if not GRID.pool(task, seed).folder.exists():
-                Path(STAMPS, "base", task, f"seed{seed}.txt").unlink(missing_ok=True)
-
-
-drop_untrue_stamps()
-
-
 def seeds_of(wildcards):
     """The seeds of one alignment job."""
     return CHUNKS[wildcards.task, wildcards.method, wildcards.user][int(wildcards.chunk)]
 
 
+def specs_of(wildcards):
+    """The runs of one alignment job."""
+    return GRID.select(wildcards.task, wildcards.method, wildcards.user, seeds_of(wildcards))
+
+
+def task_key(wildcards):
+    """What the check of a task's artefacts depends on."""
+    task = GRID.tasks[wildcards.task]
+    return [source_hash(task.declaration.module), task.weights, task.described]
+
+
+def base_key(wildcards):
+    """The completion key of the base samples of a seed."""
+    return GRID.base(wildcards.task, int(wildcards.seed)).key
+
+
 def keys_of(wildcards):
     """The completion keys of one alignment job: it is made again when one of them changes."""
-    specs = GRID.select(wildcards.task, wildcards.method, wildcards.user, seeds_of(wildcards))
-    return [spec.key for spec in specs]
+    return [spec.key for spec in specs_of(wildcards)]
+
+
+def align_stamp(wildcards):
+    return f"{STAMPS}/align/{wildcards.task}/{wildcards.method}/{wildcards.user}/chunk{wildcards.chunk}.txt"
+
+
+def align_generation(wildcards):
+    """Whether the runs of one alignment job stand; see `generation`."""
+    return generation(
+        align_stamp(wildcards), lambda: all(stands(spec.folder, spec.key) for spec in specs_of(wildcards))
+    )
+
+
+def base_generation(wildcards):
+    """Whether the base samples of a seed stand; see `generation`."""
+    spec = GRID.base(wildcards.task, int(wildcards.seed))
+    stamp = f"{STAMPS}/base/{wildcards.task}/seed{wildcards.seed}.txt"
+    return generation(stamp, lambda: stands(spec.folder, spec.key))
+
+
+def score_generation(wildcards):
+    """Whether the values of all runs stand; see `generation`."""
+    stamp = f"{STAMPS}/score/part{wildcards.part}.txt"
+    return generation(stamp, lambda: all(map(is_scored, GRID)))
+
+
+# ---------------------------------------------------------------- what jobs want of a machine
 
 
 def memory(wildcards):
     """Main memory of one job, in MB: what its task wants, or the largest task where it goes over all."""
-    names = [wildcards.task] if "task" in wildcards.keys() else TASKS
-    return max(REGISTERED[name].memory_mb for name in names)
+    labels = [wildcards.task] if "task" in wildcards.keys() else TASKS
+    return max(GRID.tasks[label].declaration.memory_mb for label in labels)
 
 
 def wants_gpu(wildcards):
     """1 where a job of a light step has to do with a task that is too large for a CPU."""
-    names = [wildcards.task] if "task" in wildcards.keys() else TASKS
-    return int(any(REGISTERED[name].needs for name in names))
+    labels = [wildcards.task] if "task" in wildcards.keys() else TASKS
+    return int(any(GRID.tasks[label].declaration.needs for label in labels))
+
+
+# ---------------------------------------------------------------- what tables and figures are made from
 
 
 def align_stamps():
@@ -111,10 +167,10 @@ def align_stamps():
 # and the change is missing.
 SCORE_KEY = completion_key(
     {"runs": sorted(spec.key for spec in GRID), "measures": {task: GRID.measures(task).model_dump() for task in TASKS}},
-    ("papa.benchmark.runs.score", *(entry.module for entry in METRICS.values())),
+    ("papa.benchmark.runs.score", *metrics.modules()),
     {},
 )
-TABLE_KEY = [SCORE_KEY, source_hash("papa.paper.long_table")]
+TABLE_KEY = [table_key(GRID), source_hash("papa.paper.long_table")]
 
 
 def made_by(target):
@@ -133,4 +189,13 @@ def reported(folder, name, suffix, category):
         caption=str(Path(folder, f"{name}.rst").absolute()),
         category=category,
         labels={"name": name, "as": suffix.removeprefix(".")},
+    )
+
+
+onstart:
+    print(
+        "If this run is killed, run the same command again: finished runs stay and a started one goes on. Where "
+        "Snakemake then says that the directory is locked, make sure that no other run is going on, and run "
+        "`snakemake --unlock` first.",
+        file=sys.stderr,
     )

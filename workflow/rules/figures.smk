@@ -25,6 +25,7 @@ for _name, _target in FIGURES.items():
         params:
             name=_name,
             key=made_by(_target),
+            command=command,
             arguments=arguments,
         shell:
-            "python -m papa plot {params.arguments} {params.name} 2> {log}"
+            "{params.command} plot {params.arguments} {params.name} 2> {log:q}"

@@ -21,11 +21,13 @@ rule score:
         runtime=60,
     params:
         key=SCORE_KEY,
+        generation=score_generation,
         parts=SCORE_PARTS,
+        command=command,
         arguments=arguments,
     shell:
-        "python -m papa score {params.arguments} --part {wildcards.part} --parts {params.parts}"
-        " --threads {threads} --stamp {output} 2> {log}"
+        "{params.command} score {params.arguments} --part {wildcards.part} --parts {params.parts}"
+        " --threads {threads} --stamp {output:q} --generation {params.generation} 2> {log:q}"
 
 
 rule collect:
@@ -43,6 +45,7 @@ rule collect:
         runtime=10,
     params:
         key=TABLE_KEY,
+        command=command,
         arguments=arguments,
     shell:
-        "python -m papa collect {params.arguments} 2> {log}"
+        "{params.command} collect {params.arguments} 2> {log:q}"

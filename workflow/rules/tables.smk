@@ -25,9 +25,10 @@ for _name, _target in TABLES.items():
         params:
             name=_name,
             key=made_by(_target),
+            command=command,
             arguments=arguments,
         shell:
-            "python -m papa table {params.arguments} {params.name} 2> {log}"
+            "{params.command} table {params.arguments} {params.name} 2> {log:q}"
 
 
 rule claims:
@@ -47,6 +48,7 @@ rule claims:
         runtime=10,
     params:
         key=made_by("papa.paper.tables.ledger:write"),
+        command=command,
         arguments=arguments,
     shell:
-        "python -m papa claims {params.arguments} 2> {log}"
+        "{params.command} claims {params.arguments} 2> {log:q}"

@@ -14,10 +14,11 @@ rule prepare:
         mem_mb=memory,
         runtime=10,
     params:
-        key=lambda wildcards: source_hash(f"papa.benchmark.tasks.{wildcards.task}"),
+        key=task_key,
+        command=command,
         arguments=arguments,
     shell:
-        "python -m papa prepare {params.arguments} --task {wildcards.task} --stamp {output} 2> {log}"
+        "{params.command} prepare {params.arguments} --task {wildcards.task} --stamp {output:q} 2> {log:q}"
 
 
 rule base_samples:
@@ -38,8 +39,10 @@ rule base_samples:
         mem_mb=memory,
         runtime=60,
     params:
-        key=lambda wildcards: GRID.pool(wildcards.task, int(wildcards.seed)).key,
+        key=base_key,
+        generation=base_generation,
+        command=command,
         arguments=arguments,
     shell:
-        "python -m papa base {params.arguments} --task {wildcards.task} --seeds {wildcards.seed}"
-        " --threads {threads} --stamp {output} 2> {log}"
+        "{params.command} base {params.arguments} --task {wildcards.task} --seeds {wildcards.seed}"
+        " --threads {threads} --stamp {output:q} --generation {params.generation} 2> {log:q}"

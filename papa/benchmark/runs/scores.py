@@ -1,4 +1,4 @@
-"""The values that were measured of a run: `metrics.json` beside its record, checked when it is read. Imports no torch."""
+"""The values that were measured of a run: `metrics.json` beside its record, checked when read. Imports no torch."""
 
 from __future__ import annotations
 
@@ -48,8 +48,10 @@ def score_key(spec: RunSpec) -> str:
 
 def write_scores(folder: Path, key: str, rows: list[dict[str, Any]]) -> None:
     """Write the values of a run."""
-    plain = [row | {"value": None if not math.isfinite(row["value"]) else row["value"]} for row in rows]
-    values = [Value(**row).model_dump() for row in plain]
+    values = [
+        Value.model_validate(row | {"value": row["value"] if math.isfinite(row["value"]) else None}).model_dump()
+        for row in rows
+    ]
     write_json(folder / FILE, {"key": key, "digest": digest_of(values), "rows": values})
 
 

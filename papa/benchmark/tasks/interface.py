@@ -54,7 +54,7 @@ class Task(ABC, Generic[S, M]):
     have attributes.
     """
 
-    concepts: list[dict[str, Any]] = []  # noqa: RUF012 - nothing is appended
+    concepts: list[dict[str, Any]] = []
 
     def __init__(self, settings: S, device: str = "cpu") -> None:
         self.settings, self.device = settings, device

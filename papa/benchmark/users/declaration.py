@@ -46,7 +46,7 @@ class UserSpec:
     label: str
     kind: str
     taste: Taste
-    noise: Noise = Noise()
+    noise: Noise
 
     @property
     def noisy(self) -> bool:

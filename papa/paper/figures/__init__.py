@@ -13,7 +13,7 @@ import pandas as pd
 from papa.benchmark.grid import Grid
 from papa.errors import SettingsError
 from papa.files import write_atomic
-from papa.paper import report, select
+from papa.paper import select
 from papa.settings import unknown
 
 TEXT_TO_IMAGE = "-t2i"

@@ -15,7 +15,7 @@ from papa.benchmark.metrics.interface import Bench
 from papa.benchmark.tasks.artefacts import folder, verified_card
 from papa.benchmark.tasks.digits import DigitsSettings
 from papa.benchmark.tasks.digits.task import NAME, Digits, real_digits
-from papa.benchmark.users.strokes import ink
+from papa.benchmark.users.strokes.user import ink
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.files import write_atomic

@@ -21,6 +21,7 @@ from torch import Tensor
 from papa.benchmark.tasks.fruits.nets import attribute_judge, feature_network
 from papa.benchmark.tasks.fruits.render import Attributes, pictures
 from papa.benchmark.tasks.fruits.task import NAME, to_range
+from papa.files import forget_paths
 from papa.recipes.fruits.autoencoder import train_autoencoder
 from papa.recipes.fruits.diffusion import new_scheduler, train_diffusion
 from papa.recipes.fruits.judging import train_attributes, train_clip
@@ -103,12 +104,13 @@ def pipeline(new: Path, x: Tensor, shown: list[Attributes], place: Path, log: Lo
     parts |= {"scheduler": new_scheduler(), "safety_checker": None, "feature_extractor": None}
     pipe = StableDiffusionPipeline(**parts, requires_safety_checker=False)
     pipe.to(dtype=torch.float16).save_pretrained(new)
+    forget_paths(new)
     shutil.rmtree(kept)
 
 
 def retrain(log: Log, steps: int | None = None) -> None:
     """Train everything in a folder of its own, put it in the place of the shipped artefacts, measure it."""
-    from papa.benchmark.tasks.fruits.task import card
+    from papa.recipes.fruits import card
 
     if not only_figures_missing(NAME):
         new = staging(NAME, steps)

@@ -61,7 +61,7 @@ def clip_judge(home: Path, temperature: float | None, device: str) -> ClipJudge:
 class Fruits(TextToImage[FruitsSettings]):
     """32x32 pictures of fruit."""
 
-    concepts = [{"kind": kind, "colour": colour, "count": count} for kind, colour, count in CONCEPTS]  # noqa: RUF012
+    concepts = [{"kind": kind, "colour": colour, "count": count} for kind, colour, count in CONCEPTS]
 
     def load_model(self) -> PipelineModel:
         self.card: dict[str, Any] = verified_card(NAME)

@@ -84,9 +84,9 @@ class ConceptUser(OfConcepts[ConceptTaste]):
             low, high = float(liking[~own].mean()), float(liking[own].mean())
             if not high - low > LEAST_GAP:
                 raise PapaError(
-                    f"the proxy's mean liking of pictures of {self.taste.wanted} is {high:.4f}, and of others {low:.4f}: "
-                    "it does not tell them apart, so no grades can be made of it. Check the prompts of the bank and the "
-                    "temperature, or let the user answer yes or no."
+                    f"the proxy's mean liking of pictures of {self.taste.wanted} is {high:.4f}, and of others "
+                    f"{low:.4f}: it does not tell them apart, so no grades can be made of it. Check the prompts of the "
+                    "bank and the temperature, or let the user answer yes or no."
                 )
             self._range = (low, high)
 
