@@ -75,7 +75,7 @@ def sha256(file: Path) -> str:
 
 
 def forget_paths(folder: Path) -> None:
-    """Take the paths of this machine, which diffusers and transformers note as `_name_or_path`, out of a saved model."""
+    """Take the paths of this machine, which diffusers notes as `_name_or_path`, out of a saved model."""
     for file in folder.rglob("*.json"):
         data = json.loads(file.read_text(encoding="utf-8"))
         if isinstance(data, dict) and data.pop("_name_or_path", None) is not None:
