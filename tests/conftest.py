@@ -13,11 +13,13 @@ from support.command_line import Papa
 from support.tiny import assert_paragraph
 
 from papa import cli
-from papa.benchmark.config import FruitsSettings, Gmm2dSettings, TaskSettings
-from papa.benchmark.runs import base_samples as pool
+from papa.benchmark.tasks.digits import DigitsSettings
 from papa.benchmark.tasks.digits.task import Digits
+from papa.benchmark.tasks.fruits import FruitsSettings
 from papa.benchmark.tasks.fruits.task import Fruits
+from papa.benchmark.tasks.gmm2d import Gmm2dSettings
 from papa.benchmark.tasks.gmm2d.task import Gmm2d
+from papa.models import base_samples
 
 torch.set_num_threads(1)
 settings.register_profile("papa", deadline=None, derandomize=True, max_examples=100)
@@ -27,7 +29,7 @@ settings.load_profile("papa")
 @pytest.fixture(scope="session")
 def digits() -> Digits:
     """The digits task with 3 sampling steps. Tests change nothing in it."""
-    return Digits(TaskSettings(steps=3))
+    return Digits(DigitsSettings(steps=3))
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +47,7 @@ def plane() -> Gmm2d:
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Base samples are drawn 16 at a time, not 1024."""
-    monkeypatch.setattr(pool, "BLOCK", 16)
+    monkeypatch.setattr(base_samples, "BLOCK", 16)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral
+from papa.errors import SettingsError
 from papa.models.interface import Model
 from papa.rng import Stream
 
@@ -36,3 +37,19 @@ def base_latents(model: Model, stream: Stream, n: int, cost: Cost) -> Tensor:
     """The first n base latents."""
     blocks = [block_of_base(model, stream, i, cost, n - i * BLOCK) for i in range(-(-n // BLOCK))]
     return torch.cat(blocks)[:n]
+
+
+def extended(latents: Tensor, model: Model, stream: Stream, n: int) -> Tensor:
+    """The first n base latents, of which some are there already.
+
+    Raises:  SettingsError where those end inside a block, so that the next ones would be others.
+    """
+    while len(latents) < n:
+        if len(latents) % BLOCK:
+            raise SettingsError(
+                f"{n} base samples are wanted and measures.base is {len(latents)}; make it {n} or more, or a "
+                f"multiple of {BLOCK}."
+            )
+        more = block_of_base(model, stream, len(latents) // BLOCK, Cost())
+        latents = torch.cat([latents, more])
+    return latents[:n]

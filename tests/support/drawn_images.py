@@ -17,9 +17,9 @@ from papa.rng import Stream
 
 def images_of(task: TextToImage, n: int = 12) -> Tensor:
     """Base images of a task."""
-    noise = stream_noise(Stream(3), (n, *task.shape), task.dtype)
+    noise = stream_noise(Stream(3), (n, *task.model.shape), task.model.dtype)
     with torch.no_grad():
-        return task.decode(euler_ancestral(task.denoiser(Cost()), task.sigmas(), noise))
+        return task.model.decode(euler_ancestral(task.model.denoiser(Cost()), task.model.sigmas(), noise))
 
 
 def at_scale(task: TextToImage, scale: float) -> TextToImage:
@@ -34,7 +34,7 @@ def by_diffusers(pipe: Any, task: TextToImage, noise: Callable[[int], Tensor], n
     patch.setattr(where, lambda *args, **kw: noise(next(steps)))
     pipe.scheduler = EulerAncestralDiscreteScheduler.from_config(pipe.scheduler.config)
     return pipe(
-        prompt=[task.condition] * n,
+        prompt=[task.model.prompt] * n,
         num_inference_steps=task.settings.steps,
         guidance_scale=task.settings.guidance_scale,
         latents=noise(0),

@@ -8,61 +8,64 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from papa.benchmark.registry import METHODS, TASKS, USERS
-from papa.benchmark.tasks.interface import Task
-from papa.benchmark.users.interface import User
+from papa.benchmark import tasks
+from papa.benchmark.tasks.interface import AnyTask
+from papa.benchmark.users.interface import AnyUser
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
-from papa.errors import PapaError
+from papa.methods import METHODS, declaration
 from papa.methods.interface import Method
+from papa.models.interface import Model
 from papa.rng import Stream
-from papa.session import Round, interact
-from support import tiny, tiny_sd15
+from papa.session import Round
+from support import tiny, tiny_sd15, users_of
+from support.playing import rounds_of
 
 LABELS, K = 5, 2  # the last round is a short one
 
 
 @cache
-def task_of(name: str) -> Task:
+def task_of(name: str) -> AnyTask:
+    declared = tasks.declaration(name)
     # A random pipeline stands in for the weights that are not shipped.
-    return TASKS[name].load()(tiny_sd15.settings() if name == "sd15" else TASKS[name].settings(steps=3))
+    return declared.load()(tiny_sd15.settings() if name == "sd15" else declared.settings(steps=3))
+
+
+def model_of(task: str) -> Model:
+    return task_of(task).model
 
 
 @cache
 def base_pool(task: str) -> Tensor:
     """64 base samples: what every method of this task and seed shares."""
-    of = task_of(task)
+    of = model_of(task)
     noise = stream_noise(Stream(0).at("sample"), (64, *of.shape), of.dtype)
     return euler_ancestral(of.denoiser(Cost()), of.sigmas(), noise)
 
 
 @cache
-def user_of(task: str) -> User:
-    user = next(iter(USERS[task].values())).load()
+def user_of(task: str) -> AnyUser:
+    user = users_of.user_of(task, next(iter(tasks.declaration(task).users)))
     user.meet(task_of(task))
     return user
 
 
 def build(name: str, task: str, seed: int = 0, **given: Any) -> Method[Any]:
-    entry = METHODS[name]
-    settings = tiny.small(entry.settings, **given)
+    declared = declaration(name)
+    settings = tiny.small(declared.settings, **given)
     oracle = user_of(task).liking if settings.wants_oracle else None
-    return entry.load()(settings, task_of(task), Stream(seed), lambda n: base_pool(task)[:n].clone(), oracle)
+    return declared.load()(settings, model_of(task), Stream(seed), lambda n: base_pool(task)[:n].clone(), oracle)
 
 
-def needs_a_network(name: str, task: str) -> bool:
-    try:
-        build(name, task)
-    except PapaError:
-        return True
-    return False
+def fits(name: str, task: str) -> bool:
+    """Whether a method can run on a task."""
+    return declaration(name).settings().training is None or tasks.declaration(task).finetunes
 
 
-PAIRS = [(name, task) for name in METHODS for task in TASKS if not needs_a_network(name, task)]
+PAIRS = [(name, task) for name in METHODS for task in tasks.TASKS if fits(name, task)]
 everywhere = pytest.mark.parametrize(("name", "task"), PAIRS)
 
 
-def rounds(method: Method[Any], task: str, log: list[dict[str, Any]] | None = None, user: Any = None) -> list[Round]:
+def rounds(method: Method[Any], task: str, user: Any = None) -> list[Round]:
     """A whole session."""
-    whims = Stream(0).at("whims")
-    return list(interact(method, user or user_of(task), task_of(task), whims, LABELS, K, log or []))
+    return list(rounds_of(method, user or user_of(task), Stream(0).at("whims"), LABELS, K))

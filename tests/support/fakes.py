@@ -10,31 +10,33 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from papa.benchmark.config import TextToImageSettings
 from papa.benchmark.tasks.interface import Task
 from papa.benchmark.tasks.text_to_image import TextToImage
+from papa.benchmark.users.declaration import Taste
 from papa.benchmark.users.interface import User
+from papa.models.interface import Model
+from papa.models.settings import PipelineSettings
 
 KINDS = ("apple", "banana", "pear")
 
 
-class Painted(Task):
+class Paint(Model):
     """A sample is a point; its largest coordinate is its kind. A prompt that names a kind draws points far along its
     coordinate, any other prompt points around the origin. The score is exact."""
 
-    settings: TextToImageSettings
-    concepts: ClassVar = [{"kind": kind, "colour": colour} for kind in KINDS for colour in ("green", "red")]
-    retained = TextToImage.retained
-    retention = TextToImage.retention
+    def __init__(self, settings: PipelineSettings) -> None:
+        self._own = settings.prompt
+        self.shape, self.prompt, self.steps, self.chunk = (len(KINDS),), settings.prompt, settings.steps, settings.chunk
 
-    def __post_init__(self) -> None:
-        self.shape, self.condition = (len(KINDS),), self.settings.prompt
+    @property
+    def own_prompt(self) -> bool:
+        return self.prompt == self._own
 
     def sigmas(self) -> Tensor:
         return torch.tensor([10.0, 3.0, 1.0, 0.3, 0.0], dtype=torch.float64)
 
-    def denoiser(self, cost, unet=None) -> Callable[[Tensor, float], Tensor]:
-        prompt = self.condition or ""
+    def denoiser(self, cost, network=None) -> Callable[[Tensor, float], Tensor]:
+        prompt = self.prompt or ""
         mean = 20.0 * torch.tensor([float(kind in prompt) for kind in KINDS])
 
         def denoise(y: Tensor, sigma: float) -> Tensor:
@@ -45,14 +47,25 @@ class Painted(Task):
 
     @contextmanager
     def prompted(self, prompt: str) -> Iterator[None]:
-        before, self.condition = self.condition, prompt
+        before, self.prompt = self.prompt, prompt
         try:
             yield
         finally:
-            self.condition = before
+            self.prompt = before
 
     def decode(self, latents: Tensor) -> Tensor:
         return latents
+
+
+class Painted(Task[PipelineSettings, Paint]):
+    """A task with that model."""
+
+    concepts: ClassVar = [{"kind": kind, "colour": colour} for kind in KINDS for colour in ("green", "red")]
+    retained = TextToImage.retained
+    retention = TextToImage.retention
+
+    def load_model(self) -> Paint:
+        return Paint(self.settings)
 
     def judges(self) -> dict:
         return {"gold": Largest(), "held_out": Largest()}
@@ -69,6 +82,7 @@ class Fond(User):
     """Likes concepts, and knows which once it has met the task."""
 
     def __init__(self, likes: tuple[int, ...]) -> None:
+        super().__init__(Taste())
         self._likes = likes
 
     def meet(self, task: object) -> None:

@@ -10,11 +10,27 @@ import torch
 from torch import Tensor, nn
 
 from papa.benchmark.config import Measures
+from papa.benchmark.machine import Machine
 from papa.benchmark.metrics.interface import Bench, RunView
+from papa.benchmark.runs.record import Meta
 from papa.benchmark.tasks.interface import References
 from papa.rng import Stream
 
 DIM = 3
+META = Meta(
+    kind="run",
+    key="k",
+    task="digits",
+    method="m",
+    user="u",
+    seed=0,
+    asked={},
+    seconds={"total": 1.0},
+    peak_memory_mib=1.0,
+    device="cpu",
+    machine=Machine(system="", processor="", cores=1, threads=1, gpu=None, versions={}, commit=None),
+    weights={},
+)
 
 
 class Flat(nn.Module):
@@ -35,7 +51,7 @@ class Likes:
     """A user of class `classes` whose liking is the share of pixels there."""
 
     def __init__(self, classes: tuple[int, ...] | None = (0, 1)) -> None:
-        self.classes = classes
+        self.classes, self.exact = classes, None
 
     def liking(self, images: Tensor) -> Tensor:
         return images.flatten(1)[:, list(self.classes or ())].sum(1)
@@ -60,7 +76,7 @@ def bench(real: Tensor | None = None, labels: np.ndarray | None = None, **measur
 
 
 def view(of: Bench, final: Tensor | None = None, base: Tensor | None = None, user: Any = None, **given: Any) -> RunView:
-    meta = {"task": "digits", "asked": {"settings": {}}} | given.pop("meta", {})
+    meta = META.model_copy(update=given.pop("meta", {}))
     images = {} if final is None else {"final": final}
     base = normal(64, name="base") if base is None else base
     return RunView(
@@ -71,6 +87,7 @@ def view(of: Bench, final: Tensor | None = None, base: Tensor | None = None, use
         given.pop("feedback", [{}]),
         given.pop("rounds", []),
         user or Likes(),
+        **given,
     )
 
 

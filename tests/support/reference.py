@@ -9,18 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from papa.benchmark.registry import USERS
+from papa.benchmark.tasks import declaration
 from papa.benchmark.tasks.gmm2d.task import Gmm2d
-from papa.benchmark.users.functions import RewardUser
+from papa.benchmark.users.interface import AnyUser
 from papa.models.mixture import Mixture
 from papa.rng import Stream
+from support.users_of import user_of
 
-NAMES = tuple(USERS["gmm2d"])
+NAMES = tuple(declaration("gmm2d").users)
 BOUNDS = {"share": 0.02, "mean": 0.04, "covariance": 0.05, "log_z": 0.1}
 
 
-def reward_user(name: str, task: Gmm2d) -> RewardUser:
-    user = USERS["gmm2d"][name].load()
+def reward_user(name: str, task: Gmm2d) -> AnyUser:
+    user = user_of("gmm2d", name)
     user.meet(task)
     return user
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from papa.benchmark.config import PapaSettings
 from papa.benchmark.tasks.digits.task import Digits
+from papa.methods.papa import PapaSettings
 from papa.methods.papa.method import Papa
 from papa.rng import Stream
 from support import tiny
@@ -18,4 +18,4 @@ ABAR = torch.from_numpy(np.cumprod(1 - PUBLISHED_BETAS)).float()
 
 
 def method(digits: Digits, cls: type[PapaSettings] = PapaSettings, seed: int = 0, **given: Any) -> Papa:
-    return Papa(tiny.small(cls, **given), digits, Stream(seed), lambda n: torch.zeros(n, *digits.shape))
+    return Papa(tiny.small(cls, **given), digits.model, Stream(seed), lambda n: torch.zeros(n, *digits.model.shape))

@@ -7,14 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from papa.benchmark.registry import METHODS, USERS
 from papa.benchmark.tasks.text_to_image import TextToImage
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
+from papa.methods import declaration
 from papa.methods.interface import Method
 from papa.rng import Stream
-from papa.session import interact
+from papa.session import Round
 from support import tiny
+from support.playing import rounds_of
+from support.users_of import user_of
 
 LORA: dict[str, Any] = {"trainable": "lora", "lora_rank": 2}
 
@@ -31,9 +33,10 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
 
 def base_of(task: TextToImage) -> Any:
     """n -> the first n base latents."""
+    model = task.model
 
     def draw(n: int) -> Tensor:
-        return euler_ancestral(task.denoiser(Cost()), task.sigmas(), stream_noise(Stream(0), (n, *task.shape)))
+        return euler_ancestral(model.denoiser(Cost()), model.sigmas(), stream_noise(Stream(0), (n, *model.shape)))
 
     return draw
 
@@ -41,15 +44,15 @@ def base_of(task: TextToImage) -> Any:
 def build(name: str, task: TextToImage, **given: Any) -> Method[Any]:
     """A variant from above, small."""
     algorithm, own = VARIANTS[name]
-    settings = tiny.small(METHODS[algorithm].settings, **(own | given))
-    return METHODS[algorithm].load()(settings, task, Stream(0), base_of(task))
+    declared = declaration(algorithm)
+    return declared.load()(tiny.small(declared.settings, **(own | given)), task.model, Stream(0), base_of(task))
 
 
-def played(method: Method[Any], task: TextToImage, log: Any = ()) -> list[Any]:
+def played(method: Method[Any], task: TextToImage) -> list[Round]:
     """A whole session with somebody who likes apples."""
-    user = USERS["sd15"]["apple"].load()
+    user = user_of("sd15", "apple")
     user.meet(task)
-    return list(interact(method, user, task, Stream(1), tiny.SMALL["labels"], tiny.SMALL["per_round"], log))
+    return list(rounds_of(method, user, Stream(1), tiny.SMALL["labels"], tiny.SMALL["per_round"]))
 
 
 def weights(net: nn.Module) -> Tensor:

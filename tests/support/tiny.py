@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from papa.benchmark.config import MethodSettings
 from papa.benchmark.grid import Grid, load
+from papa.methods.declaration import MethodSettings
 
 # Whatever a method calls these settings, they make it small. A method without them runs with its defaults.
 SMALL: dict[str, Any] = {
@@ -57,7 +57,7 @@ def config(folder: Path, block: dict[str, Any] = PLANE, **given: Any) -> dict[st
 def write(folder: Path, data: dict[str, Any]) -> Path:
     """The experiment as a configuration file."""
     path = folder / "config.yaml"
-    path.write_text(yaml.safe_dump(data, sort_keys=False))
+    path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
     return path
 
 

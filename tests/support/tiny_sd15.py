@@ -17,8 +17,9 @@ from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from safetensors.torch import save_file
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextConfig, CLIPTextModel
 
-from papa.benchmark.config import FruitsSettings, Sd15Settings
 from papa.benchmark.tasks import artefacts
+from papa.benchmark.tasks.fruits import FruitsSettings
+from papa.benchmark.tasks.sd15 import Sd15Settings
 from papa.benchmark.tasks.sd15.task import Sd15
 from papa.benchmark.tasks.text_to_image import TextToImage
 

@@ -15,7 +15,7 @@ from papa.benchmark.machine import peak_memory_mib, reset_peak_memory, this_mach
 from papa.benchmark.runs.record import Evaluations, Meta, npz_bytes, read_record, write_record
 from papa.diffusion.denoiser import Cost
 from papa.errors import RecordError
-from papa.models.base_samples import BLOCK, base_latents, block_of_base
+from papa.models.base_samples import base_latents, extended
 from papa.models.interface import Model
 from papa.rng import Stream
 
@@ -69,14 +69,6 @@ def reader(spec: BaseSpec, model: Model) -> Callable[[int], Tensor]:
         except RecordError:
             draw_base_samples(spec, model)
             latents = stored()
-        while len(latents) < n:
-            if len(latents) % BLOCK:
-                raise RecordError(
-                    f"{n} base samples are wanted and measures.base is {len(latents)}; make it {n} or more, or a "
-                    f"multiple of {BLOCK}."
-                )
-            more = block_of_base(model, stream_of(spec), len(latents) // BLOCK, Cost())
-            latents = torch.cat([latents, more])
-        return latents[:n]
+        return extended(latents, model, stream_of(spec), n)
 
     return first
