@@ -6,12 +6,10 @@ line may name a folder outside of this package.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
-from papa.errors import SettingsError
 from papa.methods.declaration import Declaration
-from papa.settings import unknown
+from papa.registry import find
 
 METHODS: dict[str, str] = {
     "base": "papa.methods.base:BASE",
@@ -27,10 +25,7 @@ def declaration(name: str) -> Declaration:
 
     Raises:  SettingsError that names the nearest known method.
     """
-    if name not in METHODS:
-        raise SettingsError(unknown("method", name, METHODS))
-    module, attribute = METHODS[name].split(":")
-    return getattr(import_module(module), attribute)
+    return find("method", METHODS, name)
 
 
 def load_method(name: str) -> Any:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
+from papa.registry import Declared
 from papa.settings import Positive, Settings
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class MethodSettings(Settings):
 
 
 @dataclass(frozen=True)
-class Declaration:
+class Declaration(Declared):
     """A method, as the registry names it.
 
     Args:    settings: the class of its settings. target: "module:Class" of its implementation. source: the paper or
@@ -54,13 +54,3 @@ class Declaration:
     target: str
     source: str
     draws: Literal["base", "picked", "own"] = "own"
-
-    @property
-    def module(self) -> str:
-        """The module of the implementation."""
-        return self.target.split(":")[0]
-
-    def load(self) -> Any:
-        """The class that implements the method."""
-        module, name = self.target.split(":")
-        return getattr(import_module(module), name)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from papa.registry import module_of
 
 METRICS: dict[str, str] = {
     "session": "papa.benchmark.metrics.session:Session",
@@ -18,10 +17,4 @@ METRICS: dict[str, str] = {
 
 def modules() -> tuple[str, ...]:
     """The modules of all measures."""
-    return tuple(target.split(":")[0] for target in METRICS.values())
-
-
-def load(name: str) -> Any:
-    """The class of a measure."""
-    module, attribute = METRICS[name].split(":")
-    return getattr(import_module(module), attribute)
+    return tuple(map(module_of, METRICS.values()))

@@ -30,6 +30,7 @@ BOOKKEEPING = {
     "papa.errors",
     "papa.files",
     "papa.methods",
+    "papa.registry",
     "papa.benchmark",
     "papa.benchmark.config",
     "papa.benchmark.grid",

@@ -11,6 +11,7 @@ from papa.benchmark.runs.align import build_user
 from papa.benchmark.runs.record import read_record
 from papa.benchmark.runs.scores import score_key, write_scores
 from papa.benchmark.tasks.interface import AnyTask
+from papa.registry import load
 from papa.rng import Stream
 
 
@@ -19,7 +20,7 @@ class Scorer:
 
     def __init__(self, spec: RunSpec, task: AnyTask) -> None:
         self._bench = Bench(task, spec.of.measures, Stream(spec.config.root_seed).at("score", spec.task))
-        self._metrics: list[Metric] = [metrics.load(name)() for name in metrics.METRICS]
+        self._metrics: list[Metric] = [load(target)() for target in metrics.METRICS.values()]
 
     def score(self, spec: RunSpec) -> str:
         """Measure a run and write its values.

@@ -6,11 +6,8 @@ that differs from another one in settings only is an entry of a configuration, n
 
 from __future__ import annotations
 
-from importlib import import_module
-
 from papa.benchmark.tasks.declaration import TaskDeclaration
-from papa.errors import SettingsError
-from papa.settings import unknown
+from papa.registry import find
 
 TASKS: dict[str, str] = {
     "gmm2d": "papa.benchmark.tasks.gmm2d:GMM2D",
@@ -25,7 +22,4 @@ def declaration(name: str) -> TaskDeclaration:
 
     Raises:  SettingsError that names the nearest known task.
     """
-    if name not in TASKS:
-        raise SettingsError(unknown("task", name, TASKS))
-    module, attribute = TASKS[name].split(":")
-    return getattr(import_module(module), attribute)
+    return find("task", TASKS, name)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Literal
 
 from papa.models.settings import SamplingSettings
+from papa.registry import Declared
 
 Offer = Literal["classes", "ink", "concepts", "density"]
 """What users can ask of a task: a classifier that labels, statistics of ink, an OpenCLIP proxy with a prompt bank, an
@@ -16,7 +16,7 @@ exact density."""
 
 
 @dataclass(frozen=True)
-class TaskDeclaration:
+class TaskDeclaration(Declared):
     """A task, as the registry names it.
 
     Args:    settings: the class of its settings. target: "module:Class" of its implementation. users: the tastes that
@@ -41,16 +41,6 @@ class TaskDeclaration:
     needs: str | None = None
     memory_mb: int = 3000
     diversity: tuple[str, str] = ("pairwise_ratio", "mean pairwise distance / base's")
-
-    @property
-    def module(self) -> str:
-        """The module of the implementation."""
-        return self.target.split(":")[0]
-
-    def load(self) -> Any:
-        """The class that implements the task."""
-        module, name = self.target.split(":")
-        return getattr(import_module(module), name)
 
 
 OF_LIKED = ("preferred_distance_ratio", "mean feature distance of two liked samples / base's")

@@ -6,12 +6,12 @@ A folder's `__init__.py` holds the taste and the declaration and imports no torc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
 from papa.benchmark.config import Noise
 from papa.benchmark.users.declaration import UserKind, UserSpec
 from papa.errors import SettingsError
+from papa.registry import find
 from papa.settings import unknown, validated
 
 KINDS: dict[str, str] = {
@@ -29,10 +29,7 @@ def kind(name: str) -> UserKind:
 
     Raises:  SettingsError that names the nearest known kind.
     """
-    if name not in KINDS:
-        raise SettingsError(unknown("kind of user", name, KINDS))
-    module, attribute = KINDS[name].split(":")
-    return getattr(import_module(module), attribute)
+    return find("kind of user", KINDS, name)
 
 
 def user_spec(

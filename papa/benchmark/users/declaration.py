@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 from papa.benchmark.config import Noise
 from papa.benchmark.tasks.declaration import Offer
+from papa.registry import Declared
 from papa.settings import Settings
 
 
@@ -17,7 +17,7 @@ class Taste(Settings):
 
 
 @dataclass(frozen=True)
-class UserKind:
+class UserKind(Declared):
     """A kind of user, as the registry names it.
 
     Args:    taste: the class of what it likes. target: "module:Class" of its implementation. needs: what it asks of a
@@ -27,16 +27,6 @@ class UserKind:
     taste: type[Taste]
     target: str
     needs: Offer
-
-    @property
-    def module(self) -> str:
-        """The module of the implementation."""
-        return self.target.split(":")[0]
-
-    def load(self) -> Any:
-        """The class that implements the kind."""
-        module, name = self.target.split(":")
-        return getattr(import_module(module), name)
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,14 @@ A module of a figure has `draw(table, grid)`, the Matplotlib figure, and `captio
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
 
 from papa.benchmark.grid import Grid
-from papa.errors import SettingsError
 from papa.files import write_atomic
 from papa.paper import select
-from papa.settings import unknown
+from papa.registry import find, load, module_of
 
 TEXT_TO_IMAGE = "-t2i"
 """Ends the name of a figure that shows the text-to-image tasks; the one without shows the others then."""
@@ -51,14 +49,11 @@ def plot(name: str, table: pd.DataFrame, grid: Grid, folder: Path) -> list[Path]
     Raises:  SettingsError for an unknown name, RecordError for a long table that is not one or for
              samples that cannot be read, OSError.
     """
-    if name not in FIGURES:
-        raise SettingsError(unknown("figure", name, FIGURES))
+    draw = find("figure", FIGURES, name)
     from papa.paper.figures import style  # Matplotlib takes a while to import
 
     table = part(name, select.check(table), grid)
-    module, function = FIGURES[name].split(":")
-    figures = import_module(module)
+    caption = load(f"{module_of(FIGURES[name])}:caption")
     with style.paper():
-        drawn = getattr(figures, function)(table, grid)
-        paths = style.save(drawn, Path(folder) / name)
-    return [*paths, write_atomic(Path(folder) / f"{name}.rst", figures.caption(table, grid))]
+        paths = style.save(draw(table, grid), Path(folder) / name)
+    return [*paths, write_atomic(Path(folder) / f"{name}.rst", caption(table, grid))]

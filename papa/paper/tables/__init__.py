@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
 
 from papa.benchmark.grid import Grid
-from papa.errors import SettingsError
 from papa.files import write_atomic
 from papa.paper import report, select
-from papa.settings import unknown
+from papa.registry import find
 
 TABLES: dict[str, str] = {
     "T1": "papa.paper.tables.alignment:make",
@@ -41,10 +39,7 @@ def make(name: str, table: pd.DataFrame, grid: Grid) -> Made:
 
     Raises:  SettingsError for an unknown name, RecordError for a long table that is not one.
     """
-    if name not in TABLES:
-        raise SettingsError(unknown("table", name, TABLES))
-    module, function = TABLES[name].split(":")
-    made: Made = getattr(import_module(module), function)(select.check(table), grid)
+    made: Made = find("table", TABLES, name)(select.check(table), grid)
     return made
 
 
