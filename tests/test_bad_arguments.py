@@ -9,7 +9,9 @@ import pytest
 from support import tiny
 from support.command_line import Papa, align, state_of
 
-from papa.benchmark.registry import METRICS, find
+from papa.benchmark.metrics import METRICS
+from papa.errors import SettingsError
+from papa.registry import find
 
 
 @pytest.mark.parametrize(
@@ -58,7 +60,7 @@ def test_unknown_tables_figures_and_metrics(finished: tuple[Path, Path], refused
     before = state_of(results)
     refused("table", "T11", "--config", path, words=("unknown table 'T11'", "'T1'"))
     refused("plot", "F11", "--config", path, words=("unknown figure 'F11'", "'F1'"))
-    with pytest.raises(KeyError, match=r"unknown metric 'diversty'; did you mean 'diversity'"):
+    with pytest.raises(SettingsError, match=r"unknown metric 'diversty'; did you mean 'diversity'"):
         find("metric", METRICS, "diversty")
     assert state_of(results) == before
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 from PIL import Image
 from support import synthetic
+from support.tiny import assert_paragraph
 
 from papa.benchmark.grid import Grid
 from papa.errors import RecordError, SettingsError
@@ -61,7 +65,7 @@ def test_what_was_not_measured_for_a_user_leaves_a_gap(
     lacking = table[~(absent & table.user.isin(["likes-3", "grape"]))]
     figures.plot(name, lacking, grid, tmp_path)
     if name in ("F2", "F2-t2i"):
-        assert "not measured" in words(pareto.draw(figures.part(name, lacking), grid))
+        assert "not measured" in words(pareto.draw(figures.part(name, lacking, grid), grid))
 
 
 @pytest.mark.parametrize("name", [name for name in figures.FIGURES if name != "F7"])
@@ -90,8 +94,8 @@ def test_prompted_tasks_are_compared_by_the_variety_of_what_is_liked(both: tuple
     from papa.paper.figures import pareto
 
     grid, table = both
-    assert select.diversity_of("digits")[0] == "pairwise_ratio"
-    drawn = pareto.draw(figures.part("F2-t2i", table), grid)
+    assert select.diversity_of(grid, "digits")[0] == "pairwise_ratio"
+    drawn = pareto.draw(figures.part("F2-t2i", table, grid), grid)
     mine = table.query("method == 'fkc' and task == 'fruits' and user == 'apple'")
     ess, starts = (mine[mine.metric == name].value.mean() for name in ("ess", "unique_ancestors"))
     said = words(drawn)
@@ -105,7 +109,7 @@ def test_f3_shows_prompted_samples_in_colour_and_before_the_alignment_the_same_f
     both: tuple[Grid, pd.DataFrame],
 ) -> None:
     grid, table = both
-    drawn = samples.draw(figures.part("F3-t2i", table), grid)
+    drawn = samples.draw(figures.part("F3-t2i", table, grid), grid)
     columns = len(samples.shown_methods(grid, "fruits"))
     shown = [np.asarray(ax.get_images()[0].get_array()) for ax in drawn.axes]
     assert len(shown) == columns * len(synthetic.FRUIT_USERS)
@@ -118,7 +122,7 @@ def test_f3_shows_prompted_samples_in_colour_and_before_the_alignment_the_same_f
 def test_f9_has_a_panel_for_every_judge_that_was_never_queried(both: tuple[Grid, pd.DataFrame]) -> None:
     grid, table = both
     assert judges.panels(table) == [("digits", "held_out"), ("fruits", "held_out"), ("fruits", "attributes")]
-    drawn = judges.draw(figures.part("F9-t2i", table), grid)
+    drawn = judges.draw(figures.part("F9-t2i", table, grid), grid)
     points = sum(len(np.asarray(dots.get_offsets())) for dots in drawn.axes[1].collections[1:])
     measured = (table.metric == "preference_attributes") & (table.stage == "final")
     assert points == measured.sum() and "preference, classifier of true attributes" in words(drawn)
@@ -126,7 +130,7 @@ def test_f9_has_a_panel_for_every_judge_that_was_never_queried(both: tuple[Grid,
 
 def test_f5_of_prompted_tasks_has_their_sweep_sample_size_and_controls(both: tuple[Grid, pd.DataFrame]) -> None:
     grid, table = both
-    drawn = temperature.draw(figures.part("F5-t2i", table), grid)
+    drawn = temperature.draw(figures.part("F5-t2i", table, grid), grid)
     assert list(lines(drawn, 0)["gold judge"][0]) == [0.5, 1, 2, 4, 12], "what did not run on the task is no point"
     betas, share = lines(drawn, 1)["effective sample size / N"]
     assert share == pytest.approx((26 - 1.5 * betas) / 32)
@@ -200,18 +204,69 @@ def test_labels_cover_neither_points_nor_each_other() -> None:
     assert not any(box.contains(*centre) for box in boxes for centre in centres)
 
 
-def test_f3_says_where_a_run_is_missing(table: pd.DataFrame, grid: Grid) -> None:
-    path = next(spec.folder for spec in grid.select(method="fkc", user="likes-1479", seeds=[0])) / "samples.npz"
+def test_f3_says_where_a_run_diverged(table: pd.DataFrame, grid: Grid) -> None:
     assert "not run" not in words(samples.draw(table, grid))
-    kept = path.read_bytes()
+    [spec] = grid.select(method="fkc", user="likes-1479", seeds=[0])
+    kept = shutil.copytree(spec.folder, spec.folder.with_name("kept"))
     try:
-        path.unlink()
+        synthetic.store(spec, None)
         assert "not run" in words(samples.draw(table, grid))
-        path.write_bytes(kept[: len(kept) // 2])
-        with pytest.raises(RecordError, match=r"samples\.npz cannot be read"):
-            samples.draw(table, grid)
     finally:
-        path.write_bytes(kept)
+        shutil.rmtree(spec.folder)
+        kept.rename(spec.folder)
+
+
+def _without_samples(folder: Path) -> None:
+    (folder / "samples.npz").unlink()
+
+
+def _half_of_the_samples(folder: Path) -> None:
+    os.truncate(folder / "samples.npz", (folder / "samples.npz").stat().st_size // 2)
+
+
+def _samples_of_another_run(folder: Path) -> None:
+    shutil.copy(folder.with_name("seed1") / "samples.npz", folder)
+
+
+def _record_of_another_run(folder: Path) -> None:
+    shutil.copy(folder.with_name("seed1") / "run.json", folder)
+
+
+def _no_record(folder: Path) -> None:
+    (folder / "run.json").unlink()
+
+
+def _a_record_that_is_a_list(folder: Path) -> None:
+    (folder / "run.json").write_text("[]")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (_without_samples, r"samples\.npz is missing; delete the folder"),
+        (_half_of_the_samples, r"samples\.npz is truncated or damaged; delete the folder"),
+        (_samples_of_another_run, r"samples\.npz is truncated or damaged; delete the folder"),
+        (_record_of_another_run, r"made with other settings"),
+        (_no_record, r"there is no record in"),
+        (_a_record_that_is_a_list, r"run\.json cannot be read"),
+    ],
+)
+@pytest.mark.parametrize("method", ["papa", "base"])
+def test_pictures_of_other_settings_are_never_drawn(
+    method: str, spoil: Callable[[Path], None], said: str, table: pd.DataFrame, grid: Grid
+) -> None:
+    """Of a run and of the base samples alike."""
+    run = grid.specs["digits", method, "likes-1479", 0]
+    folder = run.base.folder if method == "base" else run.folder
+    kept = shutil.copytree(folder, folder.with_name(".kept"))
+    try:
+        spoil(folder)
+        with pytest.raises(RecordError, match=said) as caught:
+            samples.draw(table, grid)
+        assert_paragraph(str(caught.value))
+    finally:
+        shutil.rmtree(folder)
+        kept.rename(folder)
 
 
 def test_a_montage_keeps_order_and_inverts_grey() -> None:

@@ -13,9 +13,10 @@ import pytest
 from scipy import stats as scipy_stats
 from support import synthetic
 
-from papa.benchmark.config import FruitsSettings
 from papa.benchmark.grid import Grid
+from papa.benchmark.tasks.fruits import FruitsSettings
 from papa.errors import RecordError, SettingsError
+from papa.files import write_atomic
 from papa.paper import report, select, tables
 from papa.paper.stats import Estimate
 
@@ -165,7 +166,9 @@ def test_each_task_stands_in_t1_or_in_t2(prompted: tuple[Grid, pd.DataFrame, tab
     grid, table, made = prompted
     assert set(made.frame.task) == {"fruits"} and set(tables.make("T1", table, grid).frame.task) == {"digits"}
     assert set(tables.make("T3", table, grid).frame.task) == {"digits", "fruits"}
-    assert not select.is_text_to_image("gmm2d") and not select.is_text_to_image("no-such-task")
+    assert select.is_prompted(grid, "fruits") and not select.is_prompted(grid, "digits")
+    assert not select.is_prompted(synthetic.particle_grid("results"), "gmm2d")
+    assert not select.is_prompted(grid, "no-such-task")
 
 
 def test_t2_has_every_judge_retention_and_sample_size(prompted: tuple[Grid, pd.DataFrame, tables.Made]) -> None:
@@ -299,9 +302,9 @@ def test_a_long_table_that_is_not_one_is_refused(table: pd.DataFrame, grid: Grid
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
-    path = report.write_text(tmp_path / "T1.md", "old")
+    path = write_atomic(tmp_path / "T1.md", "old")
     with pytest.raises(UnicodeEncodeError):
-        report.write_text(path, "half" * 9000 + "\ud800")
+        write_atomic(path, "half" * 9000 + "\ud800")
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from papa.benchmark.config import Config
-from papa.benchmark.grid import Grid
+from papa.benchmark.grid import BaseSpec, Grid, RunSpec
+from papa.benchmark.machine import Machine
+from papa.benchmark.runs.record import Meta, npz_bytes, write_record
 
 METHODS: dict[str, dict[str, Any]] = {
     "base": {},
@@ -221,17 +223,41 @@ def _fruit(count: int, draw: np.random.Generator) -> np.ndarray:
     return pictures(count, draw)[0].transpose(0, 3, 1, 2)
 
 
+MACHINE = Machine(system="none", processor="drawn", cores=1, threads=1, gpu=None, versions={}, commit=None)
+
+
+def store(spec: RunSpec | BaseSpec, images: np.ndarray | None) -> None:
+    """Write the record of a run, or of base samples, that holds nothing but these samples; None: the run diverged."""
+    run = isinstance(spec, RunSpec)
+    arrays = {} if images is None else {"final" if run else "images": images}
+    meta = Meta(
+        kind="run" if run else "base",
+        key=spec.key,
+        task=spec.task,
+        seed=spec.seed,
+        asked=spec.described,
+        seconds={},
+        peak_memory_mib=0.0,
+        device="cpu",
+        machine=MACHINE,
+        weights={},
+    )
+    write_record(spec.folder, {"samples.npz": npz_bytes(arrays)}, meta)
+
+
 def store_samples(of: Grid, count: int = 32) -> None:
     """Write base samples and final samples of every run, where the figures look for them."""
     fruit = _fruit(count, np.random.default_rng(0))
+    based: set[Path] = set()
     for spec in of:
         draw = np.random.default_rng([spec.seed, len(spec.method)])
         images = np.stack([_digit(int(kind)) for kind in draw.integers(0, 10, count)])[:, None].astype(np.uint8)
         if spec.task == "fruits":
             images = fruit[draw.permutation(count)]
-        for path, name in ((spec.folder, "final"), (of.pool(spec.task, spec.seed).folder, "images")):
-            path.mkdir(parents=True, exist_ok=True)
-            np.savez(path / "samples.npz", **{name: images})
+        store(spec, images)
+        if spec.base.folder not in based:
+            store(spec.base, images)
+            based.add(spec.base.folder)
 
 
 def particle_grid(folder: Path | str, betas: tuple[float, ...] = (1.0, 3.0)) -> Grid:
@@ -242,26 +268,19 @@ def particle_grid(folder: Path | str, betas: tuple[float, ...] = (1.0, 3.0)) -> 
 
 
 def store_particles(of: Grid, count: int = 1000) -> pd.DataFrame:
-    """Write particles and densities of `particle_grid`; returns its long table."""
-    x = np.linspace(-4, 4, 61)
+    """Write particles of `particle_grid` that lie near where they should; returns its long table."""
     centres = np.array([[-1.5, 0.0], [1.5, 1.0], [0.5, -1.5]])
     rows = []
     for spec in of:
         beta = float(spec.settings.model_dump().get("beta_max", 0.0))
         tilt = np.exp(beta * (centres @ (0.6, -0.3)))
-        share = tilt / tilt.sum()
-        shift = beta * 0.25 * np.array([0.6, -0.3])
         draw = np.random.default_rng(spec.seed)
-        which = draw.choice(3, count, p=share)
+        which = draw.choice(3, count, p=tilt / tilt.sum())
+        shift = beta * 0.25 * np.array([0.6, -0.3])
         points = centres[which] + shift + draw.normal(0, 0.5, (count, 2))
-        spec.folder.mkdir(parents=True, exist_ok=True)
-        np.savez(spec.folder / "samples.npz", final=points)
-        mesh = np.stack(np.meshgrid(x, x), -1)
-        parts = [s * np.exp(-((mesh - c - shift) ** 2).sum(-1) / 0.5) for s, c in zip(share, centres, strict=True)]
-        path = Path(of.config.results) / "gmm2d" / "density" / f"{spec.user}.npz"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        stored = dict(np.load(path)) if path.is_file() else {"x": x, "y": x}
-        np.savez(path, **stored | {f"tilted_{beta:g}" if beta else "base": sum(parts)})
+        store(spec, points)
+        if spec.method == "base":
+            store(spec.base, points)
         axes = {"task": "gmm2d", "method": spec.method, "algorithm": spec.algorithm, "user": spec.user, "seed": 0}
         rows.append(axes | {"round": 0, "stage": "final", "metric": "share_error", "value": 0.01, "unit": "share"})
     return pd.DataFrame(rows)
