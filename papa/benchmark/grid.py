@@ -202,7 +202,7 @@ class Grid:
         return MethodSpec(label, name, found, validated(found.settings, given, f"methods.{label}"))
 
     def _user(self, task: TaskSpec, label: str, where: str) -> UserSpec:
-        found = users.user_spec(label, task.declaration.users, self.config.users, where)
+        found = users.user_spec(label, task.declaration.users, self.config.users, f"{where}: task {task.label}")
         needs = users.kind(found.kind).needs
         if needs not in task.declaration.offers:
             raise SettingsError(

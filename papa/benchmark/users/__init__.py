@@ -62,9 +62,11 @@ def _resolved(
     place = f"users.{name}"
     noise = validated(Noise, {key: entry.pop(key) for key in ("flip", "missing") if key in entry}, place)
     if ("kind" in entry) == ("user" in entry):
+        strange = next((key for key in entry if key not in ("kind", "user")), None)
+        also = f" And {unknown('setting', str(strange), ['user', 'kind', 'flip', 'missing'])}" if strange else ""
         raise SettingsError(
             f"{place}: a user has either a kind and a taste ({{kind: classes, classes: [2]}}) or another user whose "
-            "answers get noise ({user: likes-3, flip: 0.2})."
+            f"answers get noise ({{user: likes-3, flip: 0.2}}).{also}"
         )
     if "kind" in entry:
         name_of_kind = str(entry.pop("kind"))
