@@ -68,10 +68,10 @@ def stamp(args: argparse.Namespace, text: str) -> None:
 def prepare(args: argparse.Namespace) -> None:
     if args.retrain:
         _retrain(args)
+        if not Path(args.config).is_file():  # the recipe needs no experiment
+            return
     grid = load_grid(args)
-    if args.task not in grid.tasks:
-        raise PapaError(unknown("task", args.task, grid.tasks) + " The tasks are those of the configuration.")
-    of = grid.tasks[args.task]
+    of = grid.task(args.task)
     # A large model is checked where it will run.
     open_task(of, grid.config.device if of.declaration.needs else "cpu", args.threads).check(log)
     stamp(args, "ready")

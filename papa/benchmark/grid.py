@@ -165,7 +165,7 @@ class Grid:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.tasks = {label: self._task(label) for label in {b.task for b in config.grid.values()} | {*config.tasks}}
+        self.tasks = {label: self.task(label) for label in {b.task for b in config.grid.values()} | {*config.tasks}}
         if lost := sorted({*config.measures_by_task} - {*self.tasks} - {*tasks.TASKS}):
             raise SettingsError(f"measures_by_task: {unknown('task', lost[0], {*self.tasks, *tasks.TASKS})}")
         self.methods = {label: self._method(label) for label in config.methods}
@@ -175,7 +175,11 @@ class Grid:
 
     # ------------------------------------------------------------ what the labels mean
 
-    def _task(self, label: str) -> TaskSpec:
+    def task(self, label: str) -> TaskSpec:
+        """A task of the configuration, or a registered one with its defaults.
+
+        Raises:  SettingsError for a task that there is not, or for settings that do not fit it.
+        """
         given = dict(self.config.tasks.get(label, {}))
         name = str(given.pop("task", label))
         try:

@@ -31,6 +31,7 @@ BOOKKEEPING = {
     "papa.files",
     "papa.methods",
     "papa.registry",
+    "papa.settings",
     "papa.benchmark",
     "papa.benchmark.config",
     "papa.benchmark.grid",
