@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -93,38 +94,56 @@ def feedback_of(answers: Sequence[Any] | Feedback, query: Query) -> Feedback:
     if isinstance(answers, Feedback):
         answers.check(k)
         return answers
-    if isinstance(answers, str | bytes) or not hasattr(answers, "__len__"):
+    # A dictionary or a set has a length too, but its order is not that of the items.
+    if (
+        not hasattr(answers, "__len__")
+        or isinstance(answers, str | bytes | Mapping | Set)
+        or getattr(answers, "shape", None) == ()
+    ):
         raise AnswerError("answers are a list with one entry for each item.")
     if query.kind == "pairs":
-        return _pairs(answers, k)
-    liking = np.array([_number(answer) for answer in answers], dtype=np.float64)
-    found = Feedback(liking)
+        ties = [(answer.first, answer.second) for answer in answers if isinstance(answer, Tie)]
+        pairs = [answer for answer in answers if not isinstance(answer, Tie)]
+        found = Feedback(np.full(k, np.nan), None, pairs_of(pairs), pairs_of(ties))
+    else:
+        found = Feedback(liking_of(answers))
     found.check(k)
     return found
+
+
+def liking_of(answers: Iterable[Any]) -> np.ndarray:
+    """Answers as (k,) float64, NaN where there is none.
+
+    Raises:  AnswerError for an entry that is no number; text is none, even where it reads like one.
+    """
+    return np.array([_number(answer) for answer in answers], dtype=np.float64)
 
 
 def _number(answer: Any) -> float:
     if answer is None:
         return float("nan")
     try:
+        if isinstance(answer, str | bytes) or np.ndim(answer):
+            raise TypeError
         return float(answer)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise AnswerError(f"an answer is True, False, a grade in [0, 1] or None, not {answer!r}.") from None
 
 
-def _pairs(answers: Sequence[Any], k: int) -> Feedback:
-    ties = [(answer.first, answer.second) for answer in answers if isinstance(answer, Tie)]
+def pairs_of(answers: Iterable[Any]) -> np.ndarray:
+    """Pairs of item numbers as (m, 2) int64.
+
+    Raises:  AnswerError for what is no pair of whole numbers.
+    """
     try:
-        pairs = [(int(first), int(second)) for first, second in (a for a in answers if not isinstance(a, Tie))]
-    except (TypeError, ValueError):
+        return np.array([(_item(first), _item(second)) for first, second in answers], np.int64).reshape(-1, 2)
+    except (TypeError, ValueError, OverflowError):
         raise AnswerError(
             "this question is answered by pairs (preferred, rejected) of item numbers, or ties."
         ) from None
-    liking = np.full(k, np.nan)
-    found = Feedback(liking, None, _rows(pairs), _rows(ties))
-    found.check(k)
-    return found
 
 
-def _rows(pairs: list[tuple[int, int]]) -> np.ndarray:
-    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
+def _item(number: Any) -> int:
+    if isinstance(number, bool | np.bool_):
+        raise TypeError("a yes or no is no item number")
+    return operator.index(number)
