@@ -5,6 +5,7 @@ The settings of a method, a model, a task or a user's taste stand beside what th
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,14 +22,23 @@ FORBIDDEN = set("{}[]*?<>|;&$`\"'\\\n\r\t\0!")
 """Characters that a shell, a pattern or Snakemake's wildcards would take for something else."""
 
 
+RESERVED = frozenset(
+    {"stamps", "logs", "benchmarks", "tables", "runs.parquet", "claims.md", "claims.json", "claims.rst", "report.html"}
+)
+"""What lies in the folder of results beside a folder for each task."""
+
+
 def _folder(name: str) -> str:
-    if not name.strip() or name.strip() in {".", ".."}:
-        raise ValueError("a folder of its own is needed, for example results")
     if found := sorted(set(name) & FORBIDDEN):
         raise ValueError(f"a folder's name may not hold {' '.join(map(repr, found))}; choose another folder")
     if name.startswith("-"):
         raise ValueError("a folder's name may not begin with -, or a command takes it for an option")
-    return str(Path(name).expanduser())
+    place = os.path.expanduser(name)
+    if place.startswith("~"):
+        raise ValueError(f"this machine knows no home of {name.split('/')[0]}; write the whole path")
+    if not name.strip() or os.path.normpath(place) in {".", "..", "/", os.path.expanduser("~")}:
+        raise ValueError("a folder of its own is needed, for example results")
+    return str(Path(place))
 
 
 def _distinct(values: list[Any]) -> list[Any]:
@@ -136,11 +146,18 @@ def read(path: str | Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise SettingsError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
         raise SettingsError(f"{path} holds no settings; compare it with config.yaml.")
-    parent, added = data.pop("extends", None), data.pop("grid_also", None)
-    whole = data if parent is None else _over(read(path.parent / str(parent), (*below, path.resolve())), data)
+    extends, added = "extends" in data, data.pop("grid_also", None)
+    whole = _over(_extended(path, data.pop("extends"), below), data) if extends else data
     if added is not None:
         whole["grid"] = _with_blocks(whole.get("grid"), added, path)
     return whole
+
+
+def _extended(path: Path, parent: Any, below: tuple[Path, ...]) -> dict[str, Any]:
+    """The values of the file that another one extends."""
+    if not isinstance(parent, str) or not (path.parent / parent).is_file():
+        raise SettingsError(f"{path}: extends: there is no configuration file {parent!r}; name one, as seen from here.")
+    return read(path.parent / parent, (*below, path.resolve()))
 
 
 def _over(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from papa.benchmark import tasks, users
-from papa.benchmark.config import Config, Measures, read
+from papa.benchmark.config import RESERVED, Config, Measures, read
 from papa.benchmark.runs.key import artefact_hashes, completion_key
 from papa.benchmark.tasks.declaration import TaskDeclaration
 from papa.benchmark.users.declaration import UserSpec
@@ -180,6 +180,10 @@ class Grid:
 
         Raises:  SettingsError for a task that there is not, or for settings that do not fit it.
         """
+        if label.lower() in RESERVED:
+            raise SettingsError(
+                f"tasks.{label}: the folder of results has {label} for other things; take another label."
+            )
         given = dict(self.config.tasks.get(label, {}))
         name = str(given.pop("task", label))
         try:
@@ -217,20 +221,23 @@ class Grid:
 
     def _check_users(self) -> None:
         """Users that no block names are checked as well."""
-        own: dict[str, Any] = {}
-        for task in self.tasks.values():
-            own |= task.declaration.users
         for label in self.config.users:
-            users.user_spec(label, own, self.config.users, f"users.{label}")
+            users.user_spec(label, self._tastes, self.config.users, f"users.{label}")
+
+    @property
+    def _tastes(self) -> dict[str, Any]:
+        """The users that come with the tasks."""
+        return {label: taste for task in self.tasks.values() for label, taste in task.declaration.users.items()}
 
     def _refuse_twins(self) -> None:
         """Labels that differ in case only are one folder on some systems."""
-        for kind, labels in (("methods", self.methods), ("tasks", self.tasks), ("users", self.config.users)):
+        users = [*self._tastes, *self.config.users]
+        for kind, labels in (("methods", self.methods), ("tasks", self.tasks), ("users", users)):
             seen: dict[str, str] = {}
             for label in labels:
-                if other := seen.get(label.lower()):
+                other = seen.setdefault(label.lower(), label)
+                if other != label:
                     raise SettingsError(f"{kind}: {other} and {label} differ in case only; rename one.")
-                seen[label.lower()] = label
 
     def _specs(self) -> dict[Axes, RunSpec]:
         specs: dict[Axes, RunSpec] = {}

@@ -58,7 +58,7 @@ def _resolved(
         raise SettingsError(f"users.{name}: the task has a user of that name already; give yours another label.")
     if name not in configured and name not in own:
         raise SettingsError(f"{where}: {unknown('user', name, {**own, **configured})}")
-    entry = dict(configured.get(name) or own[name])
+    entry = dict(configured[name] if name in configured else own[name])
     place = f"users.{name}"
     noise = validated(Noise, {key: entry.pop(key) for key in ("flip", "missing") if key in entry}, place)
     if ("kind" in entry) == ("user" in entry):
