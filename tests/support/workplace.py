@@ -60,9 +60,15 @@ class Work:
         return data
 
     def edit(self, file: str) -> None:
-        """Change a source as an editor does, without changing what it does."""
-        with (self.root / file).open("a") as handle:
-            handle.write("\n# An edit.\n")
+        """Change what a source does, at a place that nothing uses; of a file of data, add a comment."""
+        with (self.root / file).open("a", encoding="utf-8") as handle:
+            handle.write("\nEDITED = True\n" if file.endswith(".py") else "\n# An edit.\n")
+
+    def replace(self, file: str, old: str, new: str) -> None:
+        """Replace a text that must stand in a source."""
+        text = (self.root / file).read_text(encoding="utf-8")
+        assert old in text, f"{old!r} is not in {file}"
+        (self.root / file).write_text(text.replace(old, new), encoding="utf-8")
 
     # ---------------------------------------------------------------- what is run
 
