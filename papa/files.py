@@ -60,9 +60,9 @@ def write_json(file: Path, data: Any) -> Path:
 def cannot_write(place: Path, error: OSError) -> PapaError:
     """The error of a place that cannot be written."""
     return PapaError(
-        f"cannot write {place}: {error.strerror or error}. Finished runs are kept. Free disk space or give write "
-        "permission there (or choose another folder with `results:` in the configuration), then run the same "
-        "command again: it goes on from here."
+        f"cannot write {place}: {error.strerror or error}. What was finished before is kept. Free disk space or give "
+        "write permission there (or choose another place; in a configuration with `results:`), then do the same "
+        "again (a workflow: run the same command again): it goes on from here."
     )
 
 

@@ -14,12 +14,13 @@ again replays it from the seed and goes on where it stopped, so nothing that a p
 from __future__ import annotations
 
 import json
+import operator
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -27,7 +28,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from papa.errors import AnswerError, PapaError, SessionError, SettingsError
-from papa.feedback import Feedback, Kind, Query, feedback_of
+from papa.feedback import Feedback, Kind, Query, feedback_of, liking_of, pairs_of
 from papa.files import beside, cannot_write
 from papa.methods import declaration
 from papa.methods.interface import Liking, Method
@@ -39,6 +40,8 @@ VERSION = 1
 """Of the log's form."""
 SAME = 0.05
 """How far a mark of a replayed item may be from the logged one: another machine's last bits move it less."""
+FEW = 3
+"""Differences that an error names."""
 
 
 @dataclass(frozen=True)
@@ -120,11 +123,12 @@ class Session:
         self._about = {
             "method": method,
             "settings": self.settings.model_dump(mode="json"),
-            "seed": seed,
+            "seed": operator.index(seed),
             **dict(about or {}),
         }
         self._log = None if log is None else Log(Path(log), self._about)
         self._open: Question | None = None
+        self._learning = False
 
     # ------------------------------------------------------------ ask and answer
 
@@ -174,8 +178,13 @@ class Session:
         if self._log is not None:
             self._log.append(question, feedback, self.model.marks(question.images))
         self._open = None
+        return self._learn(question, feedback, replayed=False)
+
+    def _learn(self, question: Question, feedback: Feedback, replayed: bool) -> Round:
+        self._learning = True  # stays so where learning is interrupted: what was learned until then is of no round
         self.method.tell(question.query, feedback)
-        return Round(question, feedback, replayed=False)
+        self._learning = False
+        return Round(question, feedback, replayed)
 
     def __iter__(self) -> Iterator[Question]:
         """The questions that are left, one after another; each must be answered before the next."""
@@ -192,14 +201,19 @@ class Session:
     def replay(self) -> Iterator[Round]:
         """Go through the answers in the log that the method has not learned from yet.
 
-        Raises:  SessionError where the model shows other items than those that were answered.
+        Raises:  SessionError where the model shows other items than those that were answered, and where an error or
+                 an interruption (Ctrl-C) left a round half learned.
         """
+        if self._learning:
+            raise SessionError(
+                f"the method was interrupted while it learned from round {self.round + 1}, and what it had learned "
+                "until then is not to be used. Make the session again; with a log, it goes on from there."
+            )
         while self._log is not None and self.round < min(self.logged, self.rounds):
             line = self._log.rounds[self.round]
-            question, feedback = self._question(), feedback_from(line)
-            self._log.compare(line, self.model.marks(question.images))
-            self.method.tell(question.query, feedback)
-            yield Round(question, feedback, replayed=True)
+            question, feedback = self._question(), feedback_from(line, self._log.file)
+            self._log.compare(line, question, self.model.marks(question.images))
+            yield self._learn(question, feedback, replayed=True)
 
     def play(self, answerer: Answerer) -> Iterator[Round]:
         """Run the whole session with somebody who answers by function: rounds of the log first, then new ones."""
@@ -242,7 +256,7 @@ class Session:
         return place
 
     def close(self) -> None:
-        """Let go of the log, so that another session may open it."""
+        """Let go of the log, so that another session may open it. Nothing can be answered then."""
         if self._log is not None:
             self._log.close()
 
@@ -262,13 +276,15 @@ class Log:
 
     def __init__(self, file: Path, about: Mapping[str, Any]) -> None:
         self.file = file
-        self._lock = FileLock(f"{file}.lock")
+        # Of the process and not of the thread: a server may open a session in one thread and close it in another.
+        self._lock = FileLock(f"{file}.lock", thread_local=False)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
         except Timeout:
             raise SessionError(
-                f"another process has the session log {file} open; wait for it, stop it, or give another log."
+                f"another session, of this or of another process, has the log {file} open; close it (`close`), or give "
+                "another log."
             ) from None
         except OSError as error:
             raise cannot_write(file, error) from error
@@ -281,21 +297,24 @@ class Log:
     def _read(self, about: dict[str, Any]) -> list[dict[str, Any]]:
         """The answered rounds; a last line that a killed process left unfinished is cut off."""
         head = {"papa": VERSION, **about}
-        data = self.file.read_bytes() if self.file.exists() else b""
+        first = json.dumps(head)
+        data = self._content()
         whole = data[: data.rfind(b"\n") + 1]
+        if not whole:
+            if not first.encode().startswith(data):  # somebody's file that is no log must not be written over
+                raise SessionError(f"{self.file} is no session log; {REMEDY}")
+            self._write(first, truncate=0, mode="ab")
+            return []
         try:
             lines = [json.loads(line) for line in whole.decode("utf-8").splitlines()]
         except ValueError as error:
             raise SessionError(f"the session log {self.file} is damaged ({error}); {REMEDY}") from None
-        if not lines:
-            self._write(json.dumps(head), truncate=0)
-            return []
         if not isinstance(lines[0], dict) or lines[0].get("papa") != VERSION:
             raise SessionError(f"{self.file} is no session log of this version; {REMEDY}")
-        if differs := sorted(key for key in {*head, *lines[0]} if head.get(key) != lines[0].get(key)):
+        if differs := differences(lines[0], head):
             raise SessionError(
-                f"the session log {self.file} is of another session (other {', '.join(differs)}); give the settings "
-                "that it was made with, or another log."
+                f"the session log {self.file} is of another session: {differs}. Give the settings that it was made "
+                "with, or another log."
             )
         for index, line in enumerate(lines[1:]):
             if not isinstance(line, dict) or line.get("round") != index or not isinstance(line.get("liking"), list):
@@ -304,23 +323,40 @@ class Log:
             self._write("", truncate=len(whole))
         return lines[1:]
 
+    def _content(self) -> bytes:
+        try:
+            return self.file.read_bytes() if self.file.exists() else b""
+        except OSError as error:
+            raise SessionError(
+                f"cannot read the session log {self.file} ({error.strerror or error}); give it read permission, or "
+                "give another log."
+            ) from error
+
     def append(self, question: Question, feedback: Feedback, marks: list[list[float]]) -> None:
         """Write a round; it is on the disk when this returns.
 
-        Raises:  PapaError where it cannot be written; nothing was learned then.
+        Raises:  PapaError where it cannot be written; nothing was learned then. SessionError after `close`.
         """
+        if not self._lock.is_locked:
+            raise SessionError(f"this session was closed; open it again with the log {self.file}.")
         line = log_line(question, feedback) | {"marks": marks}
         self._write(json.dumps(line, allow_nan=False))
         self.rounds.append(line)
 
-    def _write(self, line: str, truncate: int | None = None) -> None:
+    def _write(self, line: str, truncate: int | None = None, mode: Literal["r+b", "ab"] = "r+b") -> None:
+        """Append a line, or nothing; a write that fails leaves the log as it was.
+
+        Without a buffer, which would keep what a full disk did not take and try again at the next step.
+        """
         try:
-            with open(self.file, "ab") as handle:
-                before = handle.tell() if truncate is None else truncate
+            with open(self.file, mode, buffering=0) as handle:
+                before = handle.seek(0, os.SEEK_END) if truncate is None else truncate
                 try:
                     handle.truncate(before)
-                    handle.write((line + "\n").encode() if line else b"")
-                    handle.flush()
+                    handle.seek(before)
+                    rest = memoryview((line + "\n").encode() if line else b"")
+                    while rest:  # a disk that is nearly full takes a part
+                        rest = rest[handle.write(rest) :]
                     os.fsync(handle.fileno())
                 except OSError:
                     handle.truncate(before)
@@ -328,17 +364,46 @@ class Log:
         except OSError as error:
             raise cannot_write(self.file, error) from error
 
-    def compare(self, line: Mapping[str, Any], marks: list[list[float]]) -> None:
-        """Raises SessionError where replayed items are not those that were answered."""
-        logged, found = np.array(line.get("marks", marks)), np.array(marks)
-        if logged.shape != found.shape or np.abs(logged - found).max() > SAME * max(1.0, np.abs(logged).max()):
+    def compare(self, line: Mapping[str, Any], question: Question, marks: list[list[float]]) -> None:
+        """Whether a round that is replayed is the one that was answered.
+
+        Raises:  SessionError where it shows other items, for another prompt, or wants another kind of answer.
+        """
+        place = f"round {line['round'] + 1} of {self.file}"
+        try:
+            logged, found = np.array(line["marks"], dtype=np.float64), np.array(marks)
+        except (KeyError, TypeError, ValueError) as error:
+            raise SessionError(f"{place} does not say which items were answered ({error}); {REMEDY}") from None
+        wanted = {"kind": question.kind, "condition": None if question.condition is None else list(question.condition)}
+        if differs := differences({name: line.get(name) for name in wanted}, wanted):
+            raise SessionError(f"{place} was another question: {differs}. Use the model of the log, or another log.")
+        near = logged.shape == found.shape and np.abs(logged - found).max() <= SAME * max(1.0, np.abs(logged).max())
+        if not near:
             raise SessionError(
-                f"round {line['round'] + 1} of {self.file} was answered for other items than this model shows: its "
-                "weights or its sampler are not those of the log. Use the model of the log, or start another log."
+                f"{place} was answered for other items than this model shows: its weights or its sampler are not those "
+                "of the log. Use the model of the log, or start another log."
             )
+        if len(line["liking"]) != len(question):
+            raise SessionError(f"{place} holds {len(line['liking'])} answers to {len(question)} items; {REMEDY}")
 
     def close(self) -> None:
         self._lock.release()
+
+
+def differences(logged: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """What a log says otherwise, in words: `settings.lr is 0.1 in the log and 0.01 here`; the first few."""
+    found = [f"{name} is {then!r} in the log and {now!r} here" for name, then, now in _differing(logged, here)]
+    more = len(found) - FEW
+    return ", ".join(found[:FEW]) + (f", and {more} more" if more > 0 else "")
+
+
+def _differing(logged: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    for name in sorted({*logged, *here}):
+        then, now = logged.get(name), here.get(name)
+        if isinstance(then, dict) and isinstance(now, dict):
+            yield from ((f"{name}.{below}", *values) for below, *values in _differing(then, now))
+        elif then != now:
+            yield name, then, now
 
 
 REMEDY = "keep a copy of it, delete it or give another log, and start again."
@@ -363,22 +428,17 @@ def log_line(question: Question, feedback: Feedback) -> dict[str, Any]:
     return line
 
 
-def feedback_from(line: Mapping[str, Any]) -> Feedback:
-    """The feedback of a log line.
+def feedback_from(line: Mapping[str, Any], log: str | Path = "the session log") -> Feedback:
+    """The feedback of a log line. log: what an error names.
 
     Raises:  SessionError for a line that holds no answers.
     """
 
-    def rows(name: str) -> np.ndarray | None:
-        return None if line.get(name) is None else np.array(line[name], dtype=np.int64).reshape(-1, 2)
-
-    def numbers(name: str) -> np.ndarray:
-        return np.array([np.nan if value is None else value for value in line[name]], dtype=np.float64)
-
     try:
-        probability = numbers("probability") if line.get("probability") is not None else None
-        return Feedback(numbers("liking"), probability, rows("pairs"), rows("ties"))
+        probability = None if line.get("probability") is None else liking_of(line["probability"])
+        pairs, ties = (None if line.get(name) is None else pairs_of(line[name]) for name in ("pairs", "ties"))
+        return Feedback(liking_of(line["liking"]), probability, pairs, ties)
     except (KeyError, TypeError, ValueError, AnswerError) as error:
         raise SessionError(
-            f"round {line.get('round')} of the session log holds no answers ({error}); {REMEDY}"
+            f"line {line['round'] + 2} of {log} holds no answers to a question ({str(error).rstrip('.')}); {REMEDY}"
         ) from None
