@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Protocol
 
 from papa.registry import Declared
 from papa.settings import Positive, Settings
 
-if TYPE_CHECKING:
-    from papa.methods.shared.finetune import FinetuneSettings
+
+class Training(Protocol):
+    """What is known of a fine-tuning before it starts: how much memory it will take."""
+
+    @property
+    def chunk(self) -> int:
+        """(item, timestep) pairs per forward pass."""
+        ...
+
+    @property
+    def trainable(self) -> Literal["all", "lora"]:
+        """Every weight, or adapters."""
+        ...
+
+    @property
+    def gradient_checkpointing(self) -> bool:
+        """Whether activations are computed again in the backward pass."""
+        ...
 
 
 class MethodSettings(Settings):
@@ -36,7 +52,7 @@ class MethodSettings(Settings):
         return None
 
     @property
-    def training(self) -> FinetuneSettings | None:
+    def training(self) -> Training | None:
         """How the model is fine-tuned; None for methods that leave its weights as they are."""
         return None
 
