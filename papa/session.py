@@ -129,6 +129,7 @@ class Session:
         self._log = None if log is None else Log(Path(log), self._about)
         self._open: Question | None = None
         self._learning = False
+        self._replaying = False
 
     # ------------------------------------------------------------ ask and answer
 
@@ -209,11 +210,21 @@ class Session:
                 f"the method was interrupted while it learned from round {self.round + 1}, and what it had learned "
                 "until then is not to be used. Make the session again; with a log, it goes on from there."
             )
-        while self._log is not None and self.round < min(self.logged, self.rounds):
-            line = self._log.rounds[self.round]
-            question, feedback = self._question(), feedback_from(line, self._log.file)
-            self._log.compare(line, question, self.model.marks(question.images))
-            yield self._learn(question, feedback, replayed=True)
+        self._replaying = True
+        try:
+            while self._log is not None and self.round < min(self.logged, self.rounds):
+                line = self._log.rounds[self.round]
+                question, feedback = self._question(), feedback_from(line, self._log.file)
+                self._log.compare(line, question, self.model.marks(question.images))
+                yield self._learn(question, feedback, replayed=True)
+        finally:
+            self._replaying = False
+
+    def _catch_up(self) -> None:
+        """Learn what the log holds, unless somebody goes through it and looks at what was learned up to a round."""
+        if not self._replaying:
+            for _ in self.replay():
+                pass
 
     def play(self, answerer: Answerer) -> Iterator[Round]:
         """Run the whole session with somebody who answers by function: rounds of the log first, then new ones."""
@@ -224,9 +235,11 @@ class Session:
     # ------------------------------------------------------------ the result
 
     def sample(self, n: int) -> Tensor:
-        """n images of the aligned result; changes nothing that was learned."""
-        for _ in self.replay():
-            pass
+        """n images of the aligned result; changes nothing that was learned.
+
+        Between the rounds of `replay` and `play`, of what was learned up to there.
+        """
+        self._catch_up()
         return self.model.decode(self.method.sample(n))
 
     def save(self, folder: str | Path, about: Mapping[str, Any] | None = None) -> Path:
@@ -236,8 +249,7 @@ class Session:
         Raises:  ModelError for a method or a model that has none. SessionError for a folder that is taken. PapaError
                  for a place that cannot be written.
         """
-        for _ in self.replay():
-            pass
+        self._catch_up()
         place = Path(folder).resolve()
         network = self.method.aligned()
         if place.is_file() or (place.is_dir() and any(place.iterdir())):
