@@ -150,7 +150,7 @@ def collect(args: argparse.Namespace) -> None:
     grid = load_grid(args)
     from papa.paper.long_table import collect as collect_runs
 
-    path = collect_runs(grid)
+    path = collect_runs(grid, args.generation)
     log(f"{path}: written")
 
 
@@ -271,7 +271,8 @@ def parser() -> argparse.ArgumentParser:
     runs(command, required=True)
     command.add_argument("--to", metavar="DIR", required=True, help="folder to write (one seed), or to put seeds in")
     command.add_argument("--threads", type=positive, default=1, help="CPU threads (default: %(default)s)")
-    add("collect", collect, "verify all runs and write the long table results/runs.parquet")
+    command = add("collect", collect, "verify all runs and write the long table results/runs.parquet")
+    command.add_argument("--generation", type=int, default=0, help="number that the table says (for the workflow)")
     command = add("table", table, "write one table as CSV and Markdown")
     command.add_argument("name", help="for example T1")
     command = add("plot", plot, "draw one figure as PNG and PDF")

@@ -17,6 +17,7 @@ from papa.errors import RecordError
 from papa.files import replacing
 
 COLUMNS = ["task", "method", "algorithm", "user", "seed", "round", "stage", "metric", "value", "unit"]
+NUMBERS = ["seed", "round", "value"]
 ABOUT = b"papa"
 """The entry of the parquet file's metadata that says what the table was made from."""
 
@@ -24,11 +25,13 @@ ABOUT = b"papa"
 @dataclass(frozen=True)
 class About:
     """What a long table was made from. key: of all its runs and values. commits: of the source trees that made the
-    runs, `unknown` outside of a checkout. processors: of the machines, GPUs first."""
+    runs, `unknown` outside of a checkout. processors: of the machines, GPUs first. generation: how often it had to be
+    made again, for the workflow."""
 
     key: str
     commits: list[str]
     processors: list[str]
+    generation: int = 0
 
     @property
     def sentence(self) -> str:
@@ -47,9 +50,10 @@ def table_key(grid: Grid) -> str:
     return digest_of(sorted(score_key(spec) for spec in grid))
 
 
-def collect(grid: Grid) -> Path:
+def collect(grid: Grid, generation: int = 0) -> Path:
     """Verify every run of the grid and write the long table, sorted, atomically.
 
+    Args:    generation: see `About`.
     Raises:  RecordError for a run that is missing, damaged, of other settings, or not scored.
     """
     frames, commits, processors = [], set(), set()
@@ -70,7 +74,7 @@ def collect(grid: Grid) -> Path:
         frames.append(pd.DataFrame(rows).assign(**axes))
     table = pd.concat(frames, ignore_index=True)[COLUMNS]
     table = table.sort_values(COLUMNS[:-2], kind="stable", ignore_index=True)
-    about = About(table_key(grid), sorted(commits), sorted(processors))
+    about = About(table_key(grid), sorted(commits), sorted(processors), generation)
     with replacing(table_path(grid)) as temporary:
         write(table, about, temporary)
     return table_path(grid)
@@ -83,6 +87,22 @@ def write(table: pd.DataFrame, about: About, file: Path) -> None:
     pq.write_table(arrow.replace_schema_metadata(metadata), file)
 
 
+def _about(schema: pa.Schema) -> About:
+    return About(**json.loads((schema.metadata or {})[ABOUT]))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
+
+
+def made_from(grid: Grid) -> About | None:
+    """What the long table that lies there was made from, by its metadata alone; None where there is none to read."""
+    try:
+        return _about(pq.read_schema(table_path(grid)))
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+        return None
+
+
 def read_table(grid: Grid) -> pd.DataFrame:
     """The long table of a grid; `attrs["about"]` says what it was made from.
 
@@ -91,7 +111,7 @@ def read_table(grid: Grid) -> pd.DataFrame:
     path = table_path(grid)
     try:
         arrow = pq.read_table(path)
-        about = About(**json.loads((arrow.schema.metadata or {})[ABOUT]))
+        about = _about(arrow.schema)
     except FileNotFoundError:
         raise RecordError(f"there is no long table {path}; run `papa collect` first.") from None
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
@@ -100,6 +120,12 @@ def read_table(grid: Grid) -> pd.DataFrame:
         raise RecordError(
             f"{path} was made from other runs, settings or measures than this configuration's; run "
             "`snakemake --cores all`, or `papa collect` once its runs are there."
+        )
+    if text := [
+        name for name in NUMBERS if name in arrow.column_names and not _is_number(arrow.schema.field(name).type)
+    ]:
+        raise RecordError(
+            f"{path} holds something else than numbers as {', '.join(text)}; delete it and run `papa collect` again."
         )
     table = arrow.to_pandas()
     table.attrs["about"] = about.sentence

@@ -27,4 +27,5 @@ rule align:
         arguments=arguments,
     shell:
         "{params.command} align {params.arguments} --task {wildcards.task} --method {wildcards.method}"
-        " --user {wildcards.user} --seeds {params.seeds} --threads {threads} --stamp {output:q} --generation {params.generation} 2> {log:q}"
+        " --user {wildcards.user} --seeds {params.seeds} --threads {threads}"
+        " --stamp {output:q} --generation {params.generation} 2> {log:q}"

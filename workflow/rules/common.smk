@@ -14,7 +14,7 @@ from papa.benchmark.runs.record import stands
 from papa.benchmark.runs.scores import is_scored
 from papa.errors import PapaError
 from papa.paper.figures import FIGURES
-from papa.paper.long_table import table_key
+from papa.paper.long_table import made_from, table_key, table_path
 from papa.paper.tables import TABLES
 
 # One configuration file makes the experiment. Values of `--config key=value` win over it.
@@ -56,18 +56,22 @@ def arguments(wildcards, output):
 # ---------------------------------------------------------------- what stands, and what is to be made again
 
 
-def generation(stamp, holds):
-    """A number that grows where what a stamp claims does not hold any more.
+def generation(made, holds):
+    """A number that grows where what a stamp, or the long table, claims does not hold any more.
 
-    A stamp says of which generation it is. While what it claims holds, the number stays as it is; where a record was
-    deleted, damaged, or made with other settings since, it is the next one, and Snakemake makes the job again because
-    a parameter changed. Nothing is deleted for that: planning only looks.
+    Each says of which generation it is (`made`; None: there is none, or it says nothing). While what it claims holds,
+    the number stays as it is; where a record was deleted, damaged, or made with other settings since, it is the next
+    one, and Snakemake makes the job again because a parameter changed. Nothing is deleted for that: planning only looks.
     """
+    return 0 if made is None else made if holds() else made + 1
+
+
+def stamped(stamp):
+    """The generation that a stamp says."""
     try:
-        made = int(Path(stamp).read_text(encoding="utf-8").split()[1])
+        return int(Path(stamp).read_text(encoding="utf-8").split()[1])
     except (OSError, ValueError, IndexError):
-        return 0
-    return made if holds() else made + 1
+        return None
 
 
 def chunks(seeds):
@@ -118,7 +122,7 @@ def align_stamp(wildcards):
 def align_generation(wildcards):
     """Whether the runs of one alignment job stand; see `generation`."""
     return generation(
-        align_stamp(wildcards), lambda: all(stands(spec.folder, spec.key) for spec in specs_of(wildcards))
+        stamped(align_stamp(wildcards)), lambda: all(stands(spec.folder, spec.key) for spec in specs_of(wildcards))
     )
 
 
@@ -126,13 +130,21 @@ def base_generation(wildcards):
     """Whether the base samples of a seed stand; see `generation`."""
     spec = GRID.base(wildcards.task, int(wildcards.seed))
     stamp = f"{STAMPS}/base/{wildcards.task}/seed{wildcards.seed}.txt"
-    return generation(stamp, lambda: stands(spec.folder, spec.key))
+    return generation(stamped(stamp), lambda: stands(spec.folder, spec.key))
 
 
 def score_generation(wildcards):
     """Whether the values of all runs stand; see `generation`."""
     stamp = f"{STAMPS}/score/part{wildcards.part}.txt"
-    return generation(stamp, lambda: all(map(is_scored, GRID)))
+    return generation(stamped(stamp), lambda: all(map(is_scored, GRID)))
+
+
+def table_generation(wildcards):
+    """Whether the long table is that of this grid; see `generation`. One that cannot be read is of another grid."""
+    about = made_from(GRID)
+    if about is None:
+        return -1 if table_path(GRID).exists() else 0
+    return generation(about.generation, lambda: about.key == table_key(GRID))
 
 
 # ---------------------------------------------------------------- what jobs want of a machine

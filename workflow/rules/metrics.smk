@@ -45,7 +45,8 @@ rule collect:
         runtime=10,
     params:
         key=TABLE_KEY,
+        generation=table_generation,
         command=command,
         arguments=arguments,
     shell:
-        "{params.command} collect {params.arguments} 2> {log:q}"
+        "{params.command} collect {params.arguments} --generation {params.generation} 2> {log:q}"

@@ -74,6 +74,7 @@ def caption(judged: list[Judged], table: pd.DataFrame, grid: Grid) -> str:
         f"Holm-corrected over the claims that could be tested; no verdict below {claims.MIN_SEEDS} seeds.",
         report.unit_sentence(grid),
         report.diverged_sentence(table, sorted(table.task.unique()), list(grid.methods)),
+        table.attrs.get("about", ""),
     )
 
 
