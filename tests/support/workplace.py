@@ -12,9 +12,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 REPOSITORY = Path(__file__).parents[2]
+ACCIDENTS = str(REPOSITORY / "tests/workflow/accidents")
+"""On PYTHONPATH, accidents happen where the environment says."""
 NEEDED = ("Snakefile", "config.yaml", "config", "environment.yml", "papa", "profiles", "workflow")
 
 MEASURES = {"final": 16, "per_round": 8, "base": 32, "diversity": 16, "kid_subset": 8, "kid_subsets": 4}
@@ -41,6 +44,27 @@ TINY: dict[str, Any] = {
 Axes = tuple[str, ...]
 
 
+def surroundings() -> dict[str, str]:
+    """The environment of a command, with the tests' Python first on PATH. Inside pytest-xdist or an outer run, nothing
+    of the outer process may shine through."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    outer = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "SNAKEMAKE_PROFILE"}}
+    return outer | {"PATH": path}
+
+
+def text_of(done: subprocess.CompletedProcess[str]) -> str:
+    return done.stdout + done.stderr
+
+
+def without_costs(table: pd.DataFrame) -> pd.DataFrame:
+    """A table without what differs from one run to the next: time and memory."""
+    return table[~table.metric.isin(["seconds", "peak_memory"])].reset_index(drop=True)
+
+
+def assert_same_numbers(one: pd.DataFrame, other: pd.DataFrame) -> None:
+    pd.testing.assert_frame_equal(one.reset_index(drop=True), other.reset_index(drop=True), check_exact=True)
+
+
 class Work:
     """A copy of the repository in which things are run and changed."""
 
@@ -56,8 +80,12 @@ class Work:
     def configure(self, **given: Any) -> dict[str, Any]:
         """Write config.yaml: the tiny experiment, with top-level settings replaced."""
         data = copy.deepcopy(TINY | given)
-        (self.root / "config.yaml").write_text(yaml.safe_dump(data, sort_keys=False))
+        self.write("config.yaml", data)
         return data
+
+    def write(self, name: str, data: dict[str, Any]) -> None:
+        """Write a configuration file."""
+        (self.root / name).write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
     def edit(self, file: str) -> None:
         """Change what a source does, at a place that nothing uses; of a file of data, add a comment."""
@@ -74,13 +102,10 @@ class Work:
 
     def shell(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """A command in this folder, in a process group of its own, with the tests' Python first on PATH."""
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        # Inside pytest-xdist or an outer run, nothing of the outer process may shine through.
-        outer = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "SNAKEMAKE_PROFILE"}}
         return subprocess.run(
             command,
             cwd=self.root,
-            env=outer | {"PATH": path} | environment,
+            env=surroundings() | environment,
             capture_output=True,
             text=True,
             check=False,
@@ -104,6 +129,14 @@ class Work:
         """What `snakemake -n` would do."""
         return Plan(self.made("-n", *arguments).stdout)
 
+    def resume(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run again after a kill: with `--unlock` where Snakemake asks for it."""
+        done = self.snakemake(*arguments, **environment)
+        if done.returncode and "--unlock" in text_of(done):
+            self.made("--unlock")
+            done = self.snakemake(*arguments, **environment)
+        return done
+
     # ---------------------------------------------------------------- what lies there
 
     def run_folder(self, task: str, method: str, user: str, seed: int) -> Path:
@@ -117,6 +150,18 @@ class Work:
     def remade(self, before: dict[Axes, int]) -> set[Axes]:
         """The runs that were made after `before` was taken."""
         return {axes for axes, when in self.runs().items() if before.get(axes) != when}
+
+    def files(self) -> dict[str, tuple[bytes, int]]:
+        """Everything below results and figures: what it holds, and when it was written (nanoseconds)."""
+        found = [path for name in ("results", "figures") for path in sorted((self.root / name).rglob("*"))]
+        return {
+            str(path.relative_to(self.root)): (path.read_bytes() if path.is_file() else b"", path.stat().st_mtime_ns)
+            for path in found
+        }
+
+    def numbers(self, results: Path | str = "results") -> pd.DataFrame:
+        """The long table, without what differs from one run to the next."""
+        return without_costs(pd.read_parquet(self.root / results / "runs.parquet"))
 
 
 class Plan:

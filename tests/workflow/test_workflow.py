@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,37 +15,13 @@ import jsonschema
 import pandas as pd
 import pytest
 import yaml
-from support.workplace import REPOSITORY, TINY, Work
+from support.workplace import ACCIDENTS, REPOSITORY, TINY, Work, assert_same_numbers, text_of, without_costs
 
 from papa.benchmark import grid
 from papa.paper.figures import FIGURES
 from papa.paper.tables import TABLES
 
-ACCIDENTS = str(Path(__file__).parent / "accidents")
 PAPA = "digits", "papa", "likes-3"
-
-
-def files_of(work: Work) -> dict[str, int]:
-    """Every result and figure, and when it was written (nanoseconds)."""
-    found = [path for name in ("results", "figures") for path in (work.root / name).rglob("*")]
-    return {str(path.relative_to(work.root)): path.stat().st_mtime_ns for path in found}
-
-
-def without_costs(table: pd.DataFrame) -> pd.DataFrame:
-    """A table without what differs from one run to the next: time and memory."""
-    return table[~table.metric.isin(["seconds", "peak_memory"])]
-
-
-def numbers(work: Work) -> pd.DataFrame:
-    return without_costs(pd.read_parquet(work.root / "results" / "runs.parquet"))
-
-
-def assert_same_numbers(one: pd.DataFrame, other: pd.DataFrame) -> None:
-    pd.testing.assert_frame_equal(one.reset_index(drop=True), other.reset_index(drop=True), check_exact=True)
-
-
-def text_of(done: subprocess.CompletedProcess[str]) -> str:
-    return done.stdout + done.stderr
 
 
 # ---------------------------------------------------------------- what a run leaves behind
@@ -99,11 +74,11 @@ def test_the_report_holds_every_caption(again: Work) -> None:
 
 
 def test_a_second_run_does_nothing_even_where_weights_were_touched(again: Work) -> None:
-    before = files_of(again)
+    before = again.files()
     for file in (again.root / "papa" / "data").rglob("*.safetensors"):
         file.touch()
     assert "Nothing to be done" in text_of(again.made())
-    assert files_of(again) == before
+    assert again.files() == before
 
 
 # ---------------------------------------------------------------- what a change makes again
@@ -169,15 +144,6 @@ def test_the_same_settings_in_another_file_rerun_nothing(again: Work) -> None:
 # ---------------------------------------------------------------- accidents
 
 
-def resume(work: Work, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run again after a kill: with `--unlock` where Snakemake asks for it."""
-    done = work.snakemake(*arguments, **environment)
-    if done.returncode and "--unlock" in text_of(done):
-        work.made("--unlock")
-        done = work.snakemake(*arguments, **environment)
-    return done
-
-
 def test_a_killed_run_goes_on_where_it_stopped(finished: Work, again: Work) -> None:
     targets = "results/runs.parquet", "results/tables/T1.csv"
     shutil.rmtree(again.run_folder(*PAPA, 0).parent)
@@ -187,16 +153,16 @@ def test_a_killed_run_goes_on_where_it_stopped(finished: Work, again: Work) -> N
     first = again.runs()
     assert first[(*PAPA, "seed0")] and (*PAPA, "seed1") not in first
 
-    done = resume(again, *targets, PYTHONPATH=ACCIDENTS, KILL_AT_WRITE="new/rounds.csv")
+    done = again.resume(*targets, PYTHONPATH=ACCIDENTS, KILL_AT_WRITE="new/rounds.csv")
     assert done.returncode == -signal.SIGKILL
     assert again.runs() == first, "a half-written record took the place of a whole one"
 
     [torn] = again.run_folder(*PAPA, 1).parent.glob(".seed1.*.new")
     os.utime(torn, (0, 0))  # a writer that was killed long ago
-    done = resume(again, *targets)
+    done = again.resume(*targets)
     assert done.returncode == 0, text_of(done)
     assert again.remade(first) == {(*PAPA, "seed1")}
-    assert_same_numbers(numbers(finished), numbers(again))
+    assert_same_numbers(finished.numbers(), again.numbers())
     assert_same_numbers(*(without_costs(pd.read_csv(work.root / targets[1])) for work in (finished, again)))
     assert [path.name for path in again.run_folder(*PAPA, 0).parent.iterdir() if path.name.startswith(".")] == []
 
@@ -235,8 +201,8 @@ def test_one_or_two_seeds_a_job_in_any_order_give_the_same_numbers(finished: Wor
     shutil.rmtree(again.root / "results/digits/runs")
     again.configure(seeds_per_job=1, grid={"main": TINY["grid"]["main"] | {"methods": ["fkc"], "seeds": [1, 0]}})
     again.made("results/runs.parquet")
-    before = numbers(finished)
-    assert_same_numbers(before[before.method == "fkc"], numbers(again))
+    before = finished.numbers()
+    assert_same_numbers(before[before.method == "fkc"], again.numbers())
 
 
 # ---------------------------------------------------------------- before anything runs
@@ -251,13 +217,13 @@ def test_one_or_two_seeds_a_job_in_any_order_give_the_same_numbers(finished: Wor
     ],
 )
 def test_bad_settings_stop_at_once_with_one_paragraph(again: Work, given: dict, words: tuple[str, ...]) -> None:
-    before = files_of(again)
+    before = again.files()
     again.configure(**given)
     done = again.snakemake()
     assert done.returncode == 1 and "Traceback" not in text_of(done)
     [paragraph] = [line for line in text_of(done).splitlines() if "config.yaml: " in line]
     assert all(word in paragraph for word in words), paragraph
-    assert files_of(again) == before
+    assert again.files() == before
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "config/smoke.yaml", "config/full.yaml"])
