@@ -52,7 +52,7 @@ def test_kills_at_ten_random_moments(finished: Work, again: Work) -> None:
         (again.root / "results" / name).unlink()
     draw, kills, made = random.Random(9), 0, again.runs()
     for _ in range(KILLS):
-        kills += killed_after(again, draw.uniform(0.1, 5))
+        kills += killed_after(again, draw.uniform(0.1, 4))
         assert again.remade(made) == set(again.runs()) - set(made), "a finished run was made again"
         made = again.runs()
         if any((again.root / ".snakemake/locks").iterdir()):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 from collections.abc import Callable
@@ -37,11 +36,6 @@ def gone(place: Path) -> None:
     shutil.rmtree(place) if place.is_dir() else place.unlink()
 
 
-def emptied(place: Path) -> None:
-    """As a full disk or a copy that was broken off leaves a file."""
-    os.truncate(place, 0)
-
-
 def of_other_runs(place: Path) -> None:
     """A long table that is sound, of a part of the runs: `papa collect` by hand with another configuration."""
     work = Work(place.parents[1])
@@ -66,7 +60,6 @@ ALIGNED = {(*PLANE, "0")}
         (run_folder, of_another_run, {"align", "score", "collect"}, ALIGNED),
         (base_folder, gone, {"base_samples", "align", "score", "collect"}, None),
         (scores, gone, {"score", "collect"}, set()),
-        (scores, emptied, {"score", "collect"}, set()),
         (long_table, gone, {"collect"}, set()),
         (long_table, of_other_runs, {"collect"}, set()),
     ],
@@ -90,7 +83,7 @@ def test_what_is_lost_is_made_again_and_then_nothing_is_left_to_do(
 
 
 @pytest.mark.parametrize(
-    "content", ["[]", "null", "{}", '{"key": 1}', "nan", "\x00", '"run"', "[[]]", '{"schema_version": 99}']
+    "content", ["[]", "null", "{}", '{"key": 1}', "nan", "", "\x00", '"run"', "[[]]", '{"schema_version": 99}']
 )
 @pytest.mark.parametrize("name", ["run.json", "metrics.json"])
 def test_a_record_of_anything_is_planned_again(finished: Work, tmp_path: Path, name: str, content: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from support.workplace import TINY, Work, assert_same_numbers, text_of
 
 PLANE = {"main": TINY["grid"]["plane"] | {"methods": ["base"]}}
-RULES = "claims", "table_T1", "figure_F3", "figure_F7"
+RULES = "claims", "table_T1", "figure_F7"
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_folders_with_spaces_umlauts_and_home(
     assert done.returncode == 0, text_of(done)
     made, drawn = (Path(name.replace("~", str(home))) for name in (results, figures))
     assert (work.root / made / "runs.parquet").is_file() and (work.root / made / "tables/T1.md").is_file()
-    for name in ("F3.png", "F7.pdf"):
+    for name in ("F7.png", "F7.pdf"):
         assert (work.root / drawn / name).stat().st_size > 1000
     written = {path.name for path in set(work.root.iterdir()) - listed} - {".snakemake"}
     assert written == {Path(name).parts[0] for name in (results, figures) if not name.startswith("~")}
