@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from papa.benchmark.registry import METHODS as REGISTERED
+from papa.benchmark.registry import USERS
 from support import tiny, tiny_sd15
 
 from papa.benchmark.config import Config
 from papa.benchmark.grid import Grid
 from papa.benchmark.machine import memory_advice
-from papa.benchmark.registry import METHODS as REGISTERED
-from papa.benchmark.registry import USERS
 from papa.benchmark.runs.align import align
 from papa.benchmark.runs.record import read_arrays
 from papa.benchmark.tasks.sd15.task import Sd15

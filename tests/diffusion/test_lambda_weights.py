@@ -7,7 +7,7 @@ import pytest
 import torch
 from support.small_papa import ABAR, PUBLISHED_BETAS
 
-from papa.diffusion.schedule import lambda_weights
+from papa.methods.papa.loss import lambda_weights
 
 
 def lambda_by_hand(betas: np.ndarray, first: float) -> np.ndarray:

@@ -7,7 +7,7 @@ import torch
 from support.reference import NAMES, reward_user
 
 from papa.benchmark.tasks.gmm2d.task import Gmm2d
-from papa.benchmark.users.functions import RewardUser
+from papa.benchmark.users.rewards.user import RewardUser
 
 torch.set_num_threads(1)
 

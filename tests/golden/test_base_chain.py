@@ -43,7 +43,7 @@ def test_the_chain_on_the_mixture(task: Gmm2d, record_property) -> None:
     for steps in (100, 400):
         cost = Cost()
         sigmas = log_spaced_sigmas(20, 0.01, steps)
-        samples = euler_ancestral(task.denoiser(cost), sigmas, noise_of(SEEDS, N))
+        samples = euler_ancestral(task.model.denoiser(cost), sigmas, noise_of(SEEDS, N))
         assert cost.forward == steps * SEEDS * N and cost.backward == 0
         errors[steps] = errors_over_seeds(samples, SEEDS, task.mixture)
         record_property(f"base_chain_{steps}", errors[steps])

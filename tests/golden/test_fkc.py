@@ -25,11 +25,11 @@ from support.reference import (
 )
 from torch import Tensor
 
-from papa.benchmark.config import FkcSettings
 from papa.benchmark.tasks.gmm2d.task import Gmm2d
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import Noise, euler_ancestral
 from papa.diffusion.schedule import log_spaced_sigmas
+from papa.methods.fkc import FkcSettings
 from papa.models.mixture import Mixture
 from papa.smc import fkc as kernel
 from papa.smc.fkc import Options, Particles, Reward, fkc
@@ -58,8 +58,8 @@ def particles(
     """FKC with beta linear in the step from 0 at pure noise, or beta times `rise` of the noise levels."""
     sigmas = log_spaced_sigmas(20, 0.01, steps)
     betas = beta * (rise(sigmas) if rise else torch.linspace(0, 1, steps + 1, dtype=torch.float64))
-    options = replace(FORMS[form], spread=task.spread, **options_of)
-    return fkc(task.denoiser(Cost()), reward, sigmas, betas, noise_of(seeds, N), uniforms_of(seeds, N), options)
+    options = replace(FORMS[form], spread=task.model.spread, **options_of)
+    return fkc(task.model.denoiser(Cost()), reward, sigmas, betas, noise_of(seeds, N), uniforms_of(seeds, N), options)
 
 
 def errors(task: Gmm2d, beta: float, form: str, user: str = "quadratic", **kwargs: Any) -> dict[str, float]:
@@ -96,7 +96,9 @@ def test_other_rewards(task: Gmm2d, form: str, user: str, beta: float) -> None:
 def test_the_reward_of_the_state_wants_a_beta_bounded_by_the_noise(task: Gmm2d) -> None:
     """u(y) of a quadratic reward grows with sigma^2, so beta sigma_d^2 / (sigma_d^2 + sigma^2) keeps it in
     check where beta linear in the step makes the drift stiff at high noise."""
-    shrunk = errors(task, 1.0, "continuous-state", seeds=4, rise=lambda s: task.spread**2 / (task.spread**2 + s**2))
+    shrunk = errors(
+        task, 1.0, "continuous-state", seeds=4, rise=lambda s: task.model.spread**2 / (task.model.spread**2 + s**2)
+    )
     linear = errors(task, 1.0, "continuous-state", seeds=4)
     assert_within(shrunk)
     assert abs(shrunk["log_z"]) < 0.02 < abs(linear["log_z"])
@@ -118,7 +120,7 @@ def test_other_resampling_has_the_same_target(task: Gmm2d, resampling: Any) -> N
 @pytest.mark.parametrize("form", FORMS)
 def test_beta_zero_is_the_base_sampler(task: Gmm2d, form: str) -> None:
     result = particles(task, reward_user("quadratic", task).liking, 0.0, form, seeds=2)
-    base = euler_ancestral(task.denoiser(Cost()), log_spaced_sigmas(20, 0.01, 100), noise_of(2, N))
+    base = euler_ancestral(task.model.denoiser(Cost()), log_spaced_sigmas(20, 0.01, 100), noise_of(2, N))
     assert result.log_z.abs().max() < 1e-12
     torch.testing.assert_close(result.samples.sort(0).values, base.sort(0).values, rtol=0, atol=1e-12)
 
@@ -147,7 +149,7 @@ def test_a_linear_reward_shifts_one_gaussian(form: str) -> None:
 def test_the_exact_form_has_the_law_of_the_reweighted_chain(task: Gmm2d) -> None:
     """Sharper than the closed form: without the chain's own error only Monte Carlo is left."""
     beta, liking = 1.0, reward_user("quadratic", task).liking
-    base = euler_ancestral(task.denoiser(Cost()), log_spaced_sigmas(20, 0.01, 100), noise_of(SEEDS, N))
+    base = euler_ancestral(task.model.denoiser(Cost()), log_spaced_sigmas(20, 0.01, 100), noise_of(SEEDS, N))
     log_w = beta * liking(base)
     result = particles(task, liking, beta, "exact")
     assert result.log_z.mean().item() == pytest.approx(log_mean_exp(log_w).item(), abs=0.012)
@@ -160,14 +162,14 @@ def test_the_exact_form_has_the_law_of_the_reweighted_chain(task: Gmm2d) -> None
 def states_of(task: Gmm2d, noise: Noise) -> tuple[list[Tensor], Particles]:
     """The states (2 populations of 256) that the denoiser sees when every step resamples, and the result."""
     states: list[Tensor] = []
-    denoise = task.denoiser(Cost())
+    denoise = task.model.denoiser(Cost())
 
     def watched(y: Tensor, sigma: float) -> Tensor:
         states.append(y.detach().clone().view(2, 256, 2))
         return denoise(y, sigma)
 
     sigmas, betas = log_spaced_sigmas(20, 0.01, 20), torch.linspace(0, 3, 21, dtype=torch.float64)
-    options = Options(ess_threshold=1.0, spread=task.spread)
+    options = Options(ess_threshold=1.0, spread=task.model.spread)
     reward = reward_user("quadratic", task).liking
     return states, fkc(watched, reward, sigmas, betas, noise, uniforms_of(2, 256), options)
 

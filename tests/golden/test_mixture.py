@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
 from papa.benchmark.tasks.gmm2d.task import Gmm2d
-from papa.benchmark.users.functions import ComponentReward, LinearReward, QuadraticReward, RewardUser
+from papa.benchmark.users.rewards import ComponentTaste, RewardTaste
+from papa.benchmark.users.rewards.user import ComponentReward, QuadraticReward, RewardUser
 from papa.diffusion.denoiser import Cost
 from papa.errors import PapaError
 from papa.models.mixture import Mixture
@@ -148,7 +149,7 @@ def test_a_linear_reward_shifts_a_gaussian_by_its_covariance_times_the_slope() -
 
 
 def test_a_tilt_without_a_normalizing_constant_is_an_error(task: Gmm2d) -> None:
-    away = QuadraticReward(slope=(0.0, 0.0), curvature=-1.0)
+    away = QuadraticReward(RewardTaste(slope=(0.0, 0.0), curvature=-1.0))
     away.meet(task)
     away.tilted(1.0)
     with pytest.raises(ValueError, match="no finite normalizing constant"):
@@ -156,7 +157,7 @@ def test_a_tilt_without_a_normalizing_constant_is_an_error(task: Gmm2d) -> None:
 
 
 def test_component_reward_counts_its_component_more(task: Gmm2d) -> None:
-    user = ComponentReward(component=1, bonus=0.75, exact_at=2.0)
+    user = ComponentReward(ComponentTaste(component=1, bonus=0.75, exact_at=2.0))
     user.meet(task)
     law, _ = user.tilted(2.0)
     odds = law.weights / task.mixture.weights
@@ -170,7 +171,7 @@ def test_component_reward_counts_its_component_more(task: Gmm2d) -> None:
 
 def test_reweighting_h_times_tends_to_a_point_mass(task: Gmm2d) -> None:
     """P^H(x) is proportional to w(x)^H P(x): what repeated reweighting without a diversity term does."""
-    user = QuadraticReward(slope=(0.5, -0.2), centre=(-0.5, 0.0), curvature=0.4)
+    user = QuadraticReward(RewardTaste(slope=(0.5, -0.2), centre=(-0.5, 0.0), curvature=0.4))
     user.meet(task)
     best = torch.tensor([-0.5 + 0.5 / 0.4, -0.2 / 0.4], dtype=torch.float64)  # where w is largest
     x = task.mixture.sample(100_000, Stream(5))
@@ -235,4 +236,4 @@ def test_unknown_user_and_network_are_refused(task: Gmm2d, tmp_path) -> None:
     with pytest.raises(PapaError, match="known: linear"):
         task.write_density(tmp_path, "nobody", [1.0])
     with pytest.raises(PapaError, match="no network"):
-        task.denoiser(Cost(), torch.nn.Identity())
+        task.model.denoiser(Cost(), torch.nn.Identity())

@@ -7,22 +7,23 @@ from typing import Any
 
 import pytest
 import torch
-from support.every_method import LABELS, PAIRS, K, build, everywhere, needs_a_network, rounds, task_of, user_of
+from support.every_method import LABELS, PAIRS, K, build, everywhere, rounds, task_of, user_of
+from support.playing import rounds_of
 from torch import Tensor
 
 from papa.benchmark.config import Measures
-from papa.benchmark.registry import METHODS, TASKS
 from papa.benchmark.runs.align import final_count
+from papa.benchmark.tasks import TASKS
 from papa.diffusion.denoiser import Cost
 from papa.errors import PapaError
+from papa.methods import METHODS
 from papa.rng import Stream
-from papa.session import interact
 
 
 def test_every_method_runs_somewhere_and_some_need_a_network() -> None:
     assert {name for name, _ in PAIRS} == set(METHODS)
     assert {task for _, task in PAIRS} == set(TASKS)
-    assert needs_a_network("papa", "gmm2d") and not needs_a_network("fkc", "gmm2d")
+    assert ("papa", "gmm2d") not in PAIRS and ("fkc", "gmm2d") in PAIRS
 
 
 def test_a_method_that_needs_a_network_says_which_do_not() -> None:
@@ -38,8 +39,8 @@ def test_ask_gives_k_items_of_the_tasks_shape(name: str, task: str) -> None:
     method = build(name, task)
     for k in (1, 3, K):
         query = method.ask(k)
-        assert query.latents.shape == (k, *task_of(task).shape)
-        assert query.latents.dtype == task_of(task).dtype and torch.isfinite(query.latents).all()
+        assert query.latents.shape == (k, *task_of(task).model.shape)
+        assert query.latents.dtype == task_of(task).model.dtype and torch.isfinite(query.latents).all()
         assert query.kind in ("binary", "graded", "pairs")
         assert query.condition is None or len(query.condition) == k
 
@@ -47,12 +48,12 @@ def test_ask_gives_k_items_of_the_tasks_shape(name: str, task: str) -> None:
 @everywhere
 def test_sample_gives_n_items_at_any_time(name: str, task: str) -> None:
     method = build(name, task)
-    assert method.sample(3).shape == (3, *task_of(task).shape)
-    for happened in interact(method, user_of(task), task_of(task), Stream(0), LABELS, K):
-        assert happened.query.latents.shape[0] <= K
+    assert method.sample(3).shape == (3, *task_of(task).model.shape)
+    for happened in rounds_of(method, user_of(task), Stream(0), LABELS, K):
+        assert happened.question.query.latents.shape[0] <= K
         for n in (1, 7):
             samples = method.sample(n)
-            assert samples.shape == (n, *task_of(task).shape) and torch.isfinite(samples).all()
+            assert samples.shape == (n, *task_of(task).model.shape) and torch.isfinite(samples).all()
 
 
 @everywhere
@@ -65,7 +66,7 @@ def test_sampling_changes_nothing(name: str, task: str) -> None:
         assert torch.equal(asked.latents, alone.latents)
         assert torch.equal(first, watched.sample(5)), "asking changes nothing that was learned either"
         assert torch.equal(asked.latents, watched.ask(K).latents)
-        told = user_of(task).answer(task_of(task).decode(asked.latents), asked.kind, Stream(0))
+        told = user_of(task).answer(task_of(task).model.decode(asked.latents), asked.kind, Stream(0))
         watched.tell(asked, told)
         plain.tell(alone, told)
     assert torch.equal(watched.sample(5), plain.sample(5))
@@ -74,7 +75,7 @@ def test_sampling_changes_nothing(name: str, task: str) -> None:
 @everywhere
 def test_what_is_shown_differs_from_round_to_round(name: str, task: str) -> None:
     happened = rounds(build(name, task), task)
-    assert not torch.equal(happened[0].query.latents, happened[1].query.latents)
+    assert not torch.equal(happened[0].question.query.latents, happened[1].question.query.latents)
 
 
 @everywhere
@@ -100,7 +101,7 @@ def test_diagnostics_are_numbers_and_evaluations_are_counted(name: str, task: st
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(name: str, task: str) -> None:
     def run(seed: int) -> tuple[list[Tensor], Tensor, Cost]:
         method = build(name, task, seed)
-        return [h.query.latents for h in rounds(method, task)], method.sample(6), method.cost
+        return [h.question.query.latents for h in rounds(method, task)], method.sample(6), method.cost
 
     (shown, samples, cost), (again, same, cost_again), (other, _, _) = run(0), run(0), run(1)
     assert all(map(torch.equal, shown, again)) and torch.equal(samples, same) and cost == cost_again
@@ -126,11 +127,11 @@ def test_the_first_samples_do_not_depend_on_what_ran_before(name: str, task: str
 def test_final_samples_never_want_more_candidates_than_the_pool_holds(name: str, task: str) -> None:
     method = build(name, task)
     assert method.candidates >= 1
-    spec: Any = SimpleNamespace(config=SimpleNamespace(measures=Measures(final=40, base=64)))
-    count = final_count(spec, method)
+    spec: Any = SimpleNamespace(of=SimpleNamespace(measures=Measures(final=40, base=64)))
+    count = final_count(spec, method.candidates)
     assert 1 <= count <= 40 and method.sample(count).shape[0] == count
 
 
 def test_best_of_16_draws_as_many_as_there_are_candidates_for() -> None:
-    spec: Any = SimpleNamespace(config=SimpleNamespace(measures=Measures(final=40, base=64)))
-    assert final_count(spec, build("best_of_n", "gmm2d", n=16)) == 4
+    spec: Any = SimpleNamespace(of=SimpleNamespace(measures=Measures(final=40, base=64)))
+    assert final_count(spec, build("best_of_n", "gmm2d", n=16).candidates) == 4

@@ -11,8 +11,8 @@ from support.every_method import K, build, everywhere, rounds, user_of
 from torch import Tensor
 
 from papa.benchmark.users.interface import User
+from papa.feedback import Feedback
 from papa.rng import Stream
-from papa.session import Feedback
 
 
 class Mute:

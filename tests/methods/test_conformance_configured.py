@@ -12,7 +12,7 @@ import yaml
 from support.every_method import K, build
 
 from papa.benchmark import grid
-from papa.session import Feedback
+from papa.feedback import Feedback
 
 FEW = {"particles": 6, "labels": 5}
 

@@ -11,15 +11,30 @@ import torch
 from support.every_method import K, build, everywhere, rounds, task_of, user_of
 from torch import Tensor
 
+from papa.feedback import Feedback, Query
 from papa.methods.interface import Method
 from papa.rng import Stream
-from papa.session import Feedback, Query, Round, feedback_from, log_line
+from papa.session import Question, Round, feedback_from, log_line
+
+
+class Logged:
+    """Answers from the log of an earlier session, as JSON keeps it, and then as somebody who is there, or as nobody."""
+
+    def __init__(self, happened: list[Round], user: Any = None) -> None:
+        self.lines = [json.loads(json.dumps(log_line(h.question, h.feedback))) for h in happened]
+        self.user = user
+
+    def answer(self, images: Tensor, kind: Any, stream: Stream) -> Feedback:
+        if not self.lines:
+            assert self.user is not None, "the user is asked again"
+            return self.user.answer(images, kind, stream)
+        return feedback_from(self.lines.pop(0))
 
 
 def one_more(method: Method[Any], task: str) -> Tensor:
     """Another round, and samples."""
     query = method.ask(K)
-    method.tell(query, user_of(task).answer(task_of(task).decode(query.latents), query.kind, Stream(0)))
+    method.tell(query, user_of(task).answer(task_of(task).model.decode(query.latents), query.kind, Stream(0)))
     return method.sample(6)
 
 
@@ -58,14 +73,8 @@ def test_a_state_stays_what_it_was_when_the_method_learns_on(name: str, task: st
 def test_replaying_the_log_gives_the_state_back(name: str, task: str) -> None:
     method = build(name, task)
     happened = rounds(method, task)
-    log = [json.loads(json.dumps(log_line(h))) for h in happened]
-
-    class Gone:
-        def answer(self, *args: Any) -> Feedback:
-            raise AssertionError("the user is asked again")
-
     replayed = build(name, task)
-    again = rounds(replayed, task, log, Gone())
+    again = rounds(replayed, task, user=Logged(happened))
     assert all(torch.equal(a.query.latents, b.query.latents) for a, b in zip(happened, again, strict=True))
     assert torch.equal(replayed.sample(6), method.sample(6)) and replayed.cost.forward == method.cost.forward
 
@@ -75,14 +84,14 @@ def test_an_interrupted_session_goes_on_from_its_log(name: str, task: str) -> No
     whole = build(name, task)
     happened = rounds(whole, task)
     resumed = build(name, task)
-    rounds(resumed, task, [log_line(happened[0]), log_line(happened[1])])
+    rounds(resumed, task, user=Logged(happened[:2], user_of(task)))
     assert torch.equal(resumed.sample(6), whole.sample(6))
 
 
 def test_a_log_line_survives_missing_answers_and_pairs() -> None:
     feedback = Feedback(np.array([1.0, np.nan]), np.array([0.9, 0.2]), np.array([[0, 1]]))
-    happened = Round(0, Query(torch.zeros(2, 2), ["a cat", "a cat"]), torch.zeros(2, 2), feedback)
-    line = json.loads(json.dumps(log_line(happened)))
+    question = Question(0, Query(torch.zeros(2, 2), ["a cat", "a cat"]), torch.zeros(2, 2))
+    line = json.loads(json.dumps(log_line(question, feedback)))
     assert line["liking"] == [1.0, None] and line["condition"] == ["a cat", "a cat"]
     back = feedback_from(line)
     np.testing.assert_array_equal(back.liking, feedback.liking)

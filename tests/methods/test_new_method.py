@@ -1,4 +1,5 @@
-"""A method that does not exist yet, one file and one line in the registry: held to the same, shown with the others."""
+"""A method that does not exist yet, one folder with its settings and one line in the registry: held to the same, and
+shown with the others, its ablation beside it."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from support import tiny
 
 from papa import cli
 from papa.benchmark import grid
-from papa.benchmark.registry import METHODS, Entry
+from papa.methods import METHODS
 from papa.paper.figures import plot
 from papa.paper.long_table import read_table
 from papa.paper.tables import make
@@ -25,7 +26,7 @@ DUMMY = '''
 """Shows base samples and returns the liked ones."""
 import numpy as np
 import torch
-from papa.session import Query
+from papa.feedback import Query
 from papa.methods.interface import Method
 
 class Dummy(Method):
@@ -33,17 +34,17 @@ class Dummy(Method):
 
     def ask(self, k):
         noise = self.stream.at("ask", round=self.round)
-        return Query(self.draw(self.task.denoiser(self.cost), k, noise), self.condition(k))
+        return Query(self.draw(self.model.denoiser(self.cost), k, noise), self.condition(k))
 
-    def tell(self, query, feedback):
+    def learn(self, query, feedback):
         new = query.latents[torch.from_numpy(feedback.liking == 1)]
         self.liked = new if self.liked is None else torch.cat([self.liked, new])
-        self.round += 1
 
     def sample(self, n):
         base = self.base_latents(n)
         if self.liked is not None and len(self.liked):
-            base = self.liked[torch.arange(n) % len(self.liked)]
+            kept = max(1, round(self.settings.keep * len(self.liked)))
+            base = self.liked[torch.arange(n) % kept]
         return base
 
     def state(self):
@@ -55,15 +56,39 @@ class Dummy(Method):
 '''
 
 
+DECLARED = '''
+"""A method of somebody else's, with a setting of its own."""
+from papa.methods.declaration import Declaration, MethodSettings
+from papa.settings import Fraction
+
+class DummySettings(MethodSettings):
+    """Its settings."""
+
+    keep: Fraction = 1.0
+    """Share of the liked ones that is kept."""
+
+DUMMY = Declaration(DummySettings, "dummy_of_tests.method:Dummy", "nobody")
+'''
+
+
+def written(folder: Path, source: str = DUMMY, name: str = "dummy_of_tests") -> str:
+    """One new folder; returns its line of the registry."""
+    home = folder / name
+    home.mkdir()
+    (home / "__init__.py").write_text(DECLARED.replace("dummy_of_tests", name), encoding="utf-8")
+    (home / "method.py").write_text(source, encoding="utf-8")
+    importlib.invalidate_caches()
+    return f"{name}:DUMMY"
+
+
 @pytest.fixture
 def dummy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """One new file and one line in the registry."""
-    (tmp_path / "dummy_method_of_tests.py").write_text(DUMMY)
+    """One new folder and one line in the registry."""
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(METHODS, "dummy", Entry("dummy_method_of_tests:Dummy"))
-    importlib.invalidate_caches()
+    monkeypatch.setitem(METHODS, "dummy", written(tmp_path))
     yield "dummy"
-    sys.modules.pop("dummy_method_of_tests", None)
+    for module in ("dummy_of_tests", "dummy_of_tests.method"):
+        sys.modules.pop(module, None)
 
 
 CHECKS: list[Callable[[str, str], None]] = [
@@ -83,11 +108,9 @@ def test_a_new_method_is_held_to_the_same(dummy: str, check: Callable[[str, str]
 
 
 def test_these_checks_can_fail(dummy: str, tmp_path: Path) -> None:
-    def broken(old: str, new: str, module: str) -> str:
+    def broken(old: str, new: str, name: str) -> str:
         assert old in DUMMY
-        (tmp_path / f"{module}.py").write_text(DUMMY.replace(old, new))
-        importlib.invalidate_caches()
-        METHODS["dummy"] = Entry(f"{module}:Dummy")  # the fixture puts the registry back
+        METHODS["dummy"] = written(tmp_path, DUMMY.replace(old, new), name)  # the fixture puts the registry back
         return dummy
 
     forgets = broken('self.liked = state["liked"]', "pass", "dummy_that_forgets")
@@ -105,8 +128,9 @@ def test_these_checks_can_fail(dummy: str, tmp_path: Path) -> None:
 def test_a_new_method_appears_in_the_long_table_t1_and_f1(
     dummy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    block = {"task": "digits", "methods": ["base", "dummy"], "users": ["likes-1479"], "seeds": [0]}
-    methods = {"base": {"labels": 4, "per_round": 2}, "dummy": {"labels": 4, "per_round": 2}}
+    block = {"task": "digits", "methods": ["base", "dummy", "dummy-half"], "users": ["likes-1479"], "seeds": [0]}
+    few = {"labels": 4, "per_round": 2}
+    methods = {"base": few, "dummy": few, "dummy-half": few | {"algorithm": "dummy", "keep": 0.5}}
     data = tiny.config(tmp_path, block, methods=methods)
     path = str(tiny.write(tmp_path, data))
     assert cli.main(["base", "--config", path, "--task", "digits", "--seeds", "0"]) == 0
@@ -117,7 +141,7 @@ def test_a_new_method_appears_in_the_long_table_t1_and_f1(
     assert cli.main(["collect", "--config", path]) == 0
     of = grid.load(path)
     table = read_table(of)
-    assert set(table.method) == {"base", "dummy"}
+    assert set(table.method) == {"base", "dummy", "dummy-half"}
     mine = table[(table.method == "dummy") & (table.metric == "preference_gold")]
     assert len(mine) and mine.value.between(0, 1).all()
     made = make("T1", table, of)

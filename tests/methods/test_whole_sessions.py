@@ -22,9 +22,9 @@ def test_whole_sessions_of_every_method(name: str, task: TextToImage) -> None:
     method = build(name, task)
     happened = played(method, task)
     assert [len(h.feedback.liking) for h in happened] == [2, 2, 1]
-    assert happened[0].query.condition == [task.condition] * 2
+    assert happened[0].question.query.condition == [task.model.prompt] * 2
     final = method.sample(3)
-    assert final.shape == (3, *task.shape) and torch.isfinite(final).all()
+    assert final.shape == (3, *task.model.shape) and torch.isfinite(final).all()
     torch.testing.assert_close(method.sample(3), final, atol=0, rtol=0)
     assert method.cost.forward > 0
 
@@ -44,21 +44,21 @@ def test_state_and_replayed_feedback_give_the_same_method_back(name: str, task: 
 
 @pytest.mark.parametrize("trainable", ["all", "lora"])
 def test_training_moves_what_is_trained_and_leaves_the_tasks_own_weights(trainable: str, task: TextToImage) -> None:
-    before = {name: value.clone() for name, value in task.pipe.unet.state_dict().items()}
+    before = {name: value.clone() for name, value in task.model.pipe.unet.state_dict().items()}
     method = build("papa-lora", task, trainable=trainable)
-    start = weights(method.unet)
+    start = weights(method.network)
     played(method, task)
-    assert (weights(method.unet) - start).abs().max() > 1e-4
-    for name, value in task.pipe.unet.state_dict().items():
+    assert (weights(method.network) - start).abs().max() > 1e-4
+    for name, value in task.model.pipe.unet.state_dict().items():
         torch.testing.assert_close(value, before[name], atol=0, rtol=0)
 
 
 @pytest.mark.parametrize("trainable", ["all", "lora"])
 def test_without_a_preference_term_nothing_moves(trainable: str, task: TextToImage) -> None:
     method = build("papa-lora", task, trainable=trainable, c_pref=0)
-    start = weights(method.unet)
+    start = weights(method.network)
     played(method, task)
-    torch.testing.assert_close(weights(method.unet), start, atol=0, rtol=0)
+    torch.testing.assert_close(weights(method.network), start, atol=0, rtol=0)
 
 
 @pytest.mark.parametrize("trainable", ["all", "lora"])
@@ -70,12 +70,12 @@ def test_the_loss_does_not_depend_on_the_chunk(trainable: str, task: TextToImage
             with torch.no_grad():
                 for name, p in method.trained.items():
                     p.copy_(torch.from_numpy(Stream(7).at(name).normal(*p.shape)) * 0.1)
-        x0 = torch.from_numpy(Stream(2).normal(3, *task.shape))
+        x0 = torch.from_numpy(Stream(2).normal(3, *task.model.shape))
         pairs = method.pairs(np.array([1.0, -1.0, 1.0]), Stream(4))
         noise, frozen = method._noise(Stream(3), 2), build("papa", task).base
         assert method.alphas_cumprod is not None
         losses = accumulate_gradients(
-            method.unet, frozen, frozen, method.alphas_cumprod, x0, noise, pairs, chunk, Cost()
+            method.network, frozen, frozen, method.alphas_cumprod, x0, noise, pairs, chunk, Cost()
         )
         found.append((losses, torch.cat([p.grad.flatten() for p in method.trained.values()])))
     for losses, gradient in found[1:]:
@@ -87,7 +87,7 @@ def test_gradient_checkpointing_changes_memory_not_the_gradient(task: TextToImag
     samples = []
     for checkpointing in (False, True):
         method = build("papa", task, gradient_checkpointing=checkpointing)
-        assert any(getattr(m, "gradient_checkpointing", False) for m in method.unet.modules()) is checkpointing
+        assert any(getattr(m, "gradient_checkpointing", False) for m in method.network.modules()) is checkpointing
         played(method, task)
         samples.append(method.sample(2))
     torch.testing.assert_close(samples[0], samples[1], atol=1e-4, rtol=1e-4)

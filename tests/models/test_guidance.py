@@ -9,10 +9,10 @@ import torch
 from support import tiny_sd15
 from support.drawn_images import at_scale, by_diffusers, images_of
 
-from papa.benchmark.config import FkcSettings
 from papa.benchmark.tasks.text_to_image import TextToImage
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import stream_noise
+from papa.methods.fkc import FkcSettings
 from papa.methods.fkc.method import Fkc
 from papa.rng import Stream
 
@@ -21,32 +21,32 @@ N = 4
 
 def test_at_scale_1_the_guided_path_is_the_conditional_one(task: TextToImage) -> None:
     plain = at_scale(task, 1.0)
-    y, sigma = torch.from_numpy(Stream(1).normal(N, *task.shape)) * 2, 2.0
-    denoise = plain.denoiser(cost := Cost())
+    y, sigma = torch.from_numpy(Stream(1).normal(N, *task.model.shape)) * 2, 2.0
+    denoise = plain.model.denoiser(cost := Cost())
     with torch.no_grad():
         found = denoise(y, sigma)
         t = torch.full((N,), denoise.timestep(sigma))  # type: ignore[attr-defined]
-        prompt = plain.pipe.encode_prompt(plain.condition, "cpu", 1, False)[0].expand(N, -1, -1)
-        eps = plain.pipe.unet(y / (1 + sigma**2) ** 0.5, t, prompt).sample
+        prompt = plain.model.pipe.encode_prompt(plain.model.prompt, "cpu", 1, False)[0].expand(N, -1, -1)
+        eps = plain.model.pipe.unet(y / (1 + sigma**2) ** 0.5, t, prompt).sample
     torch.testing.assert_close(found, y - sigma * eps, atol=1e-5, rtol=1e-5)
-    assert cost.forward == N and plain.evaluations_per_step == 1
+    assert cost.forward == N and plain.model.evaluations_per_step == 1
 
 
 def test_guidance_goes_through_the_scale_linearly_and_costs_two_evaluations(task: TextToImage) -> None:
-    y = torch.from_numpy(Stream(1).normal(N, *task.shape))
+    y = torch.from_numpy(Stream(1).normal(N, *task.model.shape))
     cost = Cost()
     with torch.no_grad():
-        one, two, three = (at_scale(task, scale).denoiser(cost)(y, 1.0) for scale in (1.0, 2.0, 3.0))
+        one, two, three = (at_scale(task, scale).model.denoiser(cost)(y, 1.0) for scale in (1.0, 2.0, 3.0))
     torch.testing.assert_close(three - two, two - one, atol=2e-4, rtol=0)
     assert (two - one).abs().max() > 1e-4 and cost.forward == N + 2 * N + 2 * N
 
 
 def test_another_prompt_holds_inside_the_block_alone(task: TextToImage) -> None:
     before = images_of(task, 2)
-    with task.prompted("a photo of a banana"):
-        assert task.condition == "a photo of a banana"
+    with task.model.prompted("a photo of a banana"):
+        assert task.model.prompt == "a photo of a banana"
         other = images_of(task, 2)
-    assert task.condition == task.settings.prompt
+    assert task.model.prompt == task.settings.prompt
     assert (other - before).abs().max() > 1e-4
     torch.testing.assert_close(images_of(task, 2), before, atol=0, rtol=0)
 
@@ -55,8 +55,8 @@ def test_another_prompt_holds_inside_the_block_alone(task: TextToImage) -> None:
 def test_fkc_at_beta_0_draws_what_diffusers_draws(scale: float, task: TextToImage, monkeypatch: Any) -> None:
     task = at_scale(task, scale)
     stream, given = Stream(5), FkcSettings(particles=N, surrogate={"epochs": 1, "channels": 4})  # type: ignore[arg-type]
-    found = Fkc(given, task, Stream(0), lambda n: torch.zeros(0)).particles(1, 0.0, 0.0, stream)
-    noise = stream_noise(stream, (N, *task.shape), task.dtype)
+    found = Fkc(given, task.model, Stream(0), lambda n: torch.zeros(0)).particles(1, 0.0, 0.0, stream)
+    noise = stream_noise(stream, (N, *task.model.shape), task.model.dtype)
     pipe = tiny_sd15.reference(tiny_sd15.folder_of(task), dtype=torch.float32)
     expected = by_diffusers(pipe, task, noise, N, monkeypatch)
     assert len(set(found.parents[0].tolist())) == N  # equal weights: everyone survives

@@ -11,13 +11,14 @@ from support import tiny, tiny_sd15
 from support.small_sessions import LORA, build, played, weights
 from torch import nn
 
-from papa.benchmark.config import PapaSettings
 from papa.benchmark.tasks.digits.task import Digits
 from papa.benchmark.tasks.sd15.task import Sd15
 from papa.diffusion.denoiser import Cost
+from papa.diffusion.losses import unscaled
 from papa.errors import DivergedError
-from papa.methods.papa.loss import unscaled
-from papa.methods.papa.method import LOSS_SCALE, Papa
+from papa.methods.papa import PapaSettings
+from papa.methods.papa.method import Papa
+from papa.methods.shared.finetune.training import LOSS_SCALE, Update
 from papa.rng import Stream
 
 N = 4
@@ -30,13 +31,13 @@ def half() -> Sd15:
 
 def test_half_precision_runs_close_to_float32_and_answers_in_float32(small: Sd15) -> None:
     half = Sd15(tiny_sd15.settings(model=str(tiny_sd15.pipeline(half=True)), dtype="fp16"))
-    assert half.pipe.unet.dtype == half.pipe.vae.dtype == torch.float16
-    y = torch.from_numpy(Stream(1).normal(N, *small.shape)) * 3
+    assert half.model.pipe.unet.dtype == half.model.pipe.vae.dtype == torch.float16
+    y = torch.from_numpy(Stream(1).normal(N, *small.model.shape)) * 3
     with torch.no_grad():
-        exact, rounded = small.denoiser(Cost())(y, 3.0), half.denoiser(Cost())(y, 3.0)
-    assert rounded.dtype == torch.float32 and half.dtype == torch.float32
+        exact, rounded = small.model.denoiser(Cost())(y, 3.0), half.model.denoiser(Cost())(y, 3.0)
+    assert rounded.dtype == torch.float32 and half.model.dtype == torch.float32
     assert 0 < (exact - rounded).abs().max() < 0.05
-    assert half.decode(y).dtype == torch.float32
+    assert half.model.decode(y).dtype == torch.float32
 
 
 @pytest.mark.parametrize("given", [{}, LORA])
@@ -44,11 +45,11 @@ def test_half_precision_trains_float32_weights_with_a_scaled_loss(given: dict[st
     method = build("papa", half, **given)
     assert method.loss_scale == LOSS_SCALE and {p.dtype for p in method.trained.values()} == {torch.float32}
     if given:
-        assert {p.dtype for p in method.unet.parameters() if not p.requires_grad} == {torch.float16}
-    start = weights(method.unet)
+        assert {p.dtype for p in method.network.parameters() if not p.requires_grad} == {torch.float16}
+    start = weights(method.network)
     played(method, half)
     assert method.sample(2).dtype == torch.float32 and torch.isfinite(method.sample(2)).all()
-    assert (weights(method.unet) - start).abs().max() > 0
+    assert (weights(method.network) - start).abs().max() > 0
     assert method.diagnostics()["loss_scale"] <= LOSS_SCALE
 
 
@@ -56,9 +57,8 @@ def test_half_precision_gradients_agree_with_float32(half: Sd15, small: Sd15) ->
     found = []
     for task in (half, small):
         method = build("papa", task, timesteps=2)
-        x0 = torch.from_numpy(Stream(2).normal(4, *task.shape))
-        pairs = method.pairs(np.array([1.0, -1.0, 1.0, 1.0]), Stream(4))
-        losses = method._gradient(x0, method._noise(Stream(3), 2), pairs)
+        x0 = torch.from_numpy(Stream(2).normal(4, *task.model.shape))
+        losses = method._scaled(Update(x0, np.array([1.0, 0.0, 1.0, 1.0]), Stream(3)))
         found.append((losses, torch.cat([p.grad.flatten() for p in method.trained.values()])))
     (rounded, in_half), (exact, in_full) = found
     assert rounded == pytest.approx(exact, abs=2e-3)
@@ -68,14 +68,14 @@ def test_half_precision_gradients_agree_with_float32(half: Sd15, small: Sd15) ->
 def test_an_infinite_gradient_halves_the_scale_and_loses_no_update(half: Sd15) -> None:
     method = build("papa", half)
     method.loss_scale = 2.0**32
-    start = weights(method.unet)
+    start = weights(method.network)
     played(method, half)
     assert method.loss_scale < 2.0**32
-    assert torch.isfinite(weights(method.unet)).all() and (weights(method.unet) - start).abs().max() > 0
+    assert torch.isfinite(weights(method.network)).all() and (weights(method.network) - start).abs().max() > 0
 
 
 def test_a_gradient_that_is_never_finite_is_divergence(half: Sd15, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("papa.methods.papa.method.unscaled", lambda *args: False)
+    monkeypatch.setattr("papa.methods.shared.finetune.training.unscaled", lambda *args: False)
     method = build("papa", half)
     method.loss_scale = 4.0
     with pytest.raises(DivergedError, match="gradient"):
@@ -94,4 +94,4 @@ def test_dividing_the_scale_out_is_exact() -> None:
 
 def test_float32_has_no_scale(small: Sd15, digits: Digits) -> None:
     assert build("papa", small).loss_scale is None and "loss_scale" not in build("papa", small).diagnostics()
-    assert Papa(tiny.small(PapaSettings), digits, Stream(0), lambda n: torch.zeros(0)).loss_scale is None
+    assert Papa(tiny.small(PapaSettings), digits.model, Stream(0), lambda n: torch.zeros(0)).loss_scale is None

@@ -8,11 +8,10 @@ import pytest
 from support import tiny_sd15
 from support.refusals import copied, refused
 
-from papa.benchmark.config import Sd15Settings
-from papa.benchmark.runs.key import file_sha256
-from papa.benchmark.tasks.sd15 import hub
+from papa.benchmark.tasks.sd15 import Sd15Settings, hub
 from papa.benchmark.tasks.sd15.task import Sd15
 from papa.errors import ArtefactError
+from papa.files import sha256
 
 
 def test_weights_that_are_nowhere() -> None:
@@ -39,7 +38,7 @@ def test_a_weight_file_that_is_cut_short(tmp_path: Path) -> None:
 
 def test_a_weight_file_of_another_sha256(tmp_path: Path) -> None:
     folder, name = copied(tmp_path), "unet/diffusion_pytorch_model.safetensors"
-    right = {name: file_sha256(folder / name)}
+    right = {name: sha256(folder / name)}
     assert hub.pipeline_folder(tiny_sd15.settings(model=str(folder), sha256=right)) == folder
     wrong = tiny_sd15.settings(model=str(folder), sha256={name: "0" * 64})
     refused(ArtefactError, lambda: Sd15(wrong), "says 0000000000000000", "damaged or of another model")

@@ -27,44 +27,45 @@ from papa.rng import Stream
 @pytest.mark.parametrize("checker", [False, True])
 def test_a_folder_of_the_hubs_layout_loads(half: bool, checker: bool) -> None:
     task = Sd15(tiny_sd15.settings(model=str(tiny_sd15.pipeline(half, checker))))
-    assert task.pipe.safety_checker is None
-    assert task.shape == (4, 8, 8) and task.condition == "a photo of a fruit"
-    assert task.pipe.unet.dtype == task.pipe.vae.dtype == task.pipe.text_encoder.dtype == torch.float32  # auto, CPU
+    assert task.model.pipe.safety_checker is None
+    assert task.model.shape == (4, 8, 8) and task.model.prompt == "a photo of a fruit"
+    pipe = task.model.pipe
+    assert pipe.unet.dtype == pipe.vae.dtype == pipe.text_encoder.dtype == torch.float32  # auto, CPU
 
 
 @pytest.mark.parametrize("on", [False, True])
 def test_slicing_and_tiling_follow_the_settings_and_change_nothing(on: bool, small: Sd15) -> None:
     given = dict.fromkeys(("attention_slicing", "vae_slicing", "vae_tiling"), on)
     task = Sd15(tiny_sd15.settings(**given))
-    sliced = [isinstance(p, SlicedAttnProcessor) for p in task.pipe.unet.attn_processors.values()]
+    sliced = [isinstance(p, SlicedAttnProcessor) for p in task.model.pipe.unet.attn_processors.values()]
     assert all(sliced) if on else not any(sliced)
-    assert task.pipe.vae.use_slicing is on and task.pipe.vae.use_tiling is on
+    assert task.model.pipe.vae.use_slicing is on and task.model.pipe.vae.use_tiling is on
     torch.testing.assert_close(images_of(task, 3), images_of(small, 3), atol=1e-4, rtol=0)
 
 
 def test_latents_are_scaled_as_the_vae_says(task: TextToImage) -> None:
-    vae = task.pipe.vae
-    z = torch.from_numpy(Stream(2).normal(2, *task.shape))
+    vae = task.model.pipe.vae
+    z = torch.from_numpy(Stream(2).normal(2, *task.model.shape))
     with torch.no_grad():
         expected = vae.decode(z / vae.config.scaling_factor).sample.clamp(-1, 1)
-        torch.testing.assert_close(task.decode(z), expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(task.model.decode(z), expected, atol=1e-5, rtol=0)
     if isinstance(task, Sd15):
-        assert vae.config.scaling_factor == 0.18215 and task.spread == 1.0
+        assert vae.config.scaling_factor == 0.18215 and task.model.spread == 1.0
 
 
 def test_images_that_are_not_finite_are_refused(task: TextToImage) -> None:
     with pytest.raises(DivergedError, match="fp32"), torch.no_grad():
-        task.decode(torch.full((2, *task.shape), torch.nan))
+        task.model.decode(torch.full((2, *task.model.shape), torch.nan))
 
 
 def test_the_noise_levels_are_those_of_diffusers_own_scheduler(task: TextToImage) -> None:
     pipe = tiny_sd15.reference(tiny_sd15.folder_of(task))
     scheduler: Any = EulerAncestralDiscreteScheduler.from_config(pipe.scheduler.config)
     scheduler.set_timesteps(task.settings.steps)
-    np.testing.assert_array_equal(task.sigmas(), scheduler.sigmas)
-    assert task.alphas_cumprod is not None
-    levels = sigmas_of(task.alphas_cumprod.double())
-    timesteps = [task.denoiser(Cost()).timestep(sigma) for sigma in task.sigmas()[:-1].tolist()]  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(task.model.sigmas(), scheduler.sigmas)
+    assert task.model.alphas_cumprod is not None
+    levels = sigmas_of(task.model.alphas_cumprod.double())
+    timesteps = [task.model.denoiser(Cost()).timestep(sigma) for sigma in task.model.sigmas()[:-1].tolist()]  # type: ignore[attr-defined]
     np.testing.assert_allclose(timesteps, scheduler.timesteps, atol=1e-3)
     if isinstance(task, Sd15):
         assert levels[0].item() == pytest.approx((1 / (1 - 0.00085) - 1) ** 0.5, rel=1e-4) and len(levels) == 1000
@@ -76,7 +77,7 @@ def test_timesteps_that_begin_below_the_largest_level_are_replaced(small: Sd15, 
     file = tmp_path / "leading" / "scheduler" / "scheduler_config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"timestep_spacing": "leading"}))
     leading = Sd15(tiny_sd15.settings(model=str(tmp_path / "leading")))
-    torch.testing.assert_close(leading.sigmas(), small.sigmas())
-    leading.save(leading.unet(), tmp_path / "saved")
+    torch.testing.assert_close(leading.model.sigmas(), small.model.sigmas())
+    leading.model.save(tmp_path / "saved", leading.model.network())
     saved = EulerAncestralDiscreteScheduler.from_pretrained(tmp_path / "saved" / "scheduler")
     assert saved.config["timestep_spacing"] == "linspace"

@@ -15,14 +15,14 @@ from pydantic import ValidationError
 from support.tiny import small
 from torch import Tensor
 
-from papa.benchmark.config import FkcSettings
 from papa.benchmark.tasks.gmm2d.task import Gmm2d
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.diffusion.schedule import log_spaced_sigmas
+from papa.feedback import Feedback, Query
+from papa.methods.fkc import FkcSettings
 from papa.methods.fkc.method import Fkc, distinct_first
 from papa.rng import Stream
-from papa.session import Feedback, Query
 from papa.smc import fkc as kernel
 from papa.smc.diversity import diversity
 from papa.smc.fkc import Options, Particles, fkc
@@ -269,7 +269,7 @@ def test_every_distinct_particle_has_the_same_chance_to_be_shown() -> None:
 def test_ask_shows_distinct_points(plane: Gmm2d) -> None:
     """With a strong tilt many particles are twins; the shown ones are not, as far as there are enough."""
     settings = small(FkcSettings, reward="true", particles=16, guidance="none", beta_min=6.0, beta_max=6.0)
-    method = Fkc(settings, plane, Stream(0), lambda n: torch.zeros(n, 2), lambda z: z[:, 0].double())
+    method = Fkc(settings, plane.model, Stream(0), lambda n: torch.zeros(n, 2), lambda z: z[:, 0].double())
     shown = method.ask(4).latents
     population = method.particles(1, 6.0, 0.05, Stream(0).at("ask", round=0)).samples
     assert len(population.unique(dim=0)) < len(population)
@@ -279,7 +279,7 @@ def test_ask_shows_distinct_points(plane: Gmm2d) -> None:
 
 def test_beta_rises_and_gamma_falls_over_the_rounds(plane: Gmm2d) -> None:
     settings = FkcSettings(labels=10, per_round=2, diversity=True, particles=4, surrogate={"epochs": 1, "channels": 4})
-    method = Fkc(settings, plane, Stream(0), lambda n: torch.zeros(n, 2, dtype=torch.float64))
+    method = Fkc(settings, plane.model, Stream(0), lambda n: torch.zeros(n, 2, dtype=torch.float64))
     found = []
     for _ in range(5):
         query: Query = method.ask(2)
@@ -292,7 +292,7 @@ def test_beta_rises_and_gamma_falls_over_the_rounds(plane: Gmm2d) -> None:
 
 def test_evaluations_are_counted(plane: Gmm2d) -> None:
     settings = small(FkcSettings, reward="true", gradient="through")
-    method = Fkc(settings, plane, Stream(0), lambda n: torch.zeros(n, 2), lambda z: z[:, 0].double())
+    method = Fkc(settings, plane.model, Stream(0), lambda n: torch.zeros(n, 2), lambda z: z[:, 0].double())
     method.ask(2)
     assert method.cost == Cost(forward=5 * 6, backward=5 * 6)
 

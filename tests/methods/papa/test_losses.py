@@ -13,8 +13,9 @@ from support.small_papa import ABAR
 from torch import Tensor, nn
 
 from papa.diffusion.denoiser import Cost
+from papa.diffusion.losses import stratified_timesteps
 from papa.errors import DivergedError
-from papa.methods.papa.loss import Pairs, accumulate_gradients, stratified_timesteps
+from papa.methods.papa.loss import Networks, Pairs, accumulate_gradients
 from papa.rng import Stream
 
 
@@ -60,7 +61,7 @@ def gradients(net: nn.Module, base: nn.Module, chunk: int, anchor: nn.Module | N
     """The loss's two terms, its gradient as one vector, and its cost."""
     net.zero_grad()
     cost = Cost()
-    terms = accumulate_gradients(net, base, anchor or base, ABAR, X0, eps, pairs(**kw), chunk, cost)
+    terms = accumulate_gradients(Networks(net, base, anchor or base), ABAR, X0, eps, pairs(**kw), chunk, cost)
     return terms, torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None]).clone(), cost
 
 

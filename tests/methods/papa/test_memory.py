@@ -9,8 +9,8 @@ MEMORY = """
 import sys, torch, numpy as np
 from types import SimpleNamespace
 from diffusers import UNet2DModel
-from papa.benchmark.config import PapaSettings
-from papa.session import Feedback, Query
+from papa.methods.papa import PapaSettings
+from papa.feedback import Feedback, Query
 from papa.benchmark.machine import peak_memory_mib, reset_peak_memory
 from papa.methods.papa.method import Papa
 from papa.rng import Stream

@@ -11,13 +11,13 @@ import torch
 from support.small_papa import method
 from torch import Tensor, nn
 
-from papa.benchmark.config import EpapaSettings
 from papa.benchmark.tasks.digits.task import Digits
 from papa.diffusion.denoiser import Cost
+from papa.feedback import Feedback, Query
+from papa.methods.papa import EpapaSettings
 from papa.methods.papa.loss import accumulate_gradients
 from papa.methods.papa.method import Papa
 from papa.rng import Stream
-from papa.session import Feedback, Query
 
 
 def session(papa: Papa, rounds: int = 2, k: int = 3, liking: Callable[[int], list[float]] | None = None) -> Tensor:
@@ -44,10 +44,10 @@ def test_epapa_neither_trains_nor_samples_below_k(digits: Digits) -> None:
     epapa = method(digits, EpapaSettings, timesteps="exact", items=2)
     assert epapa.first == 80 and epapa.pairs(np.ones(2), Stream(0)).timesteps.min() == 80
     session(epapa, rounds=1)
-    levels = ((1 - digits.alphas_cumprod) / digits.alphas_cumprod).sqrt()
+    levels = ((1 - digits.model.alphas_cumprod) / digits.model.alphas_cumprod).sqrt()
     y = torch.zeros(1, 1, 8, 8)
     below, above = float(levels[79]), float(levels[81])
-    base = digits.denoiser(Cost())
+    base = digits.model.denoiser(Cost())
     assert torch.equal(epapa.denoiser()(y, below), base(y, below))
     assert not torch.equal(epapa.denoiser()(y, above), base(y, above))
 
@@ -56,7 +56,7 @@ def test_frozen_altogether_is_the_base(digits: Digits) -> None:
     frozen = method(digits, EpapaSettings, frozen_below=1.0)
     samples = session(frozen)
     assert frozen.cost.backward == 0
-    base = frozen.draw(digits.denoiser(Cost()), 4, frozen.stream.at("sample"))
+    base = frozen.draw(digits.model.denoiser(Cost()), 4, frozen.stream.at("sample"))
     torch.testing.assert_close(samples, base, atol=1e-4, rtol=0)  # the copy runs through other kernels: last bits
 
 
@@ -86,7 +86,7 @@ def test_with_it_the_model_moves_and_the_base_does_not(digits: Digits, variant: 
     papa = method(digits, **variant)
     session(papa)
     assert not torch.equal(parameters(papa.unet), parameters(papa.base))
-    assert torch.equal(parameters(papa.base), parameters(digits.unet()))
+    assert torch.equal(parameters(papa.base), parameters(digits.model.network()))
 
 
 def test_liking_lowers_the_error_of_an_item_and_disliking_raises_it(digits: Digits) -> None:
@@ -101,7 +101,7 @@ def test_liking_lowers_the_error_of_an_item_and_disliking_raises_it(digits: Digi
         p = truth.pairs(np.ones(4), Stream(9))
         noise = truth._noise(Stream(9), 8)
         return accumulate_gradients(
-            truth.unet, truth.base, truth.base, digits.alphas_cumprod, x0, noise, p, 256, Cost()
+            truth.unet, truth.base, truth.base, digits.model.alphas_cumprod, x0, noise, p, 256, Cost()
         )[0]
 
     liked, neutral, disliked = (error_after(answer) for answer in (1.0, 0.5, 0.0))

@@ -10,9 +10,9 @@ import pytest
 from support import tiny
 from support.small_papa import method
 
-from papa.benchmark.config import EpapaSettings, PapaSettings
 from papa.benchmark.tasks.digits.task import Digits
 from papa.errors import SettingsError
+from papa.methods.papa import EpapaSettings, PapaSettings
 from papa.rng import Stream
 
 RELEASE = {
