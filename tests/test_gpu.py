@@ -9,22 +9,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from papa.benchmark.registry import METHODS as REGISTERED
-from papa.benchmark.registry import USERS
 from support import tiny, tiny_sd15
 
 from papa.benchmark.config import Config
 from papa.benchmark.grid import Grid
 from papa.benchmark.machine import memory_advice
 from papa.benchmark.runs.align import align
-from papa.benchmark.runs.record import read_arrays
+from papa.benchmark.runs.record import read_record
 from papa.benchmark.tasks.sd15.task import Sd15
 from papa.benchmark.tasks.text_to_image import TextToImage
 from papa.cli import open_task
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.rng import Stream
-from papa.session import interact
 
 pytestmark = [
     pytest.mark.gpu,
@@ -53,9 +50,8 @@ def shown(folder: Path, device: str, method: str) -> torch.Tensor:
     )
     grid = Grid(config)
     (spec,) = grid.select(method=method)
-    task = open_task("digits", spec.task_settings, device, 1)
-    align(spec, grid.pool("digits", 0), task, lambda message: None)
-    return torch.from_numpy(read_arrays(spec.folder / "samples.npz")["shown"][:8]).float()
+    align(spec, open_task(spec.of, device, 1), lambda message: None)
+    return torch.from_numpy(read_record(spec.folder, spec.key).arrays()["shown"][:8]).float()
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -69,8 +65,8 @@ def test_every_method_runs_on_cuda_and_starts_as_on_the_cpu(method: str, tmp_pat
 
 def drawn(task: TextToImage, n: int = 8) -> torch.Tensor:
     """Base latents of a task, on the CPU, from the same noise on every device."""
-    noise = stream_noise(Stream(0), (n, *task.shape), task.dtype, task.device)
-    return euler_ancestral(task.denoiser(Cost()), task.sigmas(), noise).cpu()
+    noise = stream_noise(Stream(0), (n, *task.model.shape), task.model.dtype, task.model.device)
+    return euler_ancestral(task.model.denoiser(Cost()), task.model.sigmas(), noise).cpu()
 
 
 @pytest.mark.parametrize("half_files", [False, True])
@@ -78,7 +74,7 @@ def test_half_precision_draws_what_float32_draws(half_files: bool) -> None:
     model = str(tiny_sd15.pipeline(half=half_files))
     half = Sd15(tiny_sd15.settings(model=model), "cuda")
     full = Sd15(tiny_sd15.settings(model=model, dtype="fp32"), "cuda")
-    assert half.pipe.unet.dtype == torch.float16 and full.pipe.unet.dtype == torch.float32
+    assert half.model.pipe.unet.dtype == torch.float16 and full.model.pipe.unet.dtype == torch.float32
     exact = drawn(full)
     difference = (drawn(half) - exact).abs()
     print(f"fp16 against fp32: mean {difference.mean():.2g}, largest {difference.max():.2g}, spread {exact.std():.2g}")
@@ -105,12 +101,12 @@ SESSIONS = {
 def test_sessions_in_half_precision(name: str) -> None:
     task = Sd15(tiny_sd15.settings(), "cuda")
     algorithm, given = SESSIONS[name]
-    settings = tiny.small(REGISTERED[algorithm].settings, **given)
-    method = REGISTERED[algorithm].load()(settings, task, Stream(0), lambda n: drawn(task, n).cuda())
-    user = USERS["sd15"]["apple"].load()
+    settings = tiny.small(declaration(algorithm).settings, **given)
+    method = declaration(algorithm).load()(settings, task.model, Stream(0), lambda n: drawn(task, n).cuda())
+    user = user_of("sd15", "apple")
     user.meet(task)
-    for happened in interact(method, user, task, Stream(1), settings.labels, settings.per_round):
-        assert torch.isfinite(happened.images).all()
+    for happened in rounds_of(method, user, Stream(1), settings.labels, settings.per_round):
+        assert torch.isfinite(happened.question.images).all()
     found = method.sample(3)
     assert found.dtype == torch.float32 and torch.isfinite(found).all()
     if algorithm in ("papa", "epapa"):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from support.reference import NAMES, reward_user
 
+from papa.benchmark.tasks.gmm2d import Gmm2dSettings
 from papa.benchmark.tasks.gmm2d.task import Gmm2d
 from papa.benchmark.users.rewards.user import RewardUser
 
@@ -14,7 +15,7 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="session")
 def task() -> Gmm2d:
-    return Gmm2d()
+    return Gmm2d(Gmm2dSettings())
 
 
 @pytest.fixture(params=NAMES)

@@ -211,9 +211,9 @@ def test_liking_is_differentiable_and_verdicts_keep_its_order(task: Gmm2d, user:
     assert np.diff(verdict[liking.detach().numpy().argsort()]).min() >= 0
 
 
-def test_users_of_a_mixture_refuse_other_tasks() -> None:
-    with pytest.raises(PapaError, match="gmm2d"):
-        LinearReward((1.0, 0.0)).meet(object())
+def test_a_reward_of_another_dimension_is_refused(task: Gmm2d) -> None:
+    with pytest.raises(PapaError, match="2 coordinates"):
+        QuadraticReward(RewardTaste(slope=(1.0, 0.0, 0.0))).meet(task)
 
 
 def test_density_file_for_the_figure(task: Gmm2d, user: RewardUser, request: pytest.FixtureRequest, tmp_path) -> None:

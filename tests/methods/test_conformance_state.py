@@ -9,26 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 from support.every_method import K, build, everywhere, rounds, task_of, user_of
+from support.playing import Logged
 from torch import Tensor
 
 from papa.feedback import Feedback, Query
 from papa.methods.interface import Method
 from papa.rng import Stream
-from papa.session import Question, Round, feedback_from, log_line
-
-
-class Logged:
-    """Answers from the log of an earlier session, as JSON keeps it, and then as somebody who is there, or as nobody."""
-
-    def __init__(self, happened: list[Round], user: Any = None) -> None:
-        self.lines = [json.loads(json.dumps(log_line(h.question, h.feedback))) for h in happened]
-        self.user = user
-
-    def answer(self, images: Tensor, kind: Any, stream: Stream) -> Feedback:
-        if not self.lines:
-            assert self.user is not None, "the user is asked again"
-            return self.user.answer(images, kind, stream)
-        return feedback_from(self.lines.pop(0))
+from papa.session import Question, feedback_from, log_line
 
 
 def one_more(method: Method[Any], task: str) -> Tensor:
@@ -75,7 +62,7 @@ def test_replaying_the_log_gives_the_state_back(name: str, task: str) -> None:
     happened = rounds(method, task)
     replayed = build(name, task)
     again = rounds(replayed, task, user=Logged(happened))
-    assert all(torch.equal(a.query.latents, b.query.latents) for a, b in zip(happened, again, strict=True))
+    assert all(torch.equal(a.question.latents, b.question.latents) for a, b in zip(happened, again, strict=True))
     assert torch.equal(replayed.sample(6), method.sample(6)) and replayed.cost.forward == method.cost.forward
 
 

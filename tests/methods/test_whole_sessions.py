@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import copy
-import json
 
 import numpy as np
 import pytest
 import torch
+from support.playing import Logged
 from support.small_sessions import VARIANTS, build, played, weights
 
 from papa.benchmark.tasks.text_to_image import TextToImage
 from papa.diffusion.denoiser import Cost
-from papa.methods.papa.loss import accumulate_gradients
+from papa.methods.papa.loss import Networks, accumulate_gradients
+from papa.methods.shared.finetune.training import Update
 from papa.rng import Stream
-from papa.session import feedback_from, log_line
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -32,11 +32,11 @@ def test_whole_sessions_of_every_method(name: str, task: TextToImage) -> None:
 @pytest.mark.parametrize("name", ["papa", "epapa", "papa-lora", "fkc"])
 def test_state_and_replayed_feedback_give_the_same_method_back(name: str, task: TextToImage) -> None:
     first = build(name, task)
-    log = [json.loads(json.dumps(log_line(h))) for h in played(first, task)]
-    assert all(np.isfinite(feedback_from(line).liking).all() for line in log)
+    happened = played(first, task)
+    assert all(np.isfinite(h.feedback.liking).all() for h in happened)
     restored, replayed = build(name, task), build(name, task)
     restored.restore(copy.deepcopy(first.state()))
-    played(replayed, task, log)
+    played(replayed, task, Logged(happened))
     for other in (restored, replayed):
         torch.testing.assert_close(other.sample(2), first.sample(2), atol=0, rtol=0)
         torch.testing.assert_close(other.ask(2).latents, first.ask(2).latents, atol=0, rtol=0)
@@ -71,12 +71,9 @@ def test_the_loss_does_not_depend_on_the_chunk(trainable: str, task: TextToImage
                 for name, p in method.trained.items():
                     p.copy_(torch.from_numpy(Stream(7).at(name).normal(*p.shape)) * 0.1)
         x0 = torch.from_numpy(Stream(2).normal(3, *task.model.shape))
-        pairs = method.pairs(np.array([1.0, -1.0, 1.0]), Stream(4))
-        noise, frozen = method._noise(Stream(3), 2), build("papa", task).base
-        assert method.alphas_cumprod is not None
-        losses = accumulate_gradients(
-            method.network, frozen, frozen, method.alphas_cumprod, x0, noise, pairs, chunk, Cost()
-        )
+        update, frozen = Update(x0, np.array([1.0, 0.0, 1.0]), Stream(4)), build("papa", task).base
+        nets, noise, pairs = Networks(method.network, frozen, frozen), method.noise(update), method.pairs(update)
+        losses = accumulate_gradients(nets, method.alphas_cumprod, x0, noise, pairs, chunk, Cost())
         found.append((losses, torch.cat([p.grad.flatten() for p in method.trained.values()])))
     for losses, gradient in found[1:]:
         assert losses == pytest.approx(found[0][0], abs=1e-5)

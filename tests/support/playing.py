@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
+from torch import Tensor
+
 from papa.benchmark.users.interface import AnyUser
+from papa.feedback import Feedback
 from papa.methods.interface import Method
 from papa.rng import Stream
-from papa.session import Question, Round
+from papa.session import Question, Round, feedback_from, log_line
 
 
 def rounds_of(method: Method[Any], user: AnyUser, whims: Stream, labels: int, per_round: int) -> Iterator[Round]:
@@ -19,3 +23,17 @@ def rounds_of(method: Method[Any], user: AnyUser, whims: Stream, labels: int, pe
         feedback = user.answer(question.images, question.kind, whims.at(round=index))
         method.tell(query, feedback)
         yield Round(question, feedback, replayed=False)
+
+
+class Logged:
+    """Answers from the log of an earlier session, as JSON keeps it, and then as somebody who is there, or as nobody."""
+
+    def __init__(self, happened: list[Round], user: Any = None) -> None:
+        self.lines = [json.loads(json.dumps(log_line(h.question, h.feedback))) for h in happened]
+        self.user = user
+
+    def answer(self, images: Tensor, kind: Any, stream: Stream) -> Feedback:
+        if not self.lines:
+            assert self.user is not None, "the user is asked again"
+            return self.user.answer(images, kind, stream)
+        return feedback_from(self.lines.pop(0))

@@ -48,10 +48,11 @@ def build(name: str, task: TextToImage, **given: Any) -> Method[Any]:
     return declared.load()(tiny.small(declared.settings, **(own | given)), task.model, Stream(0), base_of(task))
 
 
-def played(method: Method[Any], task: TextToImage) -> list[Round]:
-    """A whole session with somebody who likes apples."""
-    user = user_of("sd15", "apple")
-    user.meet(task)
+def played(method: Method[Any], task: TextToImage, user: Any = None) -> list[Round]:
+    """A whole session with somebody, by default one who likes apples."""
+    if user is None:
+        user = user_of("sd15", "apple")
+        user.meet(task)
     return list(rounds_of(method, user, Stream(1), tiny.SMALL["labels"], tiny.SMALL["per_round"]))
 
 

@@ -144,7 +144,7 @@ def slope(value: float, sign: float, ceiling: float | None) -> float:
     one = torch.ones(1, 1)
     p = Pairs(torch.zeros(1, 1, dtype=torch.int64), sign * one, 0 * one, ceiling)
     base = Constant(1.0).requires_grad_(False)
-    accumulate_gradients(net, base, base, ABAR, X0[:1], lambda item: torch.zeros(1, 1, 8, 8), p, 8, Cost())
+    accumulate_gradients(Networks(net, base, base), ABAR, X0[:1], lambda item: torch.zeros(1, 1, 8, 8), p, 8, Cost())
     assert net.value.grad is not None
     return net.value.grad.item()
 

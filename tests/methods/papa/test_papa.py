@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.small_papa import method
+from support.small_papa import method, update
 from torch import Tensor, nn
 
 from papa.benchmark.tasks.digits.task import Digits
 from papa.diffusion.denoiser import Cost
 from papa.feedback import Feedback, Query
 from papa.methods.papa import EpapaSettings
-from papa.methods.papa.loss import accumulate_gradients
+from papa.methods.papa.loss import Networks, accumulate_gradients
 from papa.methods.papa.method import Papa
 from papa.rng import Stream
 
@@ -36,13 +36,13 @@ def parameters(net: nn.Module) -> Tensor:
 def test_epapa_at_k_zero_is_papa_bit_for_bit(digits: Digits) -> None:
     papa, epapa = method(digits), method(digits, EpapaSettings, frozen_below=0.0)
     assert torch.equal(session(papa), session(epapa))
-    assert torch.equal(parameters(papa.unet), parameters(epapa.unet)) and papa.cost == epapa.cost
+    assert torch.equal(parameters(papa.network), parameters(epapa.network)) and papa.cost == epapa.cost
     assert not torch.equal(session(method(digits)), session(method(digits, EpapaSettings)))
 
 
 def test_epapa_neither_trains_nor_samples_below_k(digits: Digits) -> None:
     epapa = method(digits, EpapaSettings, timesteps="exact", items=2)
-    assert epapa.first == 80 and epapa.pairs(np.ones(2), Stream(0)).timesteps.min() == 80
+    assert epapa.first == 80 and epapa.pairs(update(digits, np.ones(2))).timesteps.min() == 80
     session(epapa, rounds=1)
     levels = ((1 - digits.model.alphas_cumprod) / digits.model.alphas_cumprod).sqrt()
     y = torch.zeros(1, 1, 8, 8)
@@ -78,14 +78,14 @@ def test_without_the_preference_term_the_model_stays_at_the_base_bit_for_bit(dig
     papa = method(digits, **variant, c_pref=0.0)
     session(papa)
     assert papa.cost.backward > 0
-    assert torch.equal(parameters(papa.unet), parameters(papa.base))
+    assert torch.equal(parameters(papa.network), parameters(papa.base))
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=NAMES)
 def test_with_it_the_model_moves_and_the_base_does_not(digits: Digits, variant: dict[str, Any]) -> None:
     papa = method(digits, **variant)
     session(papa)
-    assert not torch.equal(parameters(papa.unet), parameters(papa.base))
+    assert not torch.equal(parameters(papa.network), parameters(papa.base))
     assert torch.equal(parameters(papa.base), parameters(digits.model.network()))
 
 
@@ -97,12 +97,11 @@ def test_liking_lowers_the_error_of_an_item_and_disliking_raises_it(digits: Digi
         papa = method(digits, updates=4, items=4, timesteps=8, lr=1e-3, c_qpde=0.0)
         papa.tell(query, Feedback(np.full(4, answer), np.full(4, answer)))
         truth = method(digits, timesteps=8)
-        truth.unet.load_state_dict(papa.unet.state_dict())
-        p = truth.pairs(np.ones(4), Stream(9))
-        noise = truth._noise(Stream(9), 8)
-        return accumulate_gradients(
-            truth.unet, truth.base, truth.base, digits.model.alphas_cumprod, x0, noise, p, 256, Cost()
-        )[0]
+        truth.network.load_state_dict(papa.network.state_dict())
+        one = update(digits, np.ones(4), Stream(9))
+        nets = Networks(truth.network, truth.base, truth.base)
+        abar = digits.model.alphas_cumprod
+        return accumulate_gradients(nets, abar, x0, truth.noise(one), truth.pairs(one), 256, Cost())[0]
 
     liked, neutral, disliked = (error_after(answer) for answer in (1.0, 0.5, 0.0))
     assert liked < neutral < disliked
@@ -110,9 +109,9 @@ def test_liking_lowers_the_error_of_an_item_and_disliking_raises_it(digits: Digi
 
 def test_how_disliked_items_count(digits: Digits) -> None:
     feedback = np.array([1.0, -1.0])
-    assert method(digits).pairs(feedback, Stream(0)).ceiling == 2.0
-    assert method(digits, margin=0.5).pairs(feedback, Stream(0)).ceiling == 1.5
-    published = method(digits, negatives="published").pairs(feedback, Stream(0))
+    assert method(digits).pairs(update(digits, feedback)).ceiling == 2.0
+    assert method(digits, margin=0.5).pairs(update(digits, feedback)).ceiling == 1.5
+    published = method(digits, negatives="published").pairs(update(digits, feedback))
     assert published.ceiling is None and (published.preference[1] < 0).all()
 
 
@@ -141,5 +140,5 @@ def test_items_of_an_update_are_used_equally_often(digits: Digits) -> None:
 
 
 def test_shared_noise_is_one_draw_per_item(digits: Digits) -> None:
-    shared, own = (method(digits, shared_noise=flag)._noise(Stream(0), 3)(0) for flag in (True, False))
+    shared, own = (method(digits).noise(update(digits, np.ones(1)), shared=flag)(0) for flag in (True, False))
     assert torch.equal(shared[0], shared[1]) and not torch.equal(own[0], own[1])

@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from support import tiny
-from support.small_papa import method
+from support.small_papa import method, update
 
 from papa.benchmark.tasks.digits.task import Digits
 from papa.errors import SettingsError
 from papa.methods.papa import EpapaSettings, PapaSettings
-from papa.rng import Stream
 
 RELEASE = {
     "c_pref": 0.1,
@@ -45,7 +43,7 @@ def test_single_settings_win_over_the_preset(tmp_path: Path) -> None:
     found = PapaSettings(**given)
     assert (found.lr, found.negatives, found.c_pref) == (1e-3, "bounded", 0.1)
     grid = tiny.grid(tmp_path, tiny.DIGITS, methods={"base": {}, "fkc": {}, "papa": given})
-    assert grid.methods["papa"][1] == found
+    assert grid.methods["papa"].settings == found
 
 
 def test_an_unknown_preset_is_refused(tmp_path: Path) -> None:
@@ -54,6 +52,6 @@ def test_an_unknown_preset_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_releases_second_term_is_at_the_last_timestep_of_liked_items(digits: Digits) -> None:
-    p = method(digits, preset="published", timesteps="exact").pairs(np.array([1.0, -1.0]), Stream(0))
+    p = method(digits, preset="published", timesteps="exact").pairs(update(digits, [1.0, -1.0]))
     assert p.anchor[0].nonzero().flatten().tolist() == [199] and not p.anchor[1].any()
     assert p.anchor[0, 199].item() == pytest.approx(0.009 / 2)

@@ -6,15 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.small_papa import method
+from support.small_papa import method, update
 
 from papa.benchmark.tasks.digits.task import Digits
 from papa.diffusion.losses import stratified_timesteps
 from papa.methods.papa import EpapaSettings
-from papa.methods.shared.finetune.training import Update
 from papa.rng import Stream
 
 
@@ -44,11 +42,6 @@ def test_uniforms_next_to_one_stay_in_range() -> None:
     assert drawn.min() >= 3 and drawn.max() == 9
 
 
-def update(digits: Digits, items: int, r: float) -> Update:
-    """Items of feedback r."""
-    return Update(torch.zeros(items, *digits.model.shape), np.full(items, (1 + r) / 2), Stream(0))
-
-
 @pytest.mark.parametrize("weights", ["uniform", "lambda"])
 @pytest.mark.parametrize("strata", [1, 7, 8, 20])
 @pytest.mark.parametrize("k", [0.0, 0.4, 0.63])
@@ -58,7 +51,7 @@ def test_the_mean_of_the_stratified_estimator_is_the_exact_sum(digits, k: float,
     exact = method(digits, EpapaSettings, frozen_below=k, weights=weights, timesteps="exact")
     estimator = method(digits, EpapaSettings, frozen_below=k, weights=weights, timesteps=strata)
     f = np.cos(np.arange(exact.total) / 30) + np.arange(exact.total) / 200  # stands for the errors at each timestep
-    truth, drawn = exact.pairs(update(digits, 1, r)), estimator.pairs(update(digits, draws, r))
+    truth, drawn = exact.pairs(update(digits, [r])), estimator.pairs(update(digits, np.full(draws, r)))
     for name in ("preference", "anchor"):
         wanted = (getattr(truth, name)[0].double().numpy() * f[truth.timesteps[0]]).sum()
         values = (getattr(drawn, name).double().numpy() * f[drawn.timesteps]).sum(1) * draws
