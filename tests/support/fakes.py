@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from papa.benchmark.tasks.declaration import TaskDeclaration
 from papa.benchmark.tasks.interface import Task
 from papa.benchmark.tasks.text_to_image import TextToImage
-from papa.benchmark.users.declaration import Taste
+from papa.benchmark.users.declaration import Taste, UserKind
 from papa.benchmark.users.interface import User
 from papa.models.interface import Model
 from papa.models.settings import PipelineSettings
@@ -78,18 +79,31 @@ class Largest:
         return np.eye(2 * len(KINDS))[2 * images.argmax(1).numpy()]
 
 
-class Fond(User):
+class FondTaste(Taste):
+    """Concepts by their numbers."""
+
+    likes: tuple[int, ...]
+
+
+class Fond(User[FondTaste, object]):
     """Likes concepts, and knows which once it has met the task."""
 
-    def __init__(self, likes: tuple[int, ...]) -> None:
-        super().__init__(Taste())
-        self._likes = likes
-
     def meet(self, task: object) -> None:
-        self.classes = self._likes
+        self.classes = self.taste.likes
 
     def liking(self, images: Tensor) -> Tensor:
-        return images.softmax(1)[:, [index // 2 for index in self._likes[::2]]].sum(1)
+        return images.softmax(1)[:, [index // 2 for index in self.taste.likes[::2]]].sum(1)
 
     def verdict(self, images: Tensor) -> np.ndarray:
-        return np.isin(images.argmax(1).numpy(), [index // 2 for index in self._likes]).astype(float)
+        return np.isin(images.argmax(1).numpy(), [index // 2 for index in self.taste.likes]).astype(float)
+
+
+FOND = UserKind(FondTaste, "support.fakes:Fond", needs="concepts")
+PAINTED = TaskDeclaration(
+    PipelineSettings,
+    "support.fakes:Painted",
+    users={"a": {"kind": "fond", "likes": [0, 1]}, "b": {"kind": "fond", "likes": [2, 3]}},
+    offers=frozenset({"concepts"}),
+    prompted=True,
+    finetunes=False,
+)

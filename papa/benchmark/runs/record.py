@@ -8,6 +8,7 @@ processes that write one record the later one's stands, whole. Whatever is read 
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import io
 import json
@@ -29,6 +30,8 @@ from papa.files import beside, cannot_write, write_atomic, write_json
 
 SCHEMA_VERSION = 2
 META = "run.json"
+IN_THE_WAY = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT}
+"""What moving a folder says where another process has just taken its place, or moved it away."""
 ABANDONED = 3600
 """Seconds after which what lies beside a record was left by a process that was killed; writing one takes seconds."""
 
@@ -206,13 +209,13 @@ def _take_place(new: Path, folder: Path) -> None:
                 folder.rename(old)
             new.rename(folder)
             return
-        except FileNotFoundError:  # another process moved the old one away first
-            continue
-        except OSError:
-            if not folder.exists():  # nothing is in the way: the place itself cannot be written
+        except OSError as error:
+            if error.errno in IN_THE_WAY and not old.exists():  # another process was quicker
+                continue
+            if not folder.exists():  # the place cannot be written: what was there comes back
                 with suppress(OSError):
                     old.rename(folder)
-                raise
+            raise
         finally:
             if folder.exists():
                 shutil.rmtree(old, ignore_errors=True)

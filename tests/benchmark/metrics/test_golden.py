@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import pytest
 from support.pixels import bench, normal, values, view
+from support.users_of import user_of
 from torch import Tensor
 
 from papa.benchmark.metrics.golden import Golden
-from papa.benchmark.registry import USERS
 from papa.benchmark.tasks.gmm2d.task import Gmm2d
 from papa.rng import Stream
 
 
 @pytest.mark.parametrize("name", ["linear", "quadratic"])
 def test_golden_errors_of_exact_samples_are_small_and_of_others_large(name: str, plane: Gmm2d) -> None:
-    user = USERS["gmm2d"][name].load()
+    user = user_of("gmm2d", name)
     user.meet(plane)
     law, log_z = user.tilted(2.0)
-    meta = {"task": "gmm2d", "asked": {"settings": {"reward": "true", "beta_max": 2.0}}}
     samples = law.sample(20_000, Stream(0))
 
     def errors(final: Tensor, found: float) -> dict[str, float]:
-        run = view(bench(), final, user=user, meta=meta, rounds=[{"round": "1", "log_z": str(found)}])
+        run = view(bench(), final, user=user, true_tilt=2.0, rounds=[{"round": "1", "log_z": str(found)}])
         return values(Golden().measure(run))
 
     right, wrong = errors(samples, log_z), errors(plane.mixture.sample(20_000, Stream(0)), log_z + 0.5)

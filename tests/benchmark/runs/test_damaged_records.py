@@ -56,7 +56,7 @@ def test_damaged_figures_of_a_run_are_noticed(finished: tuple[Path, Path], refus
     file.write_text(file.read_text()[:40])
     refused("collect", "--config", path, words=("metrics.json", "damaged"))
     file.unlink()
-    refused("collect", "--config", path, words=("no up-to-date figures", "papa score"))
+    refused("collect", "--config", path, words=("no up-to-date values", "papa score"))
 
 
 @pytest.mark.parametrize("command", [("table", "T1"), ("plot", "F1"), ("claims",)])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import torch
@@ -14,15 +14,16 @@ from support.drawn_images import by_diffusers
 from support.small_sessions import LORA, base_of, build, played
 
 from papa import cli
-from papa.benchmark.config import EpapaSettings
 from papa.benchmark.grid import load
-from papa.benchmark.runs import align, export
+from papa.benchmark.runs import export
 from papa.benchmark.tasks.sd15.task import Sd15
 from papa.benchmark.tasks.text_to_image import TextToImage
 from papa.diffusion.sampler import stream_noise
-from papa.errors import PapaError, SettingsError
+from papa.errors import PapaError, SessionError, SettingsError
+from papa.methods.papa import EpapaSettings
 from papa.methods.papa.method import Papa
 from papa.rng import Stream
+from papa.session import Session
 
 
 @pytest.mark.parametrize("name", ["papa", "papa-lora"])
@@ -31,11 +32,11 @@ def test_a_saved_model_draws_the_same_images_in_diffusers(
 ) -> None:
     method = build(name, task)
     played(method, task)
-    task.save(method.aligned(), tmp_path / "aligned")
+    task.model.save(tmp_path / "aligned", method.aligned())
     index = json.loads((tmp_path / "aligned" / "model_index.json").read_text())
     assert index["scheduler"] == ["diffusers", "EulerAncestralDiscreteScheduler"]
     pipe = tiny_sd15.reference(tmp_path / "aligned", dtype=torch.float32)
-    noise = stream_noise(method.stream.at("sample"), (3, *task.shape))
+    noise = stream_noise(method.stream.at("sample"), (3, *task.model.shape))
     found = by_diffusers(pipe, task, noise, 3, monkeypatch)
     torch.testing.assert_close(found, method.sample(3), atol=1e-4, rtol=1e-4)
     assert (found - base_of(task)(3)).abs().max() > 1e-4
@@ -44,7 +45,7 @@ def test_a_saved_model_draws_the_same_images_in_diffusers(
 def test_epapa_says_why_it_is_not_one_folder(task: TextToImage) -> None:
     with pytest.raises(SettingsError, match="two networks"):
         build("epapa", task).aligned()
-    Papa(tiny.small(EpapaSettings, frozen_below=0), task, Stream(0), base_of(task)).aligned()
+    Papa(tiny.small(EpapaSettings, frozen_below=0), task.model, Stream(0), base_of(task)).aligned()
 
 
 @pytest.mark.parametrize("name", ["base", "fkc"])
@@ -61,8 +62,6 @@ def test_export_replays_the_feedback_and_writes_the_folder(
     data["methods"]["papa"] |= LORA | {"lr": 1e-2}
     data["measures"]["retention"] = 4
     path, axes = str(tiny.write(tmp_path, data)), ["--task", "sd15", "--user", "apple"]
-    half = tmp_path / "out" / ".seed0.new" / "unet"  # of an export that was killed
-    half.mkdir(parents=True)
     for command in (["align", "--method", "papa"], ["export", "--method", "papa", "--to", str(tmp_path / "out")]):
         assert cli.main([*command, "--config", path, *axes]) == 0
     assert {place.name for place in (tmp_path / "out").iterdir()} == {"seed0", "seed1"}
@@ -70,17 +69,25 @@ def test_export_replays_the_feedback_and_writes_the_folder(
     assert "differ" not in said and "as after 5 labels" in said
     pipe = tiny_sd15.reference(tmp_path / "out" / "seed1")
     changed = pipe.unet.state_dict()["down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.weight"]
-    own = tiny_sd15.task().pipe.unet.state_dict()["down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.weight"]
+    own = tiny_sd15.task().model.pipe.unet.state_dict()[
+        "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.weight"
+    ]
     assert (changed - own).abs().max() > 1e-4
 
     spec = load(path).select("sd15", "papa", "apple", [1])[0]
-    assert json.loads((tmp_path / "out" / "seed1" / "papa.json").read_text()) == {
+    about = json.loads((tmp_path / "out" / "seed1" / "papa.json").read_text(encoding="utf-8"))
+    assert about.pop("settings")["lora_rank"] == LORA["lora_rank"]
+    assert about == {
         **{"prompt": "a photo of a fruit", "guidance_scale": 7.5, "steps": 2},
         **{"scheduler": type(pipe.scheduler).__name__, "key": spec.key},
         **{"task": "sd15", "method": "papa", "user": "apple", "seed": 1},
     }
-
-    monkeypatch.setattr(align, "interact", None)  # nothing is aligned again
+    again = ["export", "--method", "papa", "--to", str(tmp_path / "out"), "--config", path, *axes]
+    shutil.rmtree(tmp_path / "out" / "seed1")  # as of an export that stopped half-way
+    kept = (tmp_path / "out" / "seed0" / "papa.json").stat().st_mtime_ns
+    assert cli.main(again) == 0
+    assert (tmp_path / "out" / "seed0" / "papa.json").stat().st_mtime_ns == kept
+    assert tiny_sd15.reference(tmp_path / "out" / "seed1")
     assert cli.main(["export", "--method", "fkc", "--to", str(tmp_path / "no"), "--config", path, *axes]) == 2
     assert "no record" in capsys.readouterr().err and not (tmp_path / "no").exists()
 
@@ -89,9 +96,10 @@ def exported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Export a tiny model without a run behind it; what was logged."""
     (spec,) = tiny.grid(folder.parent, tiny.PLANE | {"methods": ["base"], "seeds": [0]}).select()
     task, said = tiny_sd15.task(), []
-    aligned = SimpleNamespace(aligned=lambda: task.pipe.unet)
-    monkeypatch.setattr(export, "replayed", lambda *given: (aligned, 0))
-    export.export(spec, cast(Any, None), task, folder, said.append)
+    session = Session(task.model, "base", labels=1)
+    monkeypatch.setattr(session.method, "aligned", lambda: task.model.pipe.unet)
+    monkeypatch.setattr(export, "replayed", lambda *given: (session, 0))
+    export.export(spec, task, folder, said.append)
     return said
 
 
@@ -104,7 +112,7 @@ def test_export_takes_an_empty_folder_and_refuses_what_is_taken(
     assert "written" in exported(folder, monkeypatch)[0] and tiny_sd15.reference(folder)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     for taken in (folder, file):
-        with pytest.raises(SettingsError, match="choose another folder with --to, or delete it"):
+        with pytest.raises(SessionError, match="choose another folder, or delete it"):
             exported(taken, monkeypatch)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
@@ -113,7 +121,7 @@ def test_an_export_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest
     def full(*args: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("papa.benchmark.tasks.text_to_image.write_json", full)  # the last file of the folder
-    with pytest.raises(PapaError, match=r"No space left.*run the same command again"):
+    monkeypatch.setattr("papa.models.pipeline.write_json", full)  # the last file of the folder
+    with pytest.raises(PapaError, match=r"No space left.*do the same again"):
         exported(tmp_path / "model", monkeypatch)
     assert not list(tmp_path.glob("*model*"))

@@ -13,15 +13,16 @@ import torch
 from support import tiny
 from support.fakes import Painted
 
-from papa.benchmark.config import TextToImageSettings
 from papa.benchmark.grid import Grid
-from papa.benchmark.registry import TASKS, USERS, Entry, UserEntry
-from papa.benchmark.runs import base_samples as pool
-from papa.benchmark.runs.align import align, build_method, build_user
-from papa.benchmark.runs.record import read_arrays, read_meta
-from papa.benchmark.runs.score import score
+from papa.benchmark.runs.align import align, build_user, open_session
+from papa.benchmark.runs.base_samples import draw_base_samples
+from papa.benchmark.runs.record import Meta, read_record
+from papa.benchmark.runs.score import Scorer
+from papa.benchmark.tasks import TASKS
 from papa.benchmark.tasks.gmm2d.task import Gmm2d
+from papa.benchmark.users import KINDS
 from papa.errors import PapaError
+from papa.models.settings import PipelineSettings
 
 APPLES, BANANAS = (0, 1), (2, 3)
 METHODS: dict[str, Any] = {
@@ -36,9 +37,8 @@ MEASURES = tiny.MEASURES | {"retention": 6}
 @pytest.fixture
 def grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_blocks: None) -> Grid:
     """Every method for a user who likes apples and for one who likes bananas."""
-    monkeypatch.setitem(TASKS, "painted", Entry("support.fakes:Painted", TextToImageSettings))
-    users = {name: UserEntry("support.fakes:Fond", {"likes": likes}) for name, likes in (("a", APPLES), ("b", BANANAS))}
-    monkeypatch.setitem(USERS, "painted", users)
+    monkeypatch.setitem(TASKS, "painted", "support.fakes:PAINTED")
+    monkeypatch.setitem(KINDS, "fond", "support.fakes:FOND")
     return painted(tmp_path)
 
 
@@ -50,12 +50,23 @@ def painted(folder: Path, **measures: int) -> Grid:
 def run(grid: Grid, method: str, user: str = "a") -> Path:
     """Align and score one run; its folder."""
     (spec,) = grid.select("painted", method, user)
-    task, silent = Painted(TextToImageSettings()), lambda text: None
-    pool.main([grid.pool("painted", 0)], task, silent)
-    align(spec, grid.pool("painted", 0), task, silent)
-    score([spec], lambda spec: grid.pool("painted", 0), task, silent)
-    assert task.condition == task.settings.prompt
+    task = Painted(PipelineSettings())
+    draw_base_samples(spec.base, task.model)
+    align(spec, task, lambda text: None)
+    Scorer(spec, task).score(spec)
+    assert task.model.prompt == task.settings.prompt
     return spec.folder
+
+
+def meta_of(folder: Path) -> Meta:
+    return read_record(folder).meta
+
+
+def method_of(grid: Grid, label: str) -> tuple[Painted, Any]:
+    """The task and a method that has learned nothing yet."""
+    (spec,) = grid.select("painted", label, "a")
+    task = Painted(PipelineSettings())
+    return task, open_session(spec, task, build_user(spec, task).liking).method
 
 
 def rows(folder: Path, name: str) -> list[dict[str, Any]]:
@@ -72,24 +83,24 @@ def rows(folder: Path, name: str) -> list[dict[str, Any]]:
     [(APPLES, "banana"), (BANANAS, "apple"), ((0, 1, 2, 3), "pear"), ((0, 2, 4), "banana"), ((), "banana")],
 )
 def test_the_other_prompt_names_a_kind_that_the_user_is_not_after(likes: tuple[int, ...], kind: str) -> None:
-    task = Painted(TextToImageSettings())
+    task = Painted(PipelineSettings())
     asked = tuple(i for i, concept in enumerate(task.concepts) if concept["kind"] == kind)
     article = "an" if kind == "apple" else "a"
     assert task.retention(likes) == (f"a photo of {article} {kind}", asked)
 
 
 def test_who_likes_everything_or_has_no_classes_is_asked_for_nothing_else(plane: Gmm2d) -> None:
-    task = Painted(TextToImageSettings())
+    task = Painted(PipelineSettings())
     assert task.retention((0, 1, 2, 3, 4, 5)) is None and task.retention(None) is None
     assert plane.retention((0,)) is None
-    with pytest.raises(PapaError, match="gmm2d has no prompt"):
-        plane.prompted("a photo of a banana")
+    with pytest.raises(PapaError, match="does not support prompts"):
+        plane.model.prompted("a photo of a banana")
 
 
 @pytest.mark.parametrize("method", ["base", "best_of_n", "fkc"])
 def test_every_method_is_asked_for_something_else_at_the_end(grid: Grid, method: str) -> None:
     folder = run(grid, method)
-    images = read_arrays(folder / "samples.npz")
+    images = read_record(folder).arrays()
     assert images["retention"].shape == (6, 3) and (images["retention"].argmax(1) == 1).all(), "bananas"
     assert (images["final"].argmax(1) != 1).any()
     found = {row["metric"]: row["value"] for row in rows(folder, "metrics")}
@@ -97,22 +108,22 @@ def test_every_method_is_asked_for_something_else_at_the_end(grid: Grid, method:
     assert len({(row["metric"], row["stage"], row["round"]) for row in rows(folder, "metrics")}) == len(
         rows(folder, "metrics")
     )
-    other = read_arrays(run(grid, method, "b") / "samples.npz")["retention"]
+    other = read_record(run(grid, method, "b")).arrays()["retention"]
     assert (other.argmax(1) == 0).all(), "who likes bananas gets apples asked for"
 
 
 def test_a_control_is_asked_for_nothing_else(grid: Grid) -> None:
     folder = run(grid, "control")
-    assert "retention" not in read_arrays(folder / "samples.npz")
+    assert "retention" not in read_record(folder).arrays()
     assert not any(row["metric"].startswith("retention") for row in rows(folder, "metrics"))
 
 
 def test_what_is_drawn_for_another_prompt_costs_the_method_nothing(grid: Grid, tmp_path: Path) -> None:
-    first = read_meta(run(grid, "fkc"))
+    first = meta_of(run(grid, "fkc"))
     (tmp_path / "more").mkdir()
-    second = read_meta(run(painted(tmp_path / "more", retention=7), "fkc"))
-    assert first["evaluations"] == second["evaluations"] and first["key"] != second["key"]
-    assert first["seconds"]["retention_samples"] > 0
+    second = meta_of(run(painted(tmp_path / "more", retention=7), "fkc"))
+    assert (first.learning, first.total) == (second.learning, second.total) and first.key != second.key
+    assert (first.seconds["retention_samples"] or 0) > 0
 
 
 def test_digits_do_not_depend_on_how_many_are_drawn_for_another_prompt(tmp_path: Path) -> None:
@@ -120,13 +131,11 @@ def test_digits_do_not_depend_on_how_many_are_drawn_for_another_prompt(tmp_path:
     assert keys[0] == keys[1]
 
 
-def test_under_another_prompt_base_samples_are_drawn_anew_from_the_same_noise(grid: Grid) -> None:
-    (spec,) = grid.select("painted", "base", "a")
-    task = Painted(TextToImageSettings())
-    method = build_method(spec, grid.pool("painted", 0), task, build_user(spec, task))
+def test_under_another_prompt_base_samples_are_newly_sampled_from_the_same_noise(grid: Grid) -> None:
+    task, method = method_of(grid, "base")
     own = method.sample(5)
     spent = method.cost.forward
-    with task.prompted("a photo of a pear"):
+    with task.model.prompted("a photo of a pear"):
         other = method.sample(5)
     # The same noise around another mean; the noise levels end before the mean is forgotten quite.
     shift = other - own
@@ -144,7 +153,7 @@ def test_the_record_of_a_particle_method_has_every_step_of_every_population(grid
     assert list(trace[0]) == names
     # Round 1 is the base's: nothing is tilted before the first labels.
     assert [(row["round"], row["step"]) for row in trace] == [(r, s) for r in ("2", "3", "final") for s in "1234"]
-    assert "trace.csv" in read_meta(folder)["files"]
+    assert "trace.csv" in meta_of(folder).files
     last = {row["round"]: row for row in trace if row["step"] == "4"}
     assert [float(last[r]["beta"]) for r in ("2", "3", "final")] == [0.5, 2.0, 2.0]
     assert [float(last[r]["gamma"]) for r in ("2", "3", "final")] == [0.05, 0.0, 0.0]
@@ -156,7 +165,7 @@ def test_the_record_of_a_particle_method_has_every_step_of_every_population(grid
 
 def test_other_methods_have_no_steps_to_record(grid: Grid) -> None:
     folder = run(grid, "base")
-    assert not (folder / "trace.csv").exists() and set(read_meta(folder)["files"]) == {
+    assert not (folder / "trace.csv").exists() and set(meta_of(folder).files) == {
         "samples.npz",
         "feedback.jsonl",
         "rounds.csv",
@@ -164,9 +173,7 @@ def test_other_methods_have_no_steps_to_record(grid: Grid) -> None:
 
 
 def test_samples_are_dealt_out_from_the_populations_in_turn(grid: Grid) -> None:
-    (spec,) = grid.select("painted", "control", "a")
-    task = Painted(TextToImageSettings())
-    method: Any = build_method(spec, grid.pool("painted", 0), task, build_user(spec, task))
+    _, method = method_of(grid, "control")
     settings = method.settings
     whole = method.particles(3, settings.beta_max, settings.gamma_min, method.stream.at("sample")).samples.view(3, 4, 3)
     samples = method.sample(10)

@@ -9,14 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import tiny_sd15
 from support.drawn_images import images_of
+from support.users_of import user_of
 
-from papa.benchmark.config import Sd15Settings
-from papa.benchmark.registry import USERS
+from papa.benchmark.tasks.sd15 import Sd15Settings
 from papa.benchmark.tasks.sd15.task import Sd15
 from papa.benchmark.tasks.text_to_image import TextToImage
-from papa.benchmark.users.concepts import ConceptUser, UnionUser
+from papa.benchmark.users.concepts import ConceptTaste, UnionTaste
+from papa.benchmark.users.concepts.user import ConceptUser, UnionUser
 from papa.errors import PapaError
 from papa.rng import Stream
+
+
+def likes(**wanted: str) -> ConceptUser:
+    """Somebody who likes the concepts with these attributes."""
+    return ConceptUser(ConceptTaste(wanted=dict(wanted)))
 
 
 def test_at_temperature_10_nearly_all_is_disliked_raw_and_the_best_prompt_decides() -> None:
@@ -24,7 +30,7 @@ def test_at_temperature_10_nearly_all_is_disliked_raw_and_the_best_prompt_decide
     task = Sd15(tiny_sd15.settings(bank=bank, temperature=10))
     images = images_of(task, 32)
     best = task.proxy().similarity(images).argmax(1).numpy()
-    users = [ConceptUser({"kind": name}) for name in bank]
+    users = [likes(kind=name) for name in bank]
     for user in users:
         user.meet(task)
     liking = np.stack([user.answer(images, "binary", Stream(0)).probability for user in users])
@@ -36,7 +42,7 @@ def test_at_temperature_10_nearly_all_is_disliked_raw_and_the_best_prompt_decide
 
 def test_a_union_likes_what_its_members_like_most(task: TextToImage) -> None:
     wanted = [{"kind": "apple"}, {"kind": "banana"}]
-    alone, both = [ConceptUser(member) for member in wanted], UnionUser(wanted)
+    alone, both = [likes(**member) for member in wanted], UnionUser(UnionTaste(members=wanted))
     for user in (*alone, both):
         user.meet(task)
     images = images_of(task)
@@ -48,7 +54,7 @@ def test_a_union_likes_what_its_members_like_most(task: TextToImage) -> None:
 
 def test_a_graded_user_answers_between_0_and_1() -> None:
     task = tiny_sd15.either("fruits")
-    user = ConceptUser({"kind": "apple"}, graded=True)
+    user = ConceptUser(ConceptTaste(wanted={"kind": "apple"}, graded=True))
     user.meet(task)
     images, shown = task.known_images()
     graded = user.answer(images[: len(images) // 8 * 8], "graded", Stream(0))
@@ -62,11 +68,11 @@ def test_a_graded_user_answers_between_0_and_1() -> None:
 def test_no_grades_are_made_of_a_proxy_that_knows_nothing(small: Sd15) -> None:
     """The random proxy likes other pictures as much as the user's own, or more."""
     with pytest.raises(PapaError, match="does not tell them apart"):
-        ConceptUser({"kind": "apple"}, graded=True).meet(small)
+        ConceptUser(ConceptTaste(wanted={"kind": "apple"}, graded=True)).meet(small)
 
 
 def test_an_answer_looks_at_the_images_once(small: Sd15, monkeypatch: pytest.MonkeyPatch) -> None:
-    user, looks = ConceptUser({"kind": "apple"}), []
+    user, looks = likes(kind="apple"), []
     user.meet(small)
     similarity = small.proxy().similarity
     monkeypatch.setattr(small.proxy(), "similarity", lambda images: looks.append(len(images)) or similarity(images))
@@ -82,7 +88,7 @@ def test_an_answer_looks_at_the_images_once(small: Sd15, monkeypatch: pytest.Mon
 def test_pairs_name_the_preferred_item_first(k: int) -> None:
     task = tiny_sd15.task()
     images = task.known_images()[0][:k]
-    user = USERS["sd15"]["grape"].load()
+    user = user_of("sd15", "grape")
     user.meet(task)
     if k == 0:
         return

@@ -7,17 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from support.users_of import user_of
 from torch import Tensor
 
-from papa.benchmark.registry import USERS
+from papa.benchmark.tasks import declaration
 from papa.benchmark.tasks.digits.task import Digits
 from papa.benchmark.tasks.gmm2d.task import Gmm2d
-from papa.benchmark.users.classes import ClassUser
+from papa.benchmark.users.classes import ClassTaste
+from papa.benchmark.users.classes.user import ClassUser
+from papa.benchmark.users.declaration import Taste
 from papa.benchmark.users.interface import NoisyUser, User
-from papa.benchmark.users.strokes import ink
+from papa.benchmark.users.strokes.user import ink
 from papa.errors import PapaError
+from papa.feedback import Feedback, Kind
 from papa.rng import Stream
-from papa.session import Answer, Feedback
 
 CLASSES = {"likes-1479": (1, 4, 7, 9), "likes-068": (0, 6, 8), "likes-3": (3,)}
 
@@ -30,7 +33,7 @@ def real(digits: Digits) -> tuple[Tensor, np.ndarray]:
 
 
 def met(name: str, task: Digits | Gmm2d, kind: str = "digits") -> User:
-    user: User = USERS[kind][name].load()
+    user = user_of(kind, name)
     user.meet(task)
     return user
 
@@ -39,7 +42,7 @@ def met(name: str, task: Digits | Gmm2d, kind: str = "digits") -> User:
 
 
 def test_the_papers_users_are_there() -> None:
-    assert {name: USERS["digits"][name].load().classes for name in CLASSES} == CLASSES
+    assert {name: user_of("digits", name).taste.classes for name in CLASSES} == CLASSES
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -63,17 +66,22 @@ def test_the_argmax_decides_and_not_a_probability_of_one_half() -> None:
     """Two preferred classes share 0.55, and the likeliest class is a third one."""
 
     class Judge:
-        def gold_network(self):
-            return lambda images: torch.tensor([[0.28, 0.27, 0.45]]).log().expand(len(images), -1)
+        head = torch.nn.Linear(1, 3)
 
-    user = ClassUser((0, 1))
+        def gold_network(self):
+            return self
+
+        def __call__(self, images):
+            return torch.tensor([[0.28, 0.27, 0.45]]).log().expand(len(images), -1)
+
+    user = ClassUser(ClassTaste(classes=(0, 1)))
     user.meet(Judge())
     given = user.answer(torch.zeros(1, 1, 8, 8), "binary", Stream(0))
     assert given.liking[0] == 0.0 and given.probability[0] == pytest.approx(0.55)
 
 
 def test_liking_is_differentiable_for_the_controls(digits: Digits, real) -> None:
-    for name in USERS["digits"]:
+    for name in declaration("digits").users:
         images = real[0][:3].clone().requires_grad_(True)
         liking = met(name, digits).liking(images)
         assert liking.shape == (3,) and (liking >= 0).all() and (liking <= 1).all()
@@ -117,7 +125,7 @@ def test_ink_is_the_mean_brightness() -> None:
 
 def test_function_users_answer_graded_and_in_the_order_of_their_reward(plane: Gmm2d) -> None:
     points = torch.from_numpy(Stream(0).normal(50, 2, dtype=np.float64))
-    for name in USERS["gmm2d"]:
+    for name in declaration("gmm2d").users:
         user = met(name, plane, "gmm2d")
         given = user.answer(points, "graded", Stream(0))
         u = user.liking(points).numpy()
@@ -145,6 +153,10 @@ class Always(User):
     """Answers the same to everything."""
 
     value: float = 1.0
+    taste = Taste()
+
+    def meet(self, task: object) -> None:
+        """Whatever it is."""
 
     def liking(self, images: Tensor) -> Tensor:
         return torch.full((len(images),), self.value)
@@ -223,7 +235,7 @@ def test_whims_depend_on_round_and_item_and_not_on_what_is_shown() -> None:
 class InPairs(Always):
     """Answers in pairs, the first item of each preferred."""
 
-    def answer(self, images: Tensor, kind: Answer, stream: Stream) -> Feedback:
+    def answer(self, images: Tensor, kind: Kind, stream: Stream) -> Feedback:
         return Feedback(self.verdict(images), np.ones(len(images)), np.arange(len(images)).reshape(-1, 2))
 
 

@@ -16,10 +16,11 @@ from support import tiny
 
 from papa.benchmark.grid import Grid
 from papa.benchmark.machine import versions
-from papa.benchmark.registry import METHODS, METRICS, TASKS, USERS
+from papa.benchmark import metrics, tasks, users
 from papa.benchmark.runs import key as provenance
 from papa.benchmark.runs.key import import_closure, module_file
 from papa.benchmark.runs.scores import score_key
+from papa.methods import METHODS, declaration
 
 REPOSITORY = Path(__file__).parents[3]
 SMC = {"papa.smc", "papa.smc.fkc", "papa.smc.weights", "papa.smc.resampling", "papa.smc.diversity"}
@@ -38,7 +39,7 @@ def imported(file: Path) -> set[str]:
     """Top-level packages that a source imports, anywhere in it."""
     return {
         name.split(".")[0]
-        for node in ast.walk(ast.parse(file.read_text()))
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         for name in (
             [alias.name for alias in node.names]
             if isinstance(node, ast.Import)
@@ -51,9 +52,8 @@ def imported(file: Path) -> set[str]:
 
 def forget() -> None:
     """What was read of the sources; each test may look at others."""
-    provenance._imports.cache_clear()
-    provenance.source_hash.cache_clear()
-    provenance.artefact_hashes.cache_clear()
+    for cached in ("_tree", "_behaviour", "import_closure", "source_hash", "artefact_hashes"):
+        getattr(provenance, cached).cache_clear()
 
 
 @pytest.fixture
@@ -70,7 +70,9 @@ def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def edit(file: Path) -> None:
-    file.write_text(file.read_text() + "\n# edited\n")
+    """Change what a source does (or what a data file says)."""
+    added = "\nEDITED = True\n" if file.suffix == ".py" else "\n# edited\n"
+    file.write_text(file.read_text(encoding="utf-8") + added, encoding="utf-8")
     forget()
 
 
@@ -81,9 +83,8 @@ def keys(tmp_path: Path, change: Callable[[dict[str, Any]], Any] = lambda data: 
     grid = Grid(tiny.load(tiny.write(tmp_path, data)).config)
     found: dict[tuple, str] = {axes: spec.key for axes, spec in grid.specs.items()}
     for spec in grid:
-        pool = grid.pool(spec.task, spec.seed)
-        found[spec.task, "pool", spec.seed] = pool.key
-        found[spec.task, "score", *grid_axes(spec)] = score_key(spec.key, pool.key, grid.config.measures)
+        found[spec.task, "pool", spec.seed] = spec.base.key
+        found[spec.task, "score", *grid_axes(spec)] = score_key(spec)
     return found
 
 
@@ -106,27 +107,32 @@ ALL_RUNS = {(block["task"], method) for block in BLOCKS.values() for method in b
 # ---------------------------------------------------------------- closures
 
 
+def all_modules() -> list[str]:
+    """The modules of every method, task and kind of user."""
+    declared = [*map(declaration, METHODS), *map(tasks.declaration, tasks.TASKS), *map(users.kind, users.KINDS)]
+    return [entry.module for entry in declared]
+
+
 def test_fkcs_closure_holds_the_smc_kernels_and_papas_holds_none() -> None:
-    assert SMC - {"papa.smc"} <= set(import_closure(METHODS["fkc"].module))
+    assert SMC - {"papa.smc"} <= set(import_closure(declaration("fkc").module))
     for name in ("papa", "base", "best_of_n"):
         assert not SMC & set(
-            import_closure("papa.benchmark.runs.align", METHODS[name].module, TASKS["digits"].module)
+            import_closure("papa.benchmark.runs.align", declaration(name).module, tasks.declaration("digits").module)
         ), name
-    assert "papa.methods.papa.loss" in import_closure(METHODS["papa"].module)
-    assert "papa.methods.papa.loss" not in import_closure(METHODS["fkc"].module)
+    assert "papa.methods.papa.loss" in import_closure(declaration("papa").module)
+    assert "papa.methods.papa.loss" not in import_closure(declaration("fkc").module)
 
 
 def test_no_run_depends_on_figures_tables_metrics_or_the_command_line() -> None:
-    modules = [entry.module for entry in (*METHODS.values(), *TASKS.values())]
-    modules += [user.module for users in USERS.values() for user in users.values()]
+    modules = all_modules()
     closure = import_closure("papa.benchmark.runs.align", "papa.benchmark.runs.base_samples", *modules)
-    for part in ("figures", "tables", "metrics", "claims", "views", "report", "stats", "cli", "collect", "doctor"):
+    for part in ("paper", "benchmark.metrics", "cli", "benchmark.doctor", "benchmark.machine", "recipes", "errors"):
         assert not [module for module in closure if module.startswith(f"papa.{part}")], part
 
 
 def test_every_module_of_a_closure_has_a_file_and_every_file_of_the_package_parses() -> None:
     for module in import_closure(
-        "papa.cli", "papa.benchmark.runs.score", *(entry.module for entry in METRICS.values())
+        "papa.cli", "papa.benchmark.runs.score", *metrics.modules()
     ):
         assert module_file(module) is not None
     assert len(import_closure("papa.benchmark.runs.align")) > 8
@@ -134,7 +140,7 @@ def test_every_module_of_a_closure_has_a_file_and_every_file_of_the_package_pars
 
 def test_the_package_has_no_relative_imports_which_closures_do_not_follow() -> None:
     for file in provenance.PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             assert not (isinstance(node, ast.ImportFrom) and node.level), file
 
 
@@ -153,8 +159,7 @@ READERS = {"pydantic", "PyYAML", "safetensors", "huggingface_hub"}
 
 
 def test_a_record_names_the_version_of_every_package_that_runs_compute_with() -> None:
-    modules = [entry.module for entry in (*METHODS.values(), *TASKS.values())]
-    modules += [user.module for users in USERS.values() for user in users.values()]
+    modules = all_modules()
     known, used = packages_distributions(), set()
     for module in import_closure("papa.benchmark.runs.align", "papa.benchmark.runs.base_samples", *modules):
         file = module_file(module)
@@ -174,7 +179,7 @@ def test_keys_of_an_untouched_copy_are_those_of_the_package(tmp_path: Path, requ
     assert keys(tmp_path) == before
 
 
-@pytest.mark.parametrize("kernel", ["smc/fkc.py", "smc/resampling.py", "smc/weights.py", "methods/fkc.py"])
+@pytest.mark.parametrize("kernel", ["smc/fkc.py", "smc/resampling.py", "smc/weights.py", "methods/fkc/method.py", "methods/fkc/__init__.py"])
 def test_editing_an_smc_kernel_changes_fkc_alone(copied: Path, tmp_path: Path, kernel: str) -> None:
     before = keys(tmp_path)
     edit(copied / kernel)
@@ -186,13 +191,22 @@ def test_editing_an_smc_kernel_changes_fkc_alone(copied: Path, tmp_path: Path, k
 @pytest.mark.parametrize(
     ("source", "runs"),
     [
-        ("methods/papa.py", {("digits", "papa")}),
+        ("methods/papa/method.py", {("digits", "papa")}),
+        ("methods/papa/__init__.py", {("digits", "papa")}),
+        ("methods/papa/loss.py", {("digits", "papa")}),
         ("diffusion/losses.py", {("digits", "papa")}),
-        ("methods/surrogate.py", {("digits", "fkc"), ("gmm2d", "fkc"), ("digits", "best_of_n")}),
-        ("tasks/digits.py", {run for run in ALL_RUNS if run[0] == "digits"}),
-        ("tasks/gmm2d.py", {run for run in ALL_RUNS if run[0] == "gmm2d"}),
-        ("users/classes.py", {run for run in ALL_RUNS if run[0] == "digits"}),
-        ("users/strokes.py", set()),
+        ("methods/shared/surrogate/network.py", {("digits", "fkc"), ("gmm2d", "fkc"), ("digits", "best_of_n")}),
+        ("benchmark/tasks/digits/task.py", {run for run in ALL_RUNS if run[0] == "digits"}),
+        ("benchmark/tasks/gmm2d/task.py", {run for run in ALL_RUNS if run[0] == "gmm2d"}),
+        ("benchmark/users/classes/user.py", {run for run in ALL_RUNS if run[0] == "digits"}),
+        ("benchmark/users/strokes/user.py", set()),
+        ("benchmark/runs/record.py", set()),
+        ("benchmark/machine.py", set()),
+        ("benchmark/grid.py", set()),
+        ("benchmark/runs/scores.py", set()),
+        ("errors.py", set()),
+        ("files.py", set()),
+        ("session.py", ALL_RUNS),
         ("diffusion/sampler.py", ALL_RUNS),
         ("rng.py", ALL_RUNS),
     ],
@@ -206,7 +220,8 @@ def test_editing_a_source_changes_what_uses_it_and_nothing_else(
 
 
 @pytest.mark.parametrize(
-    "source", ["figures/labels.py", "figures/style.py", "tables/alignment.py", "claims.yaml", "views.py"]
+    "source",
+    [f"paper/{name}" for name in ("figures/labels.py", "figures/style.py", "tables/alignment.py", "claims.yaml", "select.py")],
 )
 def test_editing_a_figure_or_a_table_changes_no_key(copied: Path, tmp_path: Path, source: str) -> None:
     before = keys(tmp_path)
@@ -216,13 +231,13 @@ def test_editing_a_figure_or_a_table_changes_no_key(copied: Path, tmp_path: Path
 
 def test_data_that_goes_by_a_modules_name_is_part_of_its_hash(copied: Path) -> None:
     before = provenance.source_hash("papa.paper.claims")
-    edit(copied / "claims.yaml")
+    edit(copied / "paper" / "claims.yaml")
     assert provenance.source_hash("papa.paper.claims") != before
 
 
 def test_editing_a_metric_scores_anew_and_aligns_nothing(copied: Path, tmp_path: Path) -> None:
     before = keys(tmp_path)
-    edit(copied / "metrics" / "diversity.py")
+    edit(copied / "benchmark" / "metrics" / "diversity.py")
     assert {axes[1] for axes in changed(before, keys(tmp_path))} == {"score"}
 
 
@@ -230,9 +245,56 @@ def test_other_weights_change_every_run_of_their_task(copied: Path, tmp_path: Pa
     before = keys(tmp_path)
     card = copied / "data" / "digits" / "card.json"
     digest = provenance.artefact_hashes("digits")["gold.safetensors"]
-    card.write_text(card.read_text().replace(digest, "0" * 64))
+    card.write_text(card.read_text(encoding="utf-8").replace(digest, "0" * 64))
     forget()
     assert runs_of(changed(before, keys(tmp_path))) == {run for run in ALL_RUNS if run[0] == "digits"}
+
+
+REWORDED = {
+    "an error": ("lower surrogate.lr", "make surrogate.lr smaller"),
+    "a docstring": ("Regress the liking on everything seen", "Fit the liking of everything seen"),
+    "layout": ("        return copy.deepcopy(", "        return copy.deepcopy(\n            "),
+    "a comment": ("        answered = np.flatnonzero", "        # A comment.\n        answered = np.flatnonzero"),
+    "line ends": ("\n", "\r\n"),
+}
+
+
+@pytest.mark.parametrize("what", REWORDED)
+def test_what_a_source_says_changes_no_key(copied: Path, tmp_path: Path, what: str) -> None:
+    before, file = keys(tmp_path), copied / "methods" / "shared" / "surrogate" / "network.py"
+    old, new = REWORDED[what]
+    source = file.read_bytes().decode()
+    assert old in source
+    file.write_bytes(source.replace(old, new).encode())
+    forget()
+    assert keys(tmp_path) == before
+
+
+def test_the_text_of_a_log_line_changes_no_key(copied: Path, tmp_path: Path) -> None:
+    before, file = keys(tmp_path), copied / "benchmark" / "runs" / "align.py"
+    source = file.read_text(encoding="utf-8")
+    assert "going on after round" in source
+    file.write_text(source.replace("going on after round", "resumed behind round"), encoding="utf-8")
+    forget()
+    assert keys(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "method"),
+    [
+        ("methods/fkc/method.py", "self.settings.rounds - 2", "self.settings.rounds - 3", "fkc"),
+        ("methods/papa/__init__.py", '"c_qpde": 0.009', '"c_qpde": 0.008', "papa"),
+        ("smc/resampling.py", "finfo(torch.float64).eps", "finfo(torch.float32).eps", "fkc"),
+    ],
+)
+def test_a_schedule_a_preset_and_a_kernel_change_their_methods_alone(
+    copied: Path, tmp_path: Path, file: str, old: str, new: str, method: str
+) -> None:
+    before, source = keys(tmp_path), (copied / file).read_text(encoding="utf-8")
+    assert old in source
+    (copied / file).write_text(source.replace(old, new), encoding="utf-8")
+    forget()
+    assert {name for _, name in runs_of(changed(before, keys(tmp_path)))} == {method}
 
 
 # ---------------------------------------------------------------- changing the configuration
@@ -325,7 +387,7 @@ print(*sorted({{"torch", "diffusers", "sklearn", "matplotlib", "scipy", "pandas"
         ("from papa.cli import main; main(['align', '--help'])", set()),
         ("from papa.benchmark.grid import load; [spec.key for spec in load('config.yaml')]", set()),
         ("from papa.cli import main; main(['schema'])", set()),
-        ("import papa.benchmark.runs.scores, papa.benchmark.runs.record, papa.benchmark.registry", set()),
+        ("import papa.benchmark.runs.scores, papa.benchmark.runs.record, papa.benchmark.metrics", set()),
         ("import papa.paper.tables, papa.paper.claims, papa.paper.long_table, papa.paper.stats", {"pandas", "scipy"}),
         (
             "import papa.paper.figures, papa.paper.figures.style, papa.paper.figures.labels",
@@ -347,8 +409,8 @@ def test_the_check_for_torch_can_fail() -> None:
 
 
 def test_every_table_and_figure_module_does_without_torch() -> None:
-    files = [*provenance.PACKAGE.glob("tables/*.py"), *provenance.PACKAGE.glob("figures/*.py")]
-    names = [f"papa.{file.parent.name}.{file.stem}" for file in files if file.stem != "__init__"]
+    files = [*provenance.PACKAGE.glob("paper/tables/*.py"), *provenance.PACKAGE.glob("paper/figures/*.py")]
+    names = [f"papa.paper.{file.parent.name}.{file.stem}" for file in files if file.stem != "__init__"]
     assert len(names) > 8
     code = f"import {', '.join(names)}, sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
