@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 from support import tiny, tiny_sd15
+from support.playing import rounds_of
+from support.users_of import user_of
 
 from papa.benchmark.config import Config
 from papa.benchmark.grid import Grid
@@ -21,6 +23,7 @@ from papa.benchmark.tasks.text_to_image import TextToImage
 from papa.cli import open_task
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
+from papa.methods import declaration
 from papa.rng import Stream
 
 pytestmark = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +14,15 @@ from support.reference import reward_user
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
+from papa.benchmark.config import Config
+from papa.benchmark.grid import Grid
 from papa.benchmark.tasks.gmm2d.task import Gmm2d
 from papa.benchmark.users.rewards import ComponentTaste, RewardTaste
 from papa.benchmark.users.rewards.user import ComponentReward, QuadraticReward, RewardUser
 from papa.diffusion.denoiser import Cost
 from papa.errors import PapaError
 from papa.models.mixture import Mixture
+from papa.paper.figures.particles import exact_density
 from papa.rng import Stream
 
 SIGMAS = [0.0, 0.01, 0.3, 1.0, 5.0, 20.0]
@@ -216,24 +220,22 @@ def test_a_reward_of_another_dimension_is_refused(task: Gmm2d) -> None:
         QuadraticReward(RewardTaste(slope=(1.0, 0.0, 0.0))).meet(task)
 
 
-def test_density_file_for_the_figure(task: Gmm2d, user: RewardUser, request: pytest.FixtureRequest, tmp_path) -> None:
-    name = request.node.callspec.params["user"]
-    path = task.write_density(tmp_path / "new", name, [0.5, 2])
-    with np.load(path, allow_pickle=False) as file:
-        arrays = dict(file)
-    assert set(arrays) == {"x", "y", "base", "tilted_0.5", "tilted_2"}
-    area = (arrays["x"][1] - arrays["x"][0]) * (arrays["y"][1] - arrays["y"][0])
-    for key in ("base", "tilted_0.5", "tilted_2"):
-        assert arrays[key].shape == (len(arrays["y"]), len(arrays["x"]))
-        assert arrays[key].sum() * area == pytest.approx(1, abs=2e-3)
-    # Rows are y: the base's mean along the columns is the mixture's first coordinate.
-    mean = [(arrays["base"].sum(0) * arrays["x"]).sum() * area, (arrays["base"].sum(1) * arrays["y"]).sum() * area]
-    assert mean == pytest.approx(task.mixture.mean.tolist(), abs=2e-3)
-    assert [p.name for p in path.parent.iterdir()] == [f"{name}.npz"]
+@pytest.mark.parametrize("tilt", [0.0, 0.5, 2.0])
+def test_the_density_behind_the_particles_of_the_figure(task: Gmm2d, user: RewardUser, tilt: float, request) -> None:
+    data = {"results": "r", "methods": {"base": {}}, "grid": {"g": block(request.node.callspec.params["user"])}}
+    (spec,) = Grid(Config.model_validate(data))
+    axis, density = exact_density(spec, tilt)
+    area = (axis[1] - axis[0]) ** 2
+    assert density.shape == (len(axis), len(axis)) and density.sum() * area == pytest.approx(1, abs=2e-3)
+    if not tilt:  # rows are y: the base's mean along the columns is the mixture's first coordinate
+        mean = [(density.sum(0) * axis).sum() * area, (density.sum(1) * axis).sum() * area]
+        assert mean == pytest.approx(task.mixture.mean.tolist(), abs=2e-3)
 
 
-def test_unknown_user_and_network_are_refused(task: Gmm2d, tmp_path) -> None:
-    with pytest.raises(PapaError, match="known: linear"):
-        task.write_density(tmp_path, "nobody", [1.0])
+def block(user: str) -> dict[str, Any]:
+    return {"task": "gmm2d", "methods": ["base"], "users": [user], "seeds": [0]}
+
+
+def test_a_network_in_the_place_of_the_exact_score_is_refused(task: Gmm2d) -> None:
     with pytest.raises(PapaError, match="no network"):
         task.model.denoiser(Cost(), torch.nn.Identity())

@@ -188,7 +188,7 @@ def test_the_gradient_through_the_noise_is_exact_on_one_gaussian() -> None:
 def test_following_the_gradient_moves_the_samples(climb: float) -> None:
     """A small step of the shift along the estimate changes the expected reward by its length, up or down."""
     law, truth = gaussian(), exact_gradient(gaussian())
-    step = climb * 0.02 * reinforce(law, drawn(law)).mean(0)
+    step = climb * 0.002 * reinforce(law, drawn(law)).mean(0)
     after = sample_trajectory(shifted(law, SHIFT + step), SIGMAS, noise_of(SEEDS, N)).samples
     change = (reward(after) - reward(drawn(law).samples)).mean().item()
     assert change == pytest.approx((truth @ step).item(), rel=0.1) and math.copysign(1, change) == climb

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from papa.benchmark.config import FruitsSettings, TaskSettings
 from papa.benchmark.runs import key as provenance
 from papa.benchmark.tasks import artefacts
+from papa.benchmark.tasks.digits import DigitsSettings
 from papa.benchmark.tasks.digits.task import Digits
+from papa.benchmark.tasks.fruits import FruitsSettings
 from papa.benchmark.tasks.fruits.task import Fruits
 from papa.cli import main
 from papa.recipes import shared
@@ -54,7 +55,7 @@ def test_digits(home: Callable[[str], Path], capsys: pytest.CaptureFixture[str])
     assert made["recipe"] | {"steps": 2} == made["recipe"] != shipped["recipe"]
     assert made["splits"] == shipped["splits"] and made["figures"]["fid_to_C"] > shipped["figures"]["fid_to_C"]
     assert f"{made['figures']['fid_to_C']:.2f}" in (place / "README.md").read_text()
-    Digits(TaskSettings())
+    Digits(DigitsSettings())
 
 
 def test_fruits_goes_on_from_where_it_was_stopped(

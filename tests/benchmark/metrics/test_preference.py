@@ -80,7 +80,6 @@ def test_samples_of_another_prompt_are_no_stage() -> None:
 
 
 def test_controls_get_their_prediction() -> None:
-    asked = {"asked": {"settings": {"reward": "true", "beta_max": 2.0}}}
-    found = values(Preference().measure(view(bench(), one_hot([3, 0, 1]), one_hot([1, 0, 3]), meta=asked)))
+    found = values(Preference().measure(view(bench(), one_hot([3, 0, 1]), one_hot([1, 0, 3]), true_tilt=2.0)))
     assert found["liking_measured"] == 0.75
     assert found["liking_predicted"] == pytest.approx(0.25 * math.e**2 / (0.25 * math.e**2 + 0.75))

@@ -9,6 +9,7 @@ from support.pixels import bench, normal, values, view
 
 from papa.benchmark.metrics.cost import Cost
 from papa.benchmark.metrics.session import Session
+from papa.benchmark.runs.record import Evaluations
 
 
 def test_session_figures_by_hand() -> None:
@@ -42,7 +43,8 @@ def test_cost_by_hand() -> None:
         "labels": 5,
         "peak_memory_mib": 321.0,
         "status": "done",
-        "evaluations": {"learning": spent, "total": spent | {"forward": 180}},
+        "learning": Evaluations(**spent),
+        "total": Evaluations(**spent | {"forward": 180}),
     }
     lines = [{"round": "1", "seconds": "2.5", **{name: str(value) for name, value in spent.items()}}]
     found = values(Cost().measure(view(bench(), normal(20), meta=meta, rounds=lines)))

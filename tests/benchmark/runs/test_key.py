@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from support import tiny
 
+from papa.benchmark import metrics, tasks, users
 from papa.benchmark.grid import Grid
 from papa.benchmark.machine import versions
-from papa.benchmark import metrics, tasks, users
 from papa.benchmark.runs import key as provenance
 from papa.benchmark.runs.key import import_closure, module_file
 from papa.benchmark.runs.scores import score_key
@@ -131,9 +131,7 @@ def test_no_run_depends_on_figures_tables_metrics_or_the_command_line() -> None:
 
 
 def test_every_module_of_a_closure_has_a_file_and_every_file_of_the_package_parses() -> None:
-    for module in import_closure(
-        "papa.cli", "papa.benchmark.runs.score", *metrics.modules()
-    ):
+    for module in import_closure("papa.cli", "papa.benchmark.runs.score", *metrics.modules()):
         assert module_file(module) is not None
     assert len(import_closure("papa.benchmark.runs.align")) > 8
 
@@ -154,7 +152,7 @@ def test_imports_inside_functions_and_of_names_are_followed(copied: Path) -> Non
     )
 
 
-READERS = {"pydantic", "PyYAML", "safetensors", "huggingface_hub"}
+READERS = {"pydantic", "PyYAML", "safetensors", "huggingface_hub", "filelock"}
 """Packages that runs read settings and files with, which come out the same in every version."""
 
 
@@ -179,7 +177,9 @@ def test_keys_of_an_untouched_copy_are_those_of_the_package(tmp_path: Path, requ
     assert keys(tmp_path) == before
 
 
-@pytest.mark.parametrize("kernel", ["smc/fkc.py", "smc/resampling.py", "smc/weights.py", "methods/fkc/method.py", "methods/fkc/__init__.py"])
+@pytest.mark.parametrize(
+    "kernel", ["smc/fkc.py", "smc/resampling.py", "smc/weights.py", "methods/fkc/method.py", "methods/fkc/__init__.py"]
+)
 def test_editing_an_smc_kernel_changes_fkc_alone(copied: Path, tmp_path: Path, kernel: str) -> None:
     before = keys(tmp_path)
     edit(copied / kernel)
@@ -221,7 +221,10 @@ def test_editing_a_source_changes_what_uses_it_and_nothing_else(
 
 @pytest.mark.parametrize(
     "source",
-    [f"paper/{name}" for name in ("figures/labels.py", "figures/style.py", "tables/alignment.py", "claims.yaml", "select.py")],
+    [
+        f"paper/{name}"
+        for name in ("figures/labels.py", "figures/style.py", "tables/alignment.py", "claims.yaml", "select.py")
+    ],
 )
 def test_editing_a_figure_or_a_table_changes_no_key(copied: Path, tmp_path: Path, source: str) -> None:
     before = keys(tmp_path)

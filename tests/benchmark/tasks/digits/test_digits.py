@@ -13,19 +13,21 @@ import numpy as np
 import pytest
 import torch
 from support import tiny
+from support.command_line import state_of
 
-from papa.benchmark.config import TaskSettings
 from papa.benchmark.grid import Grid, load
-from papa.benchmark.runs.align import align_all
-from papa.benchmark.runs.base_samples import block_of_base, make_pool, pool_reader
-from papa.benchmark.runs.key import file_sha256
-from papa.benchmark.runs.record import read_arrays, verify
-from papa.benchmark.runs.score import score
+from papa.benchmark.runs.align import align
+from papa.benchmark.runs.base_samples import draw_base_samples, reader
+from papa.benchmark.runs.record import read_record
+from papa.benchmark.runs.score import Scorer
 from papa.benchmark.tasks.artefacts import folder, verified_card
+from papa.benchmark.tasks.digits import DigitsSettings
 from papa.benchmark.tasks.digits.task import Digits, real_digits
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.diffusion.schedule import sigmas_of
+from papa.files import sha256
+from papa.models.base_samples import block_of_base
 from papa.recipes.digits.recipe import SEED, new_scheduler, new_unet, split_indices, train_base
 from papa.rng import Stream
 
@@ -70,12 +72,12 @@ def test_the_references_are_part_c_and_the_floor_is_drawn_from_the_rest(digits: 
 
 @pytest.mark.parametrize("stored", [np.arange(256, dtype=np.uint8).reshape(4, 1, 8, 8)])
 def test_stored_images_come_back(digits: Digits, stored: np.ndarray) -> None:
-    np.testing.assert_array_equal(digits.pack(digits.unpack(stored)), stored)
+    np.testing.assert_array_equal(digits.model.pack(digits.model.unpack(stored)), stored)
     latents = torch.from_numpy(Stream(0).normal(6, 1, 8, 8)).clamp(-1, 1)
-    images = digits.decode(latents)
-    packed = digits.pack(images)
-    assert packed.dtype == np.uint8 and (digits.unpack(packed) - images).abs().max() <= 0.5 / 127.5 + 1e-6
-    assert digits.pack(torch.tensor([[-3.0, 3.0]])).tolist() == [[0, 255]]
+    images = digits.model.decode(latents)
+    packed = digits.model.pack(images)
+    assert packed.dtype == np.uint8 and (digits.model.unpack(packed) - images).abs().max() <= 0.5 / 127.5 + 1e-6
+    assert digits.model.pack(torch.tensor([[-3.0, 3.0]])).tolist() == [[0, 255]]
 
 
 # ---------------------------------------------------------------- artefacts and their card
@@ -84,7 +86,7 @@ def test_stored_images_come_back(digits: Digits, stored: np.ndarray) -> None:
 def test_every_artefact_has_the_sha256_of_the_card_and_none_is_left_out() -> None:
     card, home = verified_card("digits"), folder("digits")
     for name, digest in card["sha256"].items():
-        assert file_sha256(home / name) == digest
+        assert sha256(home / name) == digest
     files = {str(path.relative_to(home)) for path in home.rglob("*") if path.is_file()}
     assert files - set(card["sha256"]) == {"card.json", "README.md"}
 
@@ -104,7 +106,7 @@ def test_the_card_states_the_judges_accuracies(digits: Digits) -> None:
 
 def test_the_card_states_the_spread_and_the_ink_of_the_data(digits: Digits) -> None:
     images, _ = real_digits()
-    assert digits.spread == pytest.approx(images.flatten(1).var(0).mean().sqrt().item(), abs=1e-3)
+    assert digits.model.spread == pytest.approx(images.flatten(1).var(0).mean().sqrt().item(), abs=1e-3)
     ink = (images.mean((1, 2, 3)) + 1) / 2
     assert digits.card["ink"]["mean"] == pytest.approx(ink.mean().item(), abs=1e-4)
     assert digits.card["ink"]["std"] == pytest.approx(ink.std().item(), abs=1e-4)
@@ -118,9 +120,9 @@ def test_the_readme_beside_the_artefacts_is_the_cards(digits: Digits) -> None:
 
 
 def test_the_shipped_network_and_schedule_are_the_recipes(digits: Digits) -> None:
-    shipped, recipe = digits.unet(), new_unet()
+    shipped, recipe = digits.model.network(), new_unet()
     assert {n: p.shape for n, p in shipped.named_parameters()} == {n: p.shape for n, p in recipe.named_parameters()}
-    assert torch.equal(digits.alphas_cumprod, new_scheduler().alphas_cumprod)
+    assert torch.equal(digits.model.alphas_cumprod, new_scheduler().alphas_cumprod)
     assert not shipped.training
 
 
@@ -136,30 +138,30 @@ def test_training_is_reproducible() -> None:
 
 def configured_steps() -> list[int]:
     """Sampling steps of the shipped configurations that mean something, and the default."""
-    shipped = load(Path(__file__).parents[4] / "config.yaml").task_settings["digits"].steps
-    return sorted({shipped, TaskSettings().steps})
+    shipped = load(Path(__file__).parents[4] / "config.yaml").tasks["digits"].settings.steps
+    return sorted({shipped, DigitsSettings().steps})
 
 
 @pytest.mark.parametrize("steps", configured_steps())
 def test_the_largest_noise_level_lies_between_10_and_80(steps: int) -> None:
-    task = Digits(TaskSettings(steps=steps))
-    assert 10 <= task.sigmas()[0] <= 80
-    assert 10 <= sigmas_of(task.alphas_cumprod)[-1] <= 80
+    task = Digits(DigitsSettings(steps=steps))
+    assert 10 <= task.model.sigmas()[0] <= 80
+    assert 10 <= sigmas_of(task.model.alphas_cumprod)[-1] <= 80
 
 
 @pytest.mark.parametrize("steps", [1, 3, 15, 25])
 def test_noise_levels_fall_to_zero_within_the_schedule(steps: int) -> None:
-    task = Digits(TaskSettings(steps=steps))
-    sigmas = task.sigmas()
+    task = Digits(DigitsSettings(steps=steps))
+    sigmas = task.model.sigmas()
     assert sigmas.shape == (steps + 1,) and sigmas.dtype == torch.float64
     assert (sigmas.diff() < 0).all() and sigmas[-1] == 0
-    assert sigmas[0] <= sigmas_of(task.alphas_cumprod.double())[-1] * (1 + 1e-5)
+    assert sigmas[0] <= sigmas_of(task.model.alphas_cumprod.double())[-1] * (1 + 1e-5)
 
 
 def test_the_base_likes_the_papers_user_as_often_as_stated() -> None:
-    task = Digits(TaskSettings())
-    noise = stream_noise(Stream(0), (256, *task.shape))
-    samples = euler_ancestral(task.denoiser(Cost()), task.sigmas(), noise)
+    task = Digits(DigitsSettings())
+    noise = stream_noise(Stream(0), (256, *task.model.shape))
+    samples = euler_ancestral(task.model.denoiser(Cost()), task.model.sigmas(), noise)
     decided = task.judges()["gold"].probabilities(samples).argmax(1)
     assert 0.3 <= np.isin(decided, (1, 4, 7, 9)).mean() <= 0.45
     assert (np.bincount(decided, minlength=10) >= 8).all()  # every digit is drawn
@@ -171,21 +173,21 @@ def test_the_denoiser_finds_the_image_under_little_noise(digits: Digits) -> None
     images = digits.part("C")[0][:32]
     noise = torch.from_numpy(Stream(0).normal(32, 1, 8, 8))
     for sigma in (0.1, 0.5):
-        found = digits.denoiser(Cost())(images + sigma * noise, sigma)
+        found = digits.model.denoiser(Cost())(images + sigma * noise, sigma)
         assert (found - images).square().mean().sqrt() < 0.75 * sigma
     assert found.min() >= -1 and found.max() <= 1
 
 
 def test_evaluations_are_counted_one_per_item_and_level(digits: Digits) -> None:
     cost = Cost()
-    euler_ancestral(digits.denoiser(cost), digits.sigmas(), stream_noise(Stream(0), (7, 1, 8, 8)))
+    euler_ancestral(digits.model.denoiser(cost), digits.model.sigmas(), stream_noise(Stream(0), (7, 1, 8, 8)))
     assert cost == Cost(forward=7 * 3)
 
 
 def test_chunks_change_the_last_bits_at_most(digits: Digits) -> None:
     y = torch.from_numpy(Stream(0).normal(10, 1, 8, 8)) * 3
-    whole = digits.denoiser(Cost())(y, 3.0)
-    parts = Digits(TaskSettings(steps=3, chunk=3)).denoiser(Cost())(y, 3.0)
+    whole = digits.model.denoiser(Cost())(y, 3.0)
+    parts = Digits(DigitsSettings(steps=3, chunk=3)).model.denoiser(Cost())(y, 3.0)
     assert torch.allclose(whole, parts, atol=1e-5)
 
 
@@ -195,27 +197,26 @@ def test_chunks_change_the_last_bits_at_most(digits: Digits) -> None:
 @pytest.mark.usefixtures("small_blocks")
 def test_base_samples_are_shared_stored_and_extended(tmp_path: Path, digits: Digits) -> None:
     grid = tiny.grid(tmp_path, tiny.DIGITS)
-    spec = grid.pool("digits", 0)
-    first = pool_reader(spec, digits)
+    spec = grid.base("digits", 0)
+    first = reader(spec, digits.model)
     assert first(16).shape == (16, 1, 8, 8)  # made where missing
-    verify(spec.folder, spec.key)
-    stored = read_arrays(spec.folder / "samples.npz")["images"]
-    np.testing.assert_array_equal(stored, digits.pack(first(16)))
+    stored = read_record(spec.folder, spec.key).verify().arrays()["images"]
+    np.testing.assert_array_equal(stored, digits.model.pack(first(16)))
     beyond = first(40)
     assert torch.equal(beyond[:16], first(16)) and len(beyond.unique(dim=0)) == 40
     stream = Stream(grid.config.root_seed).at("digits", seed=0)
-    assert torch.equal(beyond[16:32], block_of_base(digits, stream, 1, Cost()))
+    assert torch.equal(beyond[16:32], block_of_base(digits.model, stream, 1, Cost()))
 
 
 @pytest.mark.usefixtures("small_blocks")
 def test_more_base_samples_leave_the_first_ones_as_they_are(tmp_path: Path, digits: Digits) -> None:
     few = tiny.grid(tmp_path, tiny.DIGITS)
-    make_pool(few.pool("digits", 0), digits)
-    one = read_arrays(few.pool("digits", 0).folder / "latents.npz")["latents"]
+    draw_base_samples(few.base("digits", 0), digits.model)
+    one = read_record(few.base("digits", 0).folder).arrays("latents.npz")["latents"]
     measures = tiny.MEASURES | {"base": 40}
     many = tiny.grid(tmp_path, tiny.DIGITS, measures=measures)
-    make_pool(many.pool("digits", 0), digits)
-    two = read_arrays(many.pool("digits", 0).folder / "latents.npz")["latents"]
+    draw_base_samples(many.base("digits", 0), digits.model)
+    two = read_record(many.base("digits", 0).folder).arrays("latents.npz")["latents"]
     assert one.shape[0] == 16 and two.shape[0] == 40
     np.testing.assert_array_equal(two[:16], one)
 
@@ -231,14 +232,14 @@ def everything(grid: Grid) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for (_, method, _, seed), spec in sorted(grid.specs.items()):
         name = f"{method}/{seed}"
-        verify(spec.folder, spec.key)
-        for stage, images in read_arrays(spec.folder / "samples.npz").items():
+        record = read_record(spec.folder, spec.key).verify()
+        for stage, images in record.arrays().items():
             found[f"{name}/{stage}"] = images.tolist()
         found[f"{name}/feedback"] = (spec.folder / "feedback.jsonl").read_text()
         rows = json.loads((spec.folder / "metrics.json").read_text())["rows"]
         found[f"{name}/metrics"] = [repr(row) for row in rows if row["metric"] not in TIMED]
-        meta = json.loads((spec.folder / "run.json").read_text())
-        found[f"{name}/meta"] = [meta[key] for key in ("key", "status", "labels", "evaluations")]
+        meta = record.meta
+        found[f"{name}/meta"] = [meta.key, meta.status, meta.labels, meta.learning, meta.total]
     return found
 
 
@@ -250,8 +251,10 @@ def run(folder: Path, order: Callable[[list], list], task: Digits) -> Grid:
     """All runs of the tiny digits grid in this process, one after another in some order."""
     grid = tiny.grid(folder, tiny.DIGITS)
     specs = order(list(grid))
-    align_all(specs, lambda spec: grid.pool(spec.task, spec.seed), task, quiet)
-    score(specs, lambda spec: grid.pool(spec.task, spec.seed), task, quiet)
+    for spec in specs:
+        align(spec, task, quiet)
+    for spec in specs:
+        Scorer(spec, task).score(spec)
     return grid
 
 
@@ -259,8 +262,8 @@ ELSEWHERE = """
 import sys
 import torch
 from papa import cli
-from papa.benchmark.runs import base_samples as pool
-pool.BLOCK = 16
+from papa.models import base_samples
+base_samples.BLOCK = 16
 assert cli.main(["base", "--config", {path!r}, "--task", "digits", "--seeds", "{seed}"]) == 0
 for method in {methods!r}:
     axes = ["--task", "digits", "--method", method, "--user", "likes-1479", "--seeds", "{seed}"]
@@ -286,8 +289,10 @@ def test_numbers_do_not_depend_on_grouping_order_or_process(tmp_path: Path, digi
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     specs = [spec for spec in grid if spec.seed == 0]
-    align_all(specs, lambda spec: grid.pool(spec.task, spec.seed), digits, quiet)
-    score(specs, lambda spec: grid.pool(spec.task, spec.seed), digits, quiet)
+    for spec in specs:
+        align(spec, digits, quiet)
+    for spec in specs:
+        Scorer(spec, digits).score(spec)
     assert everything(grid) == forward
 
 
@@ -310,7 +315,9 @@ def test_all_methods_of_a_seed_start_from_the_same_items(tmp_path: Path, digits:
 @pytest.mark.usefixtures("small_blocks")
 def test_a_finished_run_is_not_made_again(tmp_path: Path, digits: Digits) -> None:
     grid = run(tmp_path, list, digits)
-    said: list[str] = []
-    align_all(list(grid), lambda spec: grid.pool(spec.task, spec.seed), digits, said.append)
-    score(list(grid), lambda spec: grid.pool(spec.task, spec.seed), digits, said.append)
-    assert len(said) == 2 * len(list(grid)) and all("already" in line for line in said)
+    before = state_of(tmp_path / "results")
+    path = str(tmp_path / "config.yaml")
+    for method in tiny.DIGITS["methods"]:
+        axes = ["--config", path, "--task", "digits", "--method", method, "--user", "likes-1479"]
+        assert cli.main(["align", *axes]) == cli.main(["score", *axes]) == 0
+    assert len(list(grid)) == 6 and state_of(tmp_path / "results") == before

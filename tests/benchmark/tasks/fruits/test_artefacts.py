@@ -6,14 +6,14 @@ import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
 
-from papa.benchmark.config import FruitsSettings
-from papa.benchmark.runs.key import file_sha256
 from papa.benchmark.tasks.artefacts import folder, verified_card
+from papa.benchmark.tasks.fruits import FruitsSettings
 from papa.benchmark.tasks.fruits.captions import kind_prompt
 from papa.benchmark.tasks.fruits.render import CONCEPTS, KINDS, pictures
 from papa.benchmark.tasks.fruits.task import Fruits, to_range
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
+from papa.files import sha256
 from papa.recipes.fruits.autoencoder import psnr
 from papa.rng import Stream
 
@@ -23,7 +23,7 @@ def test_the_artefacts_are_whole_and_small() -> None:
     sizes = {name: (home / name).stat().st_size for name in card["sha256"]}
     digits = sum(p.stat().st_size for p in folder("digits").rglob("*") if p.is_file())
     assert sum(sizes.values()) <= 10e6 and sum(sizes.values()) + digits <= 12e6
-    assert all(file_sha256(home / name) == digest for name, digest in card["sha256"].items())
+    assert all(sha256(home / name) == digest for name, digest in card["sha256"].items())
     assert all(not name.endswith((".bin", ".pt", ".pkl")) for name in sizes)
 
 
@@ -42,9 +42,9 @@ def test_what_is_drawn_is_what_is_asked_for(fruits: Fruits) -> None:
     judge = fruits.judges()["attributes"]
 
     def kinds(prompt: str, n: int) -> list[str]:
-        noise = stream_noise(Stream(7).at(prompt), (n, *fruits.shape))
-        with fruits.prompted(prompt), torch.no_grad():
-            images = fruits.decode(euler_ancestral(fruits.denoiser(Cost()), fruits.sigmas(), noise))
+        noise = stream_noise(Stream(7).at(prompt), (n, *fruits.model.shape))
+        with fruits.model.prompted(prompt), torch.no_grad():
+            images = fruits.model.decode(euler_ancestral(fruits.model.denoiser(Cost()), fruits.model.sigmas(), noise))
         return [CONCEPTS[c][0] for c in judge.probabilities(images).argmax(1)]
 
     right = [drawn == kind for kind in KINDS for drawn in kinds(kind_prompt(kind), 16)]
@@ -55,7 +55,7 @@ def test_what_is_drawn_is_what_is_asked_for(fruits: Fruits) -> None:
 
 def test_the_autoencoder_copies_fresh_renders(fruits: Fruits) -> None:
     images, _ = pictures(64, np.random.default_rng(99))
-    assert psnr(fruits.pipe.vae, to_range(images)) >= 28
+    assert psnr(fruits.model.pipe.vae, to_range(images)) >= 28
 
 
 def test_the_judges_know_fresh_renders(fruits: Fruits) -> None:

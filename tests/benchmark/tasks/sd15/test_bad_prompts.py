@@ -8,18 +8,19 @@ from pathlib import Path
 import pytest
 from support import tiny_sd15
 from support.refusals import copied, refused
+from support.users_of import user_of
 
 from papa.benchmark.tasks.sd15.task import Sd15
-from papa.errors import SettingsError
+from papa.errors import ModelError, SettingsError
 
 LONG = "a photo of " + "very " * 40 + "ripe fruit"
 
 
 def test_a_prompt_that_the_tokenizer_would_cut() -> None:
     task = tiny_sd15.task()
-    refused(SettingsError, lambda: task.embedding(LONG), "reads 75", "shorten it")
+    refused(SettingsError, lambda: task.model.embedding(LONG), "reads 75", "shorten it")
     refused(SettingsError, lambda: Sd15(tiny_sd15.settings(prompt=LONG)), "shorten it")
-    assert task.embedding("a" * 75).shape == (1, 77, 16)  # every letter is a token: this one just fits
+    assert task.model.embedding("a" * 75).shape == (1, 77, 16)  # every letter is a token: this one just fits
 
 
 @pytest.mark.parametrize("prompts", [[], [" "]])
@@ -34,9 +35,7 @@ def test_a_bank_without_a_concept() -> None:
 
 def test_a_user_whose_concept_is_not_in_the_bank() -> None:
     task = Sd15(tiny_sd15.settings(bank={"lemon": ["a lemon"], "grape": ["grapes"]}))
-    from papa.benchmark.registry import USERS
-
-    refused(SettingsError, lambda: USERS["sd15"]["apple"].load().meet(task), "apple", "it has lemon, grape")
+    refused(SettingsError, lambda: user_of("sd15", "apple").meet(task), "apple", "it has lemon, grape")
 
 
 def test_a_prompt_of_the_bank_that_the_proxy_would_cut() -> None:
@@ -48,4 +47,4 @@ def test_a_model_of_another_prediction_type(tmp_path: Path) -> None:
     folder = copied(tmp_path)
     scheduler = folder / "scheduler" / "scheduler_config.json"
     scheduler.write_text(json.dumps(tiny_sd15.SCHEDULER | {"prediction_type": "v_prediction"}))
-    refused(SettingsError, lambda: Sd15(tiny_sd15.settings(model=str(folder))), "v_prediction", "epsilon")
+    refused(ModelError, lambda: Sd15(tiny_sd15.settings(model=str(folder))), "v_prediction", "epsilon")

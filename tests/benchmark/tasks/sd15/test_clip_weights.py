@@ -14,10 +14,9 @@ from pydantic import ValidationError
 from support import tiny_sd15
 from support.refusals import online, refused
 
-from papa.benchmark.config import ClipSettings, Sd15Settings
-from papa.benchmark.runs.key import file_sha256
-from papa.benchmark.tasks.sd15 import hub
+from papa.benchmark.tasks.sd15 import ClipSettings, Sd15Settings, hub
 from papa.errors import ArtefactError, SettingsError
+from papa.files import sha256
 
 
 def test_clip_weights_that_are_nowhere() -> None:
@@ -63,7 +62,7 @@ def test_clip_weights_of_another_sha256(place: str, tmp_path: Path, monkeypatch:
         "file": {"model": "ViT-B-32", "pretrained": str(file)},
         "hub": {"model": "ViT-B-32", "pretrained": "laion2b_s34b_b79k"},
     }[place]
-    right = file_sha256(file)
+    right = sha256(file)
     assert hub.clip_files(ClipSettings(**asked, sha256=right)).file == file
     wrong = ClipSettings(**asked, sha256="0" * 64)
     refused(ArtefactError, lambda: hub.load_clip(wrong), str(file), right, "0" * 64, "get it again", "correct sha256")

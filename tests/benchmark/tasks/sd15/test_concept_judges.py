@@ -18,7 +18,8 @@ from papa.benchmark.metrics.interface import Bench, RunView
 from papa.benchmark.tasks.prompts import PromptBank
 from papa.benchmark.tasks.sd15.task import Sd15
 from papa.benchmark.tasks.text_to_image import TextToImage
-from papa.benchmark.users.concepts import ConceptUser
+from papa.benchmark.users.concepts import ConceptTaste
+from papa.benchmark.users.concepts.user import ConceptUser
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.errors import PapaError, SettingsError
@@ -66,15 +67,15 @@ def test_the_members_of_a_bank_are_those_of_the_wanted_kind(kinds: list[str], wa
 
 def test_images_of_known_kind_are_drawn_once_and_for_their_own_prompts(small: Sd15) -> None:
     images, shown = small.known_images()
-    assert small.known_images()[0] is images and small.condition == "a photo of a fruit"
-    noise = stream_noise(Stream(0).at("known", concept=2), (4, *small.shape))
-    with small.prompted("a banana"), torch.no_grad():
-        own = small.decode(euler_ancestral(small.denoiser(Cost()), small.sigmas(), noise))
+    assert small.known_images()[0] is images and small.model.prompt == "a photo of a fruit"
+    noise = stream_noise(Stream(0).at("known", concept=2), (4, *small.model.shape))
+    with small.model.prompted("a banana"), torch.no_grad():
+        own = small.model.decode(euler_ancestral(small.model.denoiser(Cost()), small.model.sigmas(), noise))
     torch.testing.assert_close(images[shown == 2], own)
 
 
 def test_without_references_liked_images_are_compared_by_the_held_out_judge(small: Sd15) -> None:
-    user = ConceptUser({"kind": ["apple", "grape", "banana"]})
+    user = ConceptUser(ConceptTaste(wanted={"kind": ["apple", "grape", "banana"]}))
     user.meet(small)
     images = images_of(small, 24)
     bench = Bench(small, Measures(diversity=16, per_round=4), Stream(0))

@@ -13,8 +13,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from support import tiny_sd15
 from support.refusals import online, refused
 
-from papa.benchmark.config import Sd15Settings
-from papa.benchmark.tasks.sd15 import hub
+from papa.benchmark.tasks.sd15 import Sd15Settings, hub
 from papa.errors import ArtefactError
 
 

@@ -12,9 +12,9 @@ from support.tiny import assert_paragraph
 
 from papa import cli
 from papa.benchmark import grid
-from papa.benchmark.config import PapaSettings
 from papa.benchmark.machine import memory_advice
 from papa.benchmark.tasks.sd15 import needs
+from papa.methods.papa import PapaSettings
 
 
 def experiment(tmp_path: Path, **given: Any) -> str:
@@ -83,7 +83,7 @@ def test_adapters_fit_a_24_gb_gpu_and_whole_networks_do_not() -> None:
 def test_the_grid_of_the_configuration_is_the_documents() -> None:
     found = grid.load(Path(__file__).parents[4] / "config" / "sd15.yaml")
     assert {spec.task for spec in found} == {"sd15"}
-    settings: Any = found.task_settings["sd15"]
+    settings: Any = found.tasks["sd15"].settings
     assert (settings.steps, settings.chunk, settings.temperature, settings.guidance_scale) == (25, 8, 10.0, 7.5)
     fkc: Any = found.select(method="fkc")[0].settings
     assert (fkc.particles, fkc.per_round, fkc.labels, fkc.beta_min, fkc.beta_max) == (32, 8, 80, 0.5, 2.0)
