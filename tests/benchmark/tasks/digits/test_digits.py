@@ -15,6 +15,7 @@ import torch
 from support import tiny
 from support.command_line import state_of
 
+from papa import cli
 from papa.benchmark.grid import Grid, load
 from papa.benchmark.runs.align import align
 from papa.benchmark.runs.base_samples import draw_base_samples, reader
@@ -77,7 +78,7 @@ def test_stored_images_come_back(digits: Digits, stored: np.ndarray) -> None:
     images = digits.model.decode(latents)
     packed = digits.model.pack(images)
     assert packed.dtype == np.uint8 and (digits.model.unpack(packed) - images).abs().max() <= 0.5 / 127.5 + 1e-6
-    assert digits.model.pack(torch.tensor([[-3.0, 3.0]])).tolist() == [[0, 255]]
+    assert digits.model.pack(torch.tensor([[[[-3.0, 3.0]]]])).tolist() == [[[[0, 255]]]]
 
 
 # ---------------------------------------------------------------- artefacts and their card

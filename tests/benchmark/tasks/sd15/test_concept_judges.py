@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import tiny_sd15
 from support.drawn_images import images_of
+from support.pixels import META
 
 from papa.benchmark.config import Measures
 from papa.benchmark.metrics.diversity import Diversity
@@ -46,9 +47,9 @@ def test_every_judge_tells_the_same_concepts_apart(task: TextToImage) -> None:
         assert judge.probabilities(images).shape == (3, len(task.concepts))
 
 
-def test_the_self_check_passes_on_base_samples_and_fails_on_one_image(small: Sd15, tmp_path: Any) -> None:
+def test_the_self_check_passes_on_base_samples_and_fails_on_one_image(small: Sd15) -> None:
     said: list[str] = []
-    small.prepare(tmp_path, said.append)
+    small.check(said.append)
     assert "apple" in said[0]
     with pytest.raises(PapaError, match="same scores"):
         small.proxy().self_check(images_of(small, 1).expand(8, -1, -1, -1))
@@ -79,7 +80,7 @@ def test_without_references_liked_images_are_compared_by_the_held_out_judge(smal
     user.meet(small)
     images = images_of(small, 24)
     bench = Bench(small, Measures(diversity=16, per_round=4), Stream(0))
-    run = RunView(bench, {"task": "sd15"}, {"final": images[:12]}, images[12:], [{}], [], user)
+    run = RunView(bench, META, {"final": images[:12]}, images[12:], [{}], [], user)
     found = {row.metric: row.value for row in Diversity().measure(run) if row.stage == "final"}
     assert bench.references is None and found["preferred_distance"] > 0 and found["vendi"] > 1
     assert "coverage" not in found  # it compares with references
