@@ -1,0 +1,192 @@
+"""What CONTRIBUTING.md says of adding something is done to a copy of the repository, to the letter, and must work."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from support import tiny
+from support.workplace import surroundings, text_of
+
+from papa.benchmark import grid
+from papa.benchmark.config import read
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+BLOCKS: list[str] = re.findall(r"^```(?:python|yaml)\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+COPIED = ("papa", "config", "config.yaml", "tests", "pyproject.toml")
+
+NEW = {"papa/methods/rwr/__init__.py", "papa/methods/rwr/method.py", "config/rwr.yaml"}
+REGISTRY = "papa/methods/__init__.py"
+ALIKE = {"rwr": [], "rwr-uniform": ["temperature"]}
+"""The method, its ablation, and the settings in which they differ."""
+
+WORDS_OF_FIGURE = """
+import json, sys
+from pathlib import Path
+from matplotlib.text import Text
+import papa
+from papa.benchmark import grid
+from papa.paper.figures import pareto, style
+from papa.paper.long_table import read_table
+from papa.paper.select import check
+assert Path(papa.__file__).is_relative_to(Path.cwd()), papa.__file__
+of = grid.load(sys.argv[1])
+with style.paper():
+    drawn = pareto.draw(check(read_table(of)), of)
+print(json.dumps([text.get_text() for text in drawn.findobj(Text)]))
+"""
+
+
+def blocks() -> dict[str, str]:
+    """File -> what the page says of it, by the file's name in the first line: a file's content, or a line to add."""
+    named = (re.match(r"# (\S+\.(?:py|yaml))(, a line of METHODS)?\n", block) for block in BLOCKS)
+    found = {match[1]: match.string[match.end() :] for match in named if match}
+    assert set(found) == {*NEW, REGISTRY}
+    return found
+
+
+def follow(copy: Path) -> None:
+    """Do what the page says."""
+    for name, text in blocks().items():
+        file = copy / name
+        if name == REGISTRY:
+            before, opening, after = file.read_text(encoding="utf-8").partition("METHODS: dict[str, str] = {\n")
+            assert opening
+            file.write_text(before + opening + text + after, encoding="utf-8")
+        else:
+            file.parent.mkdir(exist_ok=True)
+            assert not file.exists()
+            file.write_text(text, encoding="utf-8")
+
+
+def sources(folder: Path) -> dict[str, list[str]]:
+    """Every text file of what is copied, by its lines."""
+    found = [path for name in COPIED for path in [folder / name, *sorted((folder / name).rglob("*"))]]
+    texts = [path for path in found if path.is_file() and path.suffix in {".py", ".yaml", ".toml"}]
+    return {str(path.relative_to(folder)): path.read_text(encoding="utf-8").splitlines() for path in texts}
+
+
+def small(data: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The page's configuration with its blocks alone, each method and measure made small, for one seed."""
+    fewer = {name: tiny.SMALL[name] for name in ("updates", "items", "timesteps")}
+    labels = {name: tiny.SMALL[name] for name in ("labels", "per_round")}
+    blocks = {name: block | {"seeds": [0]} for name, block in data["grid"].items() if name.startswith("rwr")}
+    methods = {name: data["methods"][name] | labels | (fewer if name != "base" else {}) for name in ("base", *ALIKE)}
+    places = {name: str(folder / name) for name in ("results", "figures")}
+    tiny_tasks = {"measures": tiny.MEASURES, "measures_by_task": {}, "tasks": {"digits": {"steps": 3}}}
+    return data | places | tiny_tasks | {"methods": methods, "grid": blocks}
+
+
+class Copy:
+    """A copy of the repository in which the page was followed, and its small configuration."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root, self.folder = folder / "repository", folder
+        self.root.mkdir()
+        for name in COPIED:
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, self.root / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy2(ROOT / name, self.root / name)
+        self.before = sources(self.root)
+        follow(self.root)
+        self.config = folder / "small.yaml"
+        self.config.write_text(yaml.safe_dump(small(read(self.root / "config/rwr.yaml"), folder)), encoding="utf-8")
+
+    def python(self, *arguments: str) -> str:
+        """Run the copy's code; it must end well."""
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=self.root,
+            env=surroundings() | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.fspath(self.root)},
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            check=False,
+        )
+        assert done.returncode == 0, text_of(done)
+        return done.stdout
+
+    def papa(self, command: str, *arguments: str) -> None:
+        self.python("-m", "papa", command, *arguments, "--config", str(self.config))
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    """The copy, its runs done, scored and collected."""
+    made = Copy(tmp_path_factory.mktemp("contributing"))
+    made.papa("base", "--task", "digits", "--seeds", "0")
+    for block in read(made.config)["grid"].values():
+        for method in block["methods"]:
+            for user in block["users"]:
+                made.papa("align", "--task", "digits", "--method", method, "--user", user)
+    made.papa("score")
+    made.papa("collect")
+    return made
+
+
+def test_one_folder_one_line_and_one_configuration_are_all_that_it_takes(copy: Copy) -> None:
+    after = sources(copy.root)
+    assert set(after) - set(copy.before) == NEW
+    assert {name for name in copy.before if after[name] != copy.before[name]} == {REGISTRY}
+    assert len(after[REGISTRY]) == len(copy.before[REGISTRY]) + 1
+    assert [line for line in after[REGISTRY] if line not in copy.before[REGISTRY]] == [
+        line for line in blocks()[REGISTRY].splitlines()
+    ]
+
+
+def test_the_ablation_is_one_setting_away_and_gives_other_values(copy: Copy) -> None:
+    table = pd.read_parquet(copy.folder / "results/runs.parquet")
+    assert set(table.method) == {"base", *ALIKE}
+    settings = read(copy.root / "config/rwr.yaml")["methods"]
+    assert settings["rwr"] == {} and set(settings["rwr-uniform"]) == {"algorithm", *ALIKE["rwr-uniform"]}
+    shared = table[(table.user == "likes-1479") & (table.stage == "final") & (table.metric == "pairwise")]
+    assert shared.groupby("method").value.first().nunique() == len({"base", *ALIKE})
+
+
+def test_the_method_stands_in_t1_and_its_ablation_beside_it_in_t4(copy: Copy) -> None:
+    for name in ("T1", "T4"):
+        copy.papa("table", name)
+    tables = {name: pd.read_csv(copy.folder / f"results/tables/{name}.csv") for name in ("T1", "T4")}
+    assert set(tables["T1"].method) == {"base", "rwr"}
+    assert "rwr-uniform" in set(tables["T4"].method)
+    text = (copy.folder / "results/tables/T4.md").read_text(encoding="utf-8")
+    assert "temperature: 0.5 → 1000" in text
+
+
+def test_both_stand_in_the_figure(copy: Copy) -> None:
+    copy.papa("plot", "F2")
+    assert (copy.folder / "figures/F2.png").stat().st_size > 1000
+    words = json.loads(copy.python("-c", WORDS_OF_FIGURE, str(copy.config)))
+    assert {"rwr", "uniform"} <= set(words)  # a variant's label is shown without its reference's
+
+
+def test_the_conformance_tests_take_the_method_up(copy: Copy) -> None:
+    file = "tests/methods/test_conformance_state.py"
+    said = copy.python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "rwr and digits", file)
+    assert int(re.search(r"(\d+) passed", said)[1]) > 1 and "skipped" not in said
+
+
+def test_the_page_extends_the_default_experiment_and_changes_nothing_of_it(copy: Copy) -> None:
+    whole, default = read(copy.root / "config/rwr.yaml"), read(copy.root / "config.yaml")
+    assert whole["methods"] == default["methods"] | {name: whole["methods"][name] for name in ALIKE}
+    assert {name: block for name, block in whole["grid"].items() if name in default["grid"]} == default["grid"]
+
+
+def test_the_tastes_of_the_page_are_users(tmp_path: Path) -> None:
+    found = [yaml.safe_load(block)["users"] for block in BLOCKS if block.startswith("users:")]
+    assert len(found) == 1
+    block = tiny.DIGITS | {"users": ["likes-2", "likes-2-or-errs"]}
+    fruits = {"task": "fruits", "methods": ["base"], "users": ["two-apples"], "seeds": [0]}
+    data = tiny.config(tmp_path, block, users=found[0]) | {"grid": {"main": block, "fruits": fruits}}
+    assert {spec.user for spec in grid.load(tiny.write(tmp_path, data))} == set(found[0])
