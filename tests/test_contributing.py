@@ -140,9 +140,8 @@ def test_one_folder_one_line_and_one_configuration_are_all_that_it_takes(copy: C
     assert set(after) - set(copy.before) == NEW
     assert {name for name in copy.before if after[name] != copy.before[name]} == {REGISTRY}
     assert len(after[REGISTRY]) == len(copy.before[REGISTRY]) + 1
-    assert [line for line in after[REGISTRY] if line not in copy.before[REGISTRY]] == [
-        line for line in blocks()[REGISTRY].splitlines()
-    ]
+    added = [line for line in after[REGISTRY] if line not in copy.before[REGISTRY]]
+    assert added == blocks()[REGISTRY].splitlines()
 
 
 def test_the_ablation_is_one_setting_away_and_gives_other_values(copy: Copy) -> None:
