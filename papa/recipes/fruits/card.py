@@ -176,7 +176,7 @@ def readme() -> str:
 Made by `papa prepare --task fruits --retrain`; this page is generated from `card.json`. {size:.1f} MB in all.
 
 * **Data.** {card["recipe"]["pictures"]:,} rendered pictures of eight kinds of fruit (32x32,
-  `papa/tasks/fruits/render.py`), in one to three colours, one or two of them, small or large, on five
+  `papa/benchmark/tasks/fruits/render.py`), in one to three colours, one or two of them, small or large, on five
   backgrounds; captions with a tenth empty and a tenth generic. Seed {card["recipe"]["seed"]}.
 * **Model.** A `StableDiffusionPipeline`: autoencoder 32x32x3 to 4x8x8, CLIP text encoder, conditional UNet
   ({parameters}), Stable Diffusion's schedule.
