@@ -49,7 +49,7 @@ CONDA_HEADER = """\
 
 def requested(pyproject: Path = ROOT / "pyproject.toml") -> list[str]:
     """The requirements that the lock is made from: dependencies and the locked extras."""
-    project = tomllib.loads(pyproject.read_text())["project"]
+    project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
     extras = [line for extra in EXTRAS for line in project["optional-dependencies"][extra]]
     return sorted([*project["dependencies"], *extras], key=str.lower)
 
@@ -82,7 +82,7 @@ def resolve(wanted: list[str], constraints: Path | None) -> list[str]:
         report = Path(folder, "report.json")
         command = [*pip, "install", "--quiet", "--dry-run", "--ignore-installed", "--report", str(report)]
         subprocess.run([*command, *(["-c", str(constraints)] if constraints else []), *wanted], check=True)
-        items = json.loads(report.read_text())["install"]
+        items = json.loads(report.read_text(encoding="utf-8"))["install"]
     versions = {canonicalize_name(item["metadata"]["name"]): item["metadata"]["version"] for item in items}
     if local := [name for name, version in versions.items() if "+" in version]:
         sys.exit(f"These are local builds, not what the index gives to everybody: {', '.join(local)}.")
@@ -98,12 +98,13 @@ def resolve(wanted: list[str], constraints: Path | None) -> list[str]:
 
 def pins(lock: Path = LOCK) -> list[str]:
     """The pinned requirements of the lock."""
-    return [line for line in lock.read_text().splitlines() if line and not line.startswith("#")]
+    return [line for line in lock.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
 
 
 def made_from(lock: Path = LOCK) -> list[str]:
     """The requirements that the lock says it was made from."""
-    return [line.removeprefix("# from: ") for line in lock.read_text().splitlines() if line.startswith("# from: ")]
+    lines = lock.read_text(encoding="utf-8").splitlines()
+    return [line.removeprefix("# from: ") for line in lines if line.startswith("# from: ")]
 
 
 def lock_text(wanted: list[str], lines: list[str]) -> str:
@@ -131,8 +132,8 @@ def main() -> None:
             sys.exit(f"The lock is made with Python {PYTHON} on Linux; this is Python {sys.version} on {sys.platform}.")
         wanted = requested()
         keep = LOCK if LOCK.is_file() and not options.upgrade else None
-        LOCK.write_text(lock_text(wanted, resolve(wanted, keep)))
-    CONDA.write_text(conda_text(pins()))
+        LOCK.write_text(lock_text(wanted, resolve(wanted, keep)), encoding="utf-8")
+    CONDA.write_text(conda_text(pins()), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ def save_clip(name: str, model: nn.Module, folder: Path, vocab_size: int) -> Non
     save_file(half, folder / "open_clip_model.safetensors")
     unit = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "shortest"}
     config = {"model_cfg": model_config(name, vocab_size), "preprocess_cfg": unit}
-    (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 @reproducible
