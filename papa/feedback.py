@@ -17,9 +17,9 @@ Kind = Literal["binary", "graded", "pairs"]
 
 @dataclass(frozen=True)
 class Query:
-    """What a method wants to be told about.
+    """What a method asks.
 
-    latents: (k, ...) items. condition: the prompt of each item, or None. kind: the answer wanted.
+    latents: (k, ...) items. condition: the prompt of each item, or None. kind: of answer asked for.
     """
 
     latents: Tensor

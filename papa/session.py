@@ -54,7 +54,7 @@ class Question:
 
     @property
     def kind(self) -> Kind:
-        """The kind of answer wanted."""
+        """The kind of answer that is asked for."""
         return self.query.kind
 
     @property
@@ -379,7 +379,7 @@ class Log:
     def compare(self, line: Mapping[str, Any], question: Question, marks: list[list[float]]) -> None:
         """Whether a round that is replayed is the one that was answered.
 
-        Raises:  SessionError where it shows other items, for another prompt, or wants another kind of answer.
+        Raises:  SessionError where it shows other items, for another prompt, or asks for another kind of answer.
         """
         place = f"round {line['round'] + 1} of {self.file}"
         try:

@@ -102,7 +102,7 @@ class Method(ABC, Generic[S]):
         """
         raise ModelError(
             f"{type(self).__name__} leaves the model's weights as they are, so there is no aligned model to save; "
-            "papa makes one."
+            "the method papa makes one."
         )
 
     def diagnostics(self) -> dict[str, float]:
@@ -114,7 +114,7 @@ class Method(ABC, Generic[S]):
         return []
 
     def state(self) -> dict[str, Any]:
-        """Everything that was learned: make the method with the same arguments, then `restore`, samples the same."""
+        """Everything that was learned; a method made with the same arguments and restored from it samples the same."""
         return {"round": self.round}
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -47,7 +47,7 @@ def extended(latents: Tensor, model: Model, stream: Stream, n: int) -> Tensor:
     while len(latents) < n:
         if len(latents) % BLOCK:
             raise SettingsError(
-                f"{n} base samples are wanted and measures.base is {len(latents)}; make it {n} or more, or a "
+                f"{n} base samples are needed and measures.base is {len(latents)}; make it {n} or more, or a "
                 f"multiple of {BLOCK}."
             )
         more = block_of_base(model, stream, len(latents) // BLOCK, Cost())

@@ -23,7 +23,10 @@ def sampling_sigmas(scheduler_config: dict[str, Any], n_steps: int) -> Tensor:
 
 
 def refuse_other_predictions(scheduler: Any) -> None:
-    """Raises ModelError for a model that does not predict the noise (a v-prediction or flow model)."""
+    """Refuse a model that does not predict the noise.
+
+    Raises:  ModelError for a v-prediction or flow model.
+    """
     predicts = scheduler.config.get("prediction_type", "epsilon")
     if predicts != "epsilon" or not hasattr(scheduler, "alphas_cumprod"):
         what = repr(predicts) if predicts != "epsilon" else f"for {type(scheduler).__name__}"

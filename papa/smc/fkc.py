@@ -33,7 +33,7 @@ from papa.smc.resampling import resample
 from papa.smc.weights import effective_sample_size, log_mean_exp
 
 Reward = Callable[[Tensor], Tensor]
-"""(n, ...) points -> (n,) reward in nats, differentiable where guidance is wanted."""
+"""(n, ...) points -> (n,) reward in nats, differentiable where guidance is on."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Point:
 
 
 def evaluate(denoise: Denoiser, reward: Reward, y: Tensor, sigma: float, options: Options) -> Point:
-    """Denoise `y` and take the reward and its gradient there (zero where no guidance is wanted)."""
+    """Denoise `y` and take the reward and its gradient there (zero where guidance is off)."""
     clean, guided = options.reward_on == "clean", options.guidance != "none" and sigma > 0
     y = y.detach()
     through = guided and clean and options.gradient == "through"

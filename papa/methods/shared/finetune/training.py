@@ -1,4 +1,4 @@
-"""Fine-tuning, as every method does it that trains the diffusion model: which network, which items, how a step is made.
+"""Fine-tuning, as every method that trains the diffusion model does it: which network, which items, how a step is made.
 
 A method says what the gradient of an update is (`gradient`) and on which items it learns (`learn`, by `train`). The
 rest stands here: the whole network or adapters, Adam, the order of items, the loss scale of half precision, the state.
@@ -58,7 +58,7 @@ class FineTuned(Method[F]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.network = self._network()
-        # Frozen by `no_grad` alone: with parameters that want no gradient PyTorch takes other kernels, whose last
+        # Frozen by `no_grad` alone: for parameters with gradients disabled PyTorch takes other kernels, whose last
         # bits differ, and Adam makes full steps of a difference that should be exactly zero.
         self.base = twin(self.network)
         self.trained = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
