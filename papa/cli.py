@@ -40,7 +40,7 @@ def load_grid(args: argparse.Namespace) -> Grid:
 
 
 def open_task(of: TaskSpec, device: str, threads: int) -> AnyTask:
-    """Load a task on the device that the configuration wants."""
+    """Load a task on the device that the configuration asks for."""
     from papa.benchmark.machine import pick_device, use_threads
 
     use_threads(threads)
@@ -252,7 +252,7 @@ def parser() -> argparse.ArgumentParser:
 
     command = add("prepare", prepare, "check a task's artefacts against their sha256, or train them again")
     command.add_argument("--task", required=True, help="task name")
-    command.add_argument("--retrain", action="store_true", help="train the artefacts anew and replace them")
+    command.add_argument("--retrain", action="store_true", help="train the artefacts again and replace them")
     command.add_argument("--steps", type=int, help="with --retrain: training steps of the base model")
     job(command)
     command = add("base", base, "draw the base samples of a task, shared by all methods and users")

@@ -71,7 +71,7 @@ def _artefacts(grid: Grid, task: str) -> str:
 
 
 def _bytes_of(spec: RunSpec) -> int:
-    """Disk that one run wants."""
+    """Disk that one run needs."""
     if (module := spec.of.declaration.needs) is None:
         return BYTES_PER_RUN
     return import_module(module).bytes_per_run(spec.settings, spec.of.measures)
@@ -85,6 +85,6 @@ def _disk(grid: Grid) -> str:
     free, needed = shutil.disk_usage(place).free, sum(_bytes_of(spec) for spec in grid)
     if free < needed:
         raise PapaError(
-            f"{runs} runs want up to {needed / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free at {place}."
+            f"{runs} runs need up to {needed / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free at {place}."
         )
-    return f"disk: {runs} runs want up to {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free"
+    return f"disk: {runs} runs need up to {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free"

@@ -18,7 +18,7 @@ def config_schema() -> dict[str, Any]:
     schema = Config.model_json_schema()
     definitions = schema.setdefault("$defs", {})
     properties = schema["properties"]
-    properties["extends"] = {"type": "string", "description": "File whose keys hold where absent."}
+    properties["extends"] = {"type": "string", "description": "The configuration whose values hold where absent."}
     blocks = {"additionalProperties": {"$ref": f"#/$defs/{Block.__name__}"}, "type": "object"}
     properties["grid_also"] = blocks | {"description": "Blocks added to the grid of the file that is extended."}
     required = schema.pop("required")

@@ -44,7 +44,7 @@ class Diversity(Metric):
         return rows + particles(run)
 
     def final(self, run: RunView, images: Tensor) -> list[Row]:
-        """The figures of the final samples that need features and classes."""
+        """The values of the final samples that need features and classes."""
         references, classes, embed = run.bench.references, run.user.classes, run.bench.features
         if embed is None:
             return []
@@ -106,7 +106,7 @@ def liked_distances(run: RunView, images: Tensor) -> Distances | None:
 
 
 def particles(run: RunView) -> list[Row]:
-    """The figures of particle methods: of each round from its record, of the final samples from their trace."""
+    """The values of particle methods: of each round from its record, of the final samples from their trace."""
     rows = [
         Row(name, float(line[name]), "particles", int(line["round"]), "round")
         for line in run.rounds

@@ -39,7 +39,7 @@ class Fidelity(Metric):
             for kind, value in distances.items():
                 rows.append(Row(f"{kind}_{name}", value, "", run.last))
                 rows.append(Row(f"{kind}_{name}_floor", floor[kind], "", run.last))
-        # The second block of the pool: other noise than the run's, so the base's own row is a floor.
+        # The second block of the base samples: other noise than the run's, so the base's own row is a floor.
         other_base = run.base[len(final) : 2 * len(final)]
         if len(other_base) >= ENOUGH * references.feature_dim:
             rows.append(Row("fid_base", self.distances(run.bench, other_base, final)["fid"], "", run.last))

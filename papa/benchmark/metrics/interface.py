@@ -69,7 +69,7 @@ class RunView:
     """One finished run as the metrics see it.
 
     images: stage name ("round_01", ..., "final") -> (n, ...) images; "retention", of another prompt, is no stage.
-    base: (n, ...) images of the base pool of the same seed. feedback: the lines of the log. meta: `run.json`.
+    base: (n, ...) images, the base samples of the same seed. feedback: the lines of the log. meta: `run.json`.
     rounds, trace: the rows of `rounds.csv` and `trace.csv`. true_tilt: the inverse temperature of a control.
     """
 

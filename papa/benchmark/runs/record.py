@@ -153,7 +153,7 @@ def read_record(folder: Path, key: str | None = None) -> Record:
     if key is not None and meta.key != key:
         raise RecordError(
             f"the record in {folder} was made with other settings, sources or weights (key {meta.key}, "
-            f"wanted {key}); run `snakemake --cores all` or the alignment again."
+            f"needed is {key}); run `snakemake --cores all` or the alignment again."
         )
     return Record(folder, meta)
 

@@ -78,7 +78,7 @@ class Digits(Task[DigitsSettings, UNetModel]):
 class HeldOutJudge:
     """A support vector machine on part B: another family of classifier, on images that gold never saw.
 
-    It is fitted anew where it is used (0.1 s, deterministic), so there is no weight file to trust.
+    It is fitted where it is used (0.1 s, deterministic), so there is no weight file to trust.
     """
 
     def __init__(self, images: Tensor, labels: np.ndarray) -> None:

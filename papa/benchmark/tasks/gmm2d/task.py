@@ -1,5 +1,7 @@
-"""The golden reference of every sampler and loss, and figure F7: the denoiser is the exact posterior mean, so what
-differs from the closed form is the sampler's own error."""
+"""The reference that every sampler and loss, and figure F7, are held against.
+
+The denoiser is the exact posterior mean, so what differs from the closed form is the sampler's own error.
+"""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class ClipSettings(Settings):
 
     model: str
     """open_clip's name of the architecture, or `local-dir:FOLDER` with open_clip_config.json and weights.
-    OpenAI's weights from a file want the name that ends in -quickgelu."""
+    OpenAI's weights from a file need the name that ends in -quickgelu."""
     pretrained: str | None = None
     """open_clip's tag of the weights, or a weight file. A folder brings its own."""
     revision: Commit | None = None

@@ -48,7 +48,7 @@ def bytes_per_run(settings: MethodSettings, measures: Measures) -> int:
 
 
 def gpu_bytes(settings: MethodSettings) -> float:
-    """GPU memory that a method wants, about."""
+    """GPU memory that a method needs, about."""
     training = settings.training
     if training is None:
         return FROZEN + SAMPLING
@@ -78,7 +78,7 @@ def _memory(methods: list[MethodSettings], device: str) -> str:
     there = torch.cuda.get_device_properties(device).total_memory / 1e9
     if there < needed:
         raise PapaError(
-            f"task sd15 wants about {needed:.0f} GB of GPU memory for these methods and {device} has {there:.0f} GB. "
+            f"task sd15 needs about {needed:.0f} GB of GPU memory for these methods and {device} has {there:.0f} GB. "
             "Set trainable: lora and gradient_checkpointing: true, or lower chunk, in the methods that fine-tune."
         )
-    return f"task sd15: about {needed:.0f} GB of GPU memory wanted, {there:.0f} GB are there"
+    return f"task sd15: about {needed:.0f} GB of GPU memory are needed, {there:.0f} GB are there"

@@ -120,7 +120,7 @@ class ComponentReward(RewardUser[ComponentTaste]):
         if beta not in (0, self._exact_at):
             raise PapaError(
                 f"the per-component reward is tilted in closed form at beta = 0 and beta = {self._exact_at:g} alone, "
-                f"not at {beta:g}; set exact_at to the beta that is wanted."
+                f"not at {beta:g}; set exact_at to the beta that is needed."
             )
         log_factors = torch.zeros_like(self._mixture.weights)
         log_factors[self._component] = beta * self._bonus
