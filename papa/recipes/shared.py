@@ -1,7 +1,7 @@
 """What the recipes of shipped artefacts share: seeding, and a folder that is whole or not there at all.
 
 Everything is made in a folder beside the shipped one, with a model card that names every file's sha256, and
-takes its place in one move. Its quality figures are measured there, so they are those of what users load.
+takes its place in one move. Its quality is measured there, so the values are those of what users load.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def write_card(home: Path, card: dict[str, Any]) -> None:
 
 
 def only_figures_missing(task: str) -> bool:
-    """Whether a recipe was stopped after its trainings: its artefacts are in place, their card has no figures."""
+    """Whether a recipe was stopped after its trainings: its artefacts are in place, their card has no values."""
     card = folder(task) / "card.json"
     return card.is_file() and '"figures"' not in card.read_text(encoding="utf-8")
 

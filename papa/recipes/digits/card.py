@@ -26,7 +26,7 @@ SAMPLES = 2048
 
 
 def begin(home: Path, parts: dict[str, list[int]], recipe: dict[str, Any], sha256: dict[str, str]) -> None:
-    """The card before its figures: what the task needs to load."""
+    """The card before anything is measured: what the task needs to load."""
     images, _ = real_digits()
     strokes = ink(images)
     card = {
@@ -54,7 +54,7 @@ def nearest(a: Tensor, b: Tensor) -> float:
 
 
 def measured(stream: Stream) -> dict[str, Any]:
-    """Quality figures of the artefacts on samples of the base model and on part C."""
+    """The quality of the artefacts, on samples of the base model and on part C."""
     task = Digits(DigitsSettings())
     noise = stream_noise(stream.at("card"), (SAMPLES, *task.model.shape))
     samples = task.model.unpack(
@@ -111,7 +111,7 @@ Made by `papa prepare --task digits --retrain`; this page is generated from `car
 * **Gold judge** (labels): a small CNN trained on A. **Held-out judge**: a support vector machine on B, fitted
   where it is used. **Feature network** of FID: another CNN, trained on A and B.
 
-| figure | value |
+| measured | value |
 |:--|--:|
 | gold judge, accuracy on C | {figures["gold_accuracy"]:.3f} |
 | held-out judge, accuracy on C | {figures["held_out_accuracy"]:.3f} |

@@ -113,7 +113,7 @@ def held_out() -> tuple[Tensor, np.ndarray]:
 
 
 def begin(home: Path, recipe: dict[str, Any], sha256: dict[str, str]) -> None:
-    """The card before its figures: what the task needs to load."""
+    """The card before anything is measured: what the task needs to load."""
     vae: Any = AutoencoderKL.from_pretrained(home / "pipeline" / "vae", low_cpu_mem_usage=False).float()
     with torch.no_grad():
         latents = vae.encode(held_out()[0]).latent_dist.mean * vae.config.scaling_factor
