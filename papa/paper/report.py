@@ -1,4 +1,4 @@
-"""How results are written down: numbers, Markdown and captions."""
+"""How results are written down: values, Markdown and captions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOTHING = "–"
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> Path:
-    """Write raw numbers atomically; an empty field is a missing number."""
+    """Write raw values atomically; an empty field is a missing value."""
     return write_atomic(path, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
@@ -25,7 +25,7 @@ def write_csv(path: Path, frame: pd.DataFrame) -> Path:
 
 
 def number(value: float, digits: int = 3) -> str:
-    """`digits` decimals, or as many significant figures from 1000 on; a dash for NaN."""
+    """`digits` decimals, or none from 10^digits on; a dash for NaN."""
     if not math.isfinite(value):
         return NOTHING
     if abs(value) < 10**digits:
@@ -79,7 +79,7 @@ def markdown(headers: Sequence[str], rows: Sequence[Sequence[str]], left: int = 
 
 
 def quote(table: pd.DataFrame, grid: Grid, tasks: Sequence[str], methods: Sequence[str], users: Sequence[str]) -> str:
-    """What was run, in the configuration's own numbers: budget, steps, users, seeds, samples."""
+    """What was run, in the configuration's own values: budget, steps, users, seeds, samples."""
     if not tasks:
         return "Nothing of this ran."
     asking = [method for method in methods if method != select.BASE] or methods  # the base asks for no labels

@@ -63,7 +63,7 @@ def runs(table: pd.DataFrame, task: str, method: str, users: Iterable[str]) -> i
 
 
 def finished(table: pd.DataFrame) -> pd.DataFrame:
-    """The final, finite measurements of the runs that did not diverge."""
+    """The final, finite values of the runs that did not diverge."""
     return table[(table.stage == "final") & ~table.lost & np.isfinite(table.value)]
 
 

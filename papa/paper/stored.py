@@ -1,5 +1,7 @@
-"""Stored samples for figures, read through their records: pictures of other settings than the numbers never stand
-beside them."""
+"""Stored samples for figures, read through their records.
+
+Pictures of other settings than the values of the long table are refused.
+"""
 
 from __future__ import annotations
 

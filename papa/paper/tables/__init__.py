@@ -25,7 +25,7 @@ TABLES: dict[str, str] = {
 class Made:
     """A finished table.
 
-    frame: raw numbers, tidy, one row per estimate. markdown: the readable form. caption: what was
+    frame: raw values, tidy, one row per estimate. markdown: the readable form. caption: what was
     run, the unit of the intervals, and what diverged.
     """
 

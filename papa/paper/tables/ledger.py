@@ -37,7 +37,7 @@ AXES = [
 
 
 def frame(judged: list[Judged]) -> pd.DataFrame:
-    """T7, one row per claim: raw numbers of the finding that decides."""
+    """T7, one row per claim: raw values of the finding that decides."""
     rows = []
     for entry in judged:
         found = entry.deciding
