@@ -30,16 +30,23 @@ REGISTRY = "papa/methods/__init__.py"
 ALIKE = {"rwr": [], "rwr-uniform": ["temperature"]}
 """The method, its ablation, and the settings in which they differ."""
 
-WORDS_OF_FIGURE = """
+COMMANDS = """
 import json, sys
 from pathlib import Path
-from matplotlib.text import Text
 import papa
+from papa import cli
+assert Path(papa.__file__).is_relative_to(Path.cwd()), papa.__file__
+sys.exit(next(filter(None, map(cli.main, json.loads(sys.argv[1]))), 0))
+"""
+"""`papa` commands one after another in one process (starting one takes seconds), until one fails."""
+
+WORDS_OF_FIGURE = """
+import json, sys
+from matplotlib.text import Text
 from papa.benchmark import grid
 from papa.paper.figures import pareto, style
 from papa.paper.long_table import read_table
 from papa.paper.select import check
-assert Path(papa.__file__).is_relative_to(Path.cwd()), papa.__file__
 of = grid.load(sys.argv[1])
 with style.paper():
     drawn = pareto.draw(check(read_table(of)), of)
@@ -117,21 +124,23 @@ class Copy:
         assert done.returncode == 0, text_of(done)
         return done.stdout
 
-    def papa(self, command: str, *arguments: str) -> None:
-        self.python("-m", "papa", command, *arguments, "--config", str(self.config))
+    def papa(self, *commands: str) -> None:
+        """Run commands, each a line without its configuration."""
+        lines = [[*command.split(), "--config", str(self.config)] for command in commands]
+        self.python("-c", COMMANDS, json.dumps(lines))
 
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
-    """The copy, its runs done, scored and collected."""
+    """The copy, its runs done, scored and collected, and what is made of them."""
     made = Copy(tmp_path_factory.mktemp("contributing"))
-    made.papa("base", "--task", "digits", "--seeds", "0")
-    for block in read(made.config)["grid"].values():
-        for method in block["methods"]:
-            for user in block["users"]:
-                made.papa("align", "--task", "digits", "--method", method, "--user", user)
-    made.papa("score")
-    made.papa("collect")
+    runs = [
+        f"align --task digits --method {method} --user {user}"
+        for block in read(made.config)["grid"].values()
+        for method in block["methods"]
+        for user in block["users"]
+    ]
+    made.papa("base --task digits --seeds 0", *runs, "score", "collect", "table T1", "table T4", "plot F2")
     return made
 
 
@@ -154,8 +163,6 @@ def test_the_ablation_is_one_setting_away_and_gives_other_values(copy: Copy) -> 
 
 
 def test_the_method_stands_in_t1_and_its_ablation_beside_it_in_t4(copy: Copy) -> None:
-    for name in ("T1", "T4"):
-        copy.papa("table", name)
     tables = {name: pd.read_csv(copy.folder / f"results/tables/{name}.csv") for name in ("T1", "T4")}
     assert set(tables["T1"].method) == {"base", "rwr"}
     assert "rwr-uniform" in set(tables["T4"].method)
@@ -164,7 +171,6 @@ def test_the_method_stands_in_t1_and_its_ablation_beside_it_in_t4(copy: Copy) ->
 
 
 def test_both_stand_in_the_figure(copy: Copy) -> None:
-    copy.papa("plot", "F2")
     assert (copy.folder / "figures/F2.png").stat().st_size > 1000
     words = json.loads(copy.python("-c", WORDS_OF_FIGURE, str(copy.config)))
     assert {"rwr", "uniform"} <= set(words)  # a variant's label is shown without its reference's
