@@ -35,10 +35,11 @@ def main() -> None:
 
     settings = PipelineSettings(prompt=args.prompt, steps=args.steps, guidance_scale=2, chunk=64)
     model = PipelineModel.from_folder(args.pipeline, settings)
-    log = args.out.with_suffix(".jsonl")
+    log = args.out.with_name(args.out.name + ".jsonl")
+    # The pipeline as it is, from the same noise. Not by the session below: resumed, it has learned already.
+    before = redness(Session(model, "base").sample(32))
+    likes = before.median()  # redder than half of what the pipeline draws
     with Session(model, "papa", labels=args.labels, log=log, settings={"c_qpde": 0.5, "items": 16}) as session:
-        before = redness(session.sample(32))
-        likes = before.median()  # redder than half of what the pipeline draws
         for question in session:
             answers = (redness(question.images) > likes).tolist()
             session.answer(answers)
