@@ -3,8 +3,8 @@
 The Euler-ancestral chain is a Markov chain of Gaussian transitions p(y' | y) = N(mean(y), vbar I), whose mean goes
 through the denoiser. Its log-probabilities are what policy-gradient methods differentiate (Black et al. 2024, DDPO;
 Fan et al. 2023, DPOK). The last transition, to noise level 0, is deterministic: it has no density and is not counted.
-Where a reward is of the clean samples, what is trained acts on it through that last step too, so the whole gradient of
-the expected reward is E[reward grad log p] + E[grad reward(last step)]; policy-gradient methods leave the second part out.
+Where a reward is of the clean samples, what is trained acts on it through that last step too: the gradient of the
+expected reward is E[reward grad log p] + E[grad reward(last step)], whose second part needs a differentiable reward.
 """
 
 from __future__ import annotations
