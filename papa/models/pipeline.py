@@ -24,7 +24,8 @@ from papa.errors import ArtefactError, DivergedError, ModelError, SettingsError
 from papa.files import forget_paths, write_json
 from papa.models.interface import Model
 from papa.models.lora import merged, twin
-from papa.models.schedules import refuse_other_predictions, sampling_sigmas
+from papa.models.networks import latent_shape, refuse_other_conditions
+from papa.models.schedules import from_the_largest_level, refuse_other_predictions, sampling_sigmas
 from papa.models.settings import PipelineSettings
 
 
@@ -86,15 +87,16 @@ class PipelineModel(Model):
         self.device, self.spread, self.steps, self.chunk = device, spread, settings.steps, settings.chunk
         refuse_other_predictions(pipe.scheduler)
         self.pipe = _prepared(pipe, settings, device)
-        side = pipe.unet.config.sample_size
-        self.shape = (pipe.unet.config.in_channels, side, side)
-        self._scheduler: Any = EulerAncestralDiscreteScheduler.from_config(_config(pipe))
+        self.shape = latent_shape(pipe.unet)
+        self._scheduler: Any = EulerAncestralDiscreteScheduler.from_config(
+            from_the_largest_level(pipe.scheduler).config
+        )
         self.alphas_cumprod = self._scheduler.alphas_cumprod
         self._empty = self.embedding("")
         self._use(settings.prompt)
 
     @classmethod
-    def from_folder(cls, folder: Path, settings: PipelineSettings | None = None, **given: Any) -> PipelineModel:
+    def from_folder(cls, folder: str | Path, settings: PipelineSettings | None = None, **given: Any) -> PipelineModel:
         """A folder in the layout of `StableDiffusionPipeline.save_pretrained`, in float32.
 
         Raises:  ArtefactError where the folder cannot be read, and as the class.
@@ -197,6 +199,7 @@ def _prepared(pipe: Any, settings: PipelineSettings, device: str) -> Any:
             raise ModelError(
                 f"this pipeline has no {part}; a text-to-image pipeline in Stable Diffusion 1.5's layout is needed."
             )
+    refuse_other_conditions(pipe.unet, prompted=True)
     pipe = pipe.to(device)
     pipe.set_progress_bar_config(disable=True)
     if settings.attention_slicing:
@@ -208,10 +211,3 @@ def _prepared(pipe: Any, settings: PipelineSettings, device: str) -> Any:
     for part in (pipe.unet, pipe.vae, pipe.text_encoder):
         part.eval().requires_grad_(False)
     return pipe
-
-
-def _config(pipe: Any) -> dict[str, Any]:
-    """The pipeline's schedule. `leading` timesteps begin below the largest noise level; these samplers at it."""
-    config = dict(pipe.scheduler.config)
-    leading = config.get("timestep_spacing") == "leading"
-    return config | ({"timestep_spacing": "linspace"} if leading else {})

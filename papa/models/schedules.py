@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, cast
 
-from diffusers import EulerAncestralDiscreteScheduler
+import diffusers
+from diffusers import ConfigMixin, DDPMScheduler, EulerAncestralDiscreteScheduler
 from torch import Tensor
 
 from papa.errors import ModelError
@@ -22,6 +24,26 @@ def sampling_sigmas(scheduler_config: dict[str, Any], n_steps: int) -> Tensor:
     return scheduler.sigmas.double()
 
 
+def scheduler_of(folder: Path) -> Any:
+    """The scheduler of a folder, in its own class: in another one a flow model would pass for one that predicts noise.
+
+    Raises:  OSError or ValueError where it cannot be read.
+    """
+    name = str(cast(dict[str, Any], DDPMScheduler.load_config(folder)).get("_class_name"))
+    found = getattr(diffusers, name, None)
+    if not (isinstance(found, type) and issubclass(found, ConfigMixin) and name.endswith("Scheduler")):
+        raise ValueError(f"diffusers has no scheduler {name!r}")
+    return cast(Any, found).from_pretrained(folder)
+
+
+def from_the_largest_level(scheduler: Any) -> Any:
+    """A scheduler whose timesteps begin at the largest noise level, as the samplers here do; `leading` ones begin
+    below it."""
+    if scheduler.config.get("timestep_spacing") != "leading":
+        return scheduler
+    return type(scheduler).from_config(scheduler.config, timestep_spacing="linspace")
+
+
 def refuse_other_predictions(scheduler: Any) -> None:
     """Refuse a model that does not predict the noise.
 
@@ -29,8 +51,8 @@ def refuse_other_predictions(scheduler: Any) -> None:
     """
     predicts = scheduler.config.get("prediction_type", "epsilon")
     if predicts != "epsilon" or not hasattr(scheduler, "alphas_cumprod"):
-        what = repr(predicts) if predicts != "epsilon" else f"for {type(scheduler).__name__}"
+        what = f"predicts {predicts!r}" if predicts != "epsilon" else f"has a {type(scheduler).__name__}"
         raise ModelError(
-            f"this model predicts {what}; the samplers and losses here are for models that predict the noise "
+            f"this model {what}; the samplers and losses here are for models that predict the noise "
             "(epsilon), as Stable Diffusion 1.5 does."
         )

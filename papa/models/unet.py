@@ -7,14 +7,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+from diffusers import DDPMPipeline, UNet2DModel
 from torch import Tensor, nn
 
 from papa.diffusion.denoiser import Cost, Denoiser, UNetDenoiser
-from papa.errors import ArtefactError, ModelError
+from papa.errors import ArtefactError
 from papa.files import forget_paths, write_json
 from papa.models.interface import Model
-from papa.models.schedules import refuse_other_predictions, sampling_sigmas
+from papa.models.networks import latent_shape, refuse_other_conditions
+from papa.models.schedules import (
+    from_the_largest_level,
+    refuse_other_predictions,
+    sampling_sigmas,
+    scheduler_of,
+)
 from papa.models.settings import SamplingSettings
 
 
@@ -37,15 +43,9 @@ class UNetModel(Model):
         device: str = "cpu",
     ) -> None:
         settings = settings or SamplingSettings()
-        config: Any = unet.config
         refuse_other_predictions(scheduler)
-        if config.out_channels != config.in_channels:
-            raise ModelError(
-                f"this UNet takes {config.in_channels} channels and predicts {config.out_channels}: it learned the "
-                "variance as well, and the samplers and losses here are for the noise alone."
-            )
-        if config.get("class_embed_type") or config.get("num_class_embeds"):
-            raise ModelError("this UNet is conditioned on a class; only unconditional ones can be aligned.")
+        refuse_other_conditions(unet, prompted=False)
+        self.shape = latent_shape(unet)
         self.device, self.steps, self.chunk, self.spread, self._clip = (
             device,
             settings.steps,
@@ -53,20 +53,20 @@ class UNetModel(Model):
             spread,
             clip,
         )
-        self._unet, self._scheduler = unet.float().to(device).eval().requires_grad_(False), scheduler
-        self.alphas_cumprod = scheduler.alphas_cumprod
-        side = config.sample_size
-        self.shape = (config.in_channels, *((side, side) if isinstance(side, int) else side))
+        self._unet = unet.float().to(device).eval().requires_grad_(False)
+        self._scheduler = from_the_largest_level(scheduler)
+        self.alphas_cumprod = self._scheduler.alphas_cumprod
 
     @classmethod
-    def from_folder(cls, folder: Path, **given: Any) -> UNetModel:
+    def from_folder(cls, folder: str | Path, **given: Any) -> UNetModel:
         """A folder with `unet/` and `scheduler/`, as diffusers' `DDPMPipeline` saves it.
 
         Raises:  ArtefactError where the folder cannot be read, and as the class.
         """
         try:
-            unet = UNet2DModel.from_pretrained(folder / "unet", use_safetensors=True, low_cpu_mem_usage=False)
-            scheduler = DDPMScheduler.from_pretrained(folder / "scheduler")
+            place = Path(folder)
+            unet = UNet2DModel.from_pretrained(place / "unet", use_safetensors=True, low_cpu_mem_usage=False)
+            scheduler = scheduler_of(place / "scheduler")
         except (OSError, ValueError) as error:
             raise ArtefactError(
                 f"{folder} cannot be loaded as a DDPM ({error}); it needs unet/ and scheduler/, as "
