@@ -125,16 +125,17 @@ def test_these_checks_can_fail(dummy: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_a_new_method_appears_in_the_long_table_t1_and_f1(
+def test_a_new_method_appears_in_the_long_table_tables_and_figures(
     dummy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    block = {"task": "digits", "methods": ["base", "dummy", "dummy-half"], "users": ["likes-1479"], "seeds": [0]}
+    block = {"task": "digits", "methods": ["base", "dummy"], "users": ["likes-1479"], "seeds": [0]}
     few = {"labels": 4, "per_round": 2}
     methods = {"base": few, "dummy": few, "dummy-half": few | {"algorithm": "dummy", "keep": 0.5}}
     data = tiny.config(tmp_path, block, methods=methods)
+    data["grid"]["ablations"] = block | {"methods": ["dummy-half"]}
     path = str(tiny.write(tmp_path, data))
     assert cli.main(["base", "--config", path, "--task", "digits", "--seeds", "0"]) == 0
-    for method in block["methods"]:
+    for method in methods:
         run = ["align", "--config", path, "--task", "digits", "--method", method, "--user", "likes-1479"]
         assert cli.main(run) == 0
     assert cli.main(["score", "--config", path]) == 0
@@ -146,6 +147,8 @@ def test_a_new_method_appears_in_the_long_table_t1_and_f1(
     assert len(mine) and mine.value.between(0, 1).all()
     made = make("T1", table, of)
     assert "dummy" in set(made.frame.method) and "| dummy" in made.markdown
+    assert {"dummy", "dummy-half"} <= set(make("T4", table, of).frame.method), "its ablation is compared with it"
+    assert "dummy" in set(make("T3", table, of).frame.method)
 
     legends: list[str] = []
     monkeypatch.setattr("papa.paper.figures.style.legend_below", remember(legends))
