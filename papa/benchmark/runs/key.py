@@ -5,8 +5,8 @@ its method, task, user and session (shared kernels and the behaviour of settings
 weights. A run with the same key is skipped, any other is made again.
 
 What counts of a source file is what it does: comments, docstrings, layout and line ends do not, nor does the text of
-an error or of a log line. Modules that keep books (records, machine facts, the grid, registries) are in no closure:
-what they say reaches a run through its settings.
+an error or of a log line, where it stands in the `raise` or in the call. Modules that keep books (records, machine
+facts, the grid, registries) are in no closure: what they say reaches a run through its settings.
 """
 
 from __future__ import annotations
@@ -49,6 +49,9 @@ BOOKKEEPING = {
 
 LOGGING = {"log", "print", "say"}
 """Functions whose argument is a message."""
+
+END = ")"
+"""The end of a node in what a source does."""
 
 
 def module_file(module: str) -> Path | None:
@@ -121,23 +124,27 @@ def _is_logging(node: ast.AST) -> bool:
 
 
 def _said(node: ast.AST) -> Iterator[str]:
-    """What a syntax tree does, as text that is the same for every Python version."""
+    """What a syntax tree does, as text that is the same for every Python version: fields that are empty are left out.
+
+    Every node ends with a mark: without one, a statement inside a block and the same one behind it would read alike.
+    """
     if isinstance(node, ast.Raise):  # which error is raised counts, what it says does not
         error = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
         yield "raise"
         if error is not None:
             yield from _said(error)
+        yield END
         return
     yield type(node).__name__
     for name, value in ast.iter_fields(node):
-        items = value if isinstance(value, list) else [value]
-        for item in items:
+        for item in value if isinstance(value, list) else [] if value is None else [value]:
             if isinstance(item, ast.AST):
                 if not (_is_text(item) or _is_logging(item)):
                     yield name
                     yield from _said(item)
-            elif item is not None:
+            else:  # in a list, None is a place that is left free: the key of `**more`, an argument without a default
                 yield f"{name}={item!r}"
+    yield END
 
 
 @cache
