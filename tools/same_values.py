@@ -34,7 +34,7 @@ def checked_out(commit: str, work: Path) -> Path:
         cwd=REPOSITORY,
         check=True,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     ).stdout.strip()
     place = work / name
     if not place.exists():

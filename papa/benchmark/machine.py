@@ -61,7 +61,7 @@ def processor() -> str:
                     return line.partition(":")[2].strip()
         if sys.platform == "darwin":
             command = ["sysctl", "-n", "machdep.cpu.brand_string"]
-            return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+            return subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):  # a machine that does not say
         return platform.machine()
     return platform.processor() or platform.machine()
@@ -156,9 +156,7 @@ def git_commit() -> str | None:
 
     def git(*words: str) -> str | None:
         try:
-            done = subprocess.run(
-                ["git", *words], cwd=here.parent, capture_output=True, text=True, encoding="utf-8", check=False
-            )
+            done = subprocess.run(["git", *words], cwd=here.parent, capture_output=True, encoding="utf-8", check=False)
         except OSError:  # no git on this machine
             return None
         return done.stdout.strip() if done.returncode == 0 else None
