@@ -1,4 +1,4 @@
-"""Tastes are configuration: a new user of a known kind needs no line of code."""
+"""Tastes, and tasks that differ in settings only, are configuration: they need no line of code."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from support import tiny
+from support.command_line import Papa
 from support.tiny import assert_paragraph
 from support.users_of import user_of
 
+from papa.benchmark.grid import load
 from papa.benchmark.runs.align import build_user
+from papa.benchmark.runs.record import read_record
 from papa.benchmark.tasks.digits.task import Digits
 from papa.benchmark.tasks.fruits.task import Fruits
 from papa.errors import SettingsError
@@ -57,15 +60,52 @@ def test_noise_on_top_of_a_configured_taste(tmp_path: Path, digits: Digits) -> N
     np.testing.assert_array_equal(told[2], told[1])
 
 
-def test_a_task_that_differs_in_settings_only(tmp_path: Path) -> None:
-    block = {"task": "digits-fast", "methods": ["base"], "users": ["likes-3"], "seeds": [0]}
-    given = {
-        "tasks": {"digits-fast": {"task": "digits", "steps": 3}},
-        "measures_by_task": {"digits-fast": {"final": 5}},
+FAST = {"tasks": {"digits": {"steps": 4}, "digits-fast": {"task": "digits", "steps": 3}}}
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_tasks_that_differ_in_settings_only_are_run_beside_each_other(tmp_path: Path, papa: Papa) -> None:
+    block = {"methods": ["base"], "users": ["likes-3"], "seeds": [0]}
+    given = FAST | {
+        "measures_by_task": {"digits-fast": {"final": 5, "base": 8, "per_round": 3}},
+        "grid": {task: block | {"task": task} for task in FAST["tasks"]},
     }
-    (spec,) = tiny.grid(tmp_path, block, **given)
-    assert spec.folder.parts[-5] == "digits-fast" and spec.of.settings.steps == 3 and spec.of.measures.final == 5
-    assert spec.of.declaration.artefacts == "digits"
+    path = tiny.write(tmp_path, tiny.config(tmp_path, **given))
+    specs = {spec.task: spec for spec in load(path)}
+    for task, (steps, final, base, per_round) in {"digits": (4, 8, 16, 4), "digits-fast": (3, 5, 8, 3)}.items():
+        assert papa("align", "--config", path, "--task", task, "--method", "base", "--user", "likes-3")[0] == 0
+        spec = specs[task]
+        record = read_record(spec.folder, spec.key)
+        arrays, shared = record.arrays(), read_record(spec.base.folder, spec.base.key)
+        assert (len(arrays["final"]), len(arrays["round_01"])) == (final, per_round)
+        assert len(shared.arrays()["images"]) == base and shared.meta.total.forward >= base * steps
+        assert record.meta.asked["of"] == "digits" and record.meta.task == task
+        assert spec.folder == tmp_path / "results" / task / "runs" / "base" / "likes-3" / "seed0"
+    assert papa("score", "--config", path)[0] == papa("collect", "--config", path)[0] == 0
+    assert specs["digits"].key != specs["digits-fast"].key and specs["digits"].of.weights == (
+        specs["digits-fast"].of.weights
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"tasks": {"digits-fast": {"task": "digts"}}}, ("tasks.digits-fast", "did you mean 'digits'")),
+        ({"tasks": {"digits-fast": {"steps": 3}}}, ("tasks.digits-fast", "did you mean 'digits'")),
+        ({"tasks": {"digits-fast": {"task": "digits", "stesp": 3}}}, ("tasks.digits-fast", "did you mean 'steps'")),
+        ({"tasks": {"fast": {"task": "digits", "sigma_max": 3}}}, ("tasks.fast", "unknown setting 'sigma_max'")),
+        ({"tasks": {"fast": {"task": "digits", "steps": 0}}}, ("tasks.fast.steps",)),
+        (FAST | {"measures_by_task": {"digits-fats": {}}}, ("measures_by_task", "did you mean 'digits-fast'")),
+        (FAST | {"measures_by_task": {"digits-fast": {"finale": 3}}}, ("measures_by_task.digits-fast", "'final'")),
+        (FAST | {"measures_by_task": {"digits-fast": {"final": 0}}}, ("measures_by_task.digits-fast.final",)),
+    ],
+)
+def test_what_is_no_task_is_refused_with_its_place(
+    tmp_path: Path, given: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    with pytest.raises(SettingsError) as raised:
+        tiny.grid(tmp_path, **given)
+    assert_paragraph(str(raised.value), *words)
 
 
 @pytest.mark.parametrize(
