@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import signal
 import subprocess
@@ -14,19 +15,25 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pytest
+from support import tiny
+from support.command_line import Papa
 from support.pixels import META
 from support.tiny import assert_paragraph
 
+from papa.benchmark.grid import load
 from papa.benchmark.runs.record import (
-    ABANDONED,
     SCHEMA_VERSION,
+    Evaluations,
     Meta,
     arrays_of,
+    digest_of,
     is_complete,
+    jsonl_bytes,
     npz_bytes,
     read_record,
     write_record,
 )
+from papa.benchmark.runs.scores import read_scores, score_key, write_scores
 from papa.errors import PapaError, RecordError
 from papa.files import write_atomic, write_json
 
@@ -145,9 +152,13 @@ def test_pickles_are_neither_written_nor_read(tmp_path: Path) -> None:
 TESTS = str(Path(__file__).parents[2])
 
 
-def age(folder: Path) -> None:
-    """Make a folder older than any writer at work."""
-    then = time.time() - ABANDONED - 60
+HOUR = 3600
+"""Seconds after which what lies beside a record was left by a process that was killed."""
+
+
+def age(folder: Path, seconds: float = HOUR + 60) -> None:
+    """Make a folder older, as a rule than any writer at work."""
+    then = time.time() - seconds
     os.utime(folder, (then, then))
 
 
@@ -156,6 +167,8 @@ import sys
 from pathlib import Path
 import numpy as np
 from papa.benchmark.runs.record import npz_bytes, write_record
+from support import tiny
+from support.command_line import Papa
 from support.pixels import META
 
 folder, noise = Path(sys.argv[1]), np.random.default_rng(0).standard_normal(20_000)
@@ -199,6 +212,7 @@ def test_sweeping_spares_other_records_and_writers_at_work(record: Path) -> None
         folder.mkdir()
     for folder in (gone, *others):
         age(folder)
+    age(at_work, HOUR - 120)
     put(record)
     assert not gone.exists()
     assert at_work.exists() and all(folder.exists() for folder in others)
@@ -241,14 +255,137 @@ def test_a_value_that_was_changed_in_run_json_is_noticed(record: Path, name: str
         read_record(record)
 
 
-def test_no_file_of_a_record_has_a_bare_nan(record: Path) -> None:
+FULL = {"algorithm": "fkc", "reason": "none", "status": "diverged", "labels": 3, "weights": {"net": "a" * 64}}
+
+
+@pytest.mark.parametrize("name", Meta.model_fields)
+def test_a_field_that_is_lost_or_added_in_run_json_is_noticed(tmp_path: Path, name: str) -> None:
+    spent = Evaluations(forward=1, backward=2, frozen=3)
+    folder = put(tmp_path / "seed0", asked={"seed": 0}, learning=spent, total=spent, **FULL)
+    data = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    for changed in ({n: v for n, v in data.items() if n != name}, data | {f"{name}_": data[name]}):
+        write_json(folder / "run.json", changed)
+        if name == "schema_version" and changed.keys() <= data.keys():
+            assert read_record(folder).meta.schema_version == SCHEMA_VERSION  # there is one version to read
+            continue
+        with pytest.raises(RecordError) as caught:
+            read_record(folder)
+        assert_paragraph(str(caught.value), "run.json", "run again")
+    write_json(folder / "run.json", data)
+    assert is_complete(folder, "k")
+
+
+@pytest.mark.parametrize("version", [1, SCHEMA_VERSION + 1, str(SCHEMA_VERSION), None])
+def test_a_record_of_another_version_is_refused(record: Path, version: Any) -> None:
+    data = json.loads((record / "run.json").read_text(encoding="utf-8")) | {"schema_version": version}
+    data.pop("digest")
+    write_json(record / "run.json", data | {"digest": digest_of(data)})
+    with pytest.raises(RecordError, match="schema_version"):
+        read_record(record)
+    assert not is_complete(record, "k")
+
+
+def test_files_that_were_swapped_are_noticed(record: Path) -> None:
+    """Within a record, and between two whole ones."""
+    other = record.with_name("seed1")
+    about = META.model_copy(update={"key": "k"})
+    write_record(other, {"samples.npz": npz_bytes({"final": np.ones(3)}), "rounds.csv": b"round\n2\n"}, about)
+    for one, two in (("samples.npz", "rounds.csv"), ("samples.npz", "../seed1/samples.npz")):
+        places = (record / one, record / two)
+        first, second = (place.read_bytes() for place in places)
+        for place, data in zip(places, (second, first), strict=True):
+            place.write_bytes(data)
+        with pytest.raises(RecordError, match="truncated or damaged"):
+            verify(record)
+        for place, data in zip(places, (first, second), strict=True):
+            place.write_bytes(data)
+    assert is_complete(record, "k") and is_complete(other, "k")
+
+
+ROW = {"metric": "fid", "value": 1.5, "unit": "", "round": 1, "stage": "final"}
+
+
+def damaged_scores() -> dict[str, Any]:
+    """Contents of `metrics.json` that are none."""
+    good = {"key": "k", "digest": digest_of([ROW]), "rows": [ROW]}
+    rows = {
+        "a row without a value": {name: value for name, value in ROW.items() if name != "value"},
+        "text as a value": ROW | {"value": "much"},
+        "a number as text": ROW | {"value": "1.6"},
+        "a list as a value": ROW | {"value": [1.5]},
+        "another value": ROW | {"value": 0.999},
+        "no value": ROW | {"value": None},
+        "another round": ROW | {"round": 2},
+        "a row that is none": [],
+    }
+    return (
+        {repr(content): content for content in ([], None, 0, "rows", {}, [good], good | {"rows": None})}
+        | {name: good | {"rows": [row]} for name, row in rows.items()}
+        | {"no rows": good | {"rows": []}, "a row twice": good | {"rows": [ROW, ROW]}}
+        | {f"no {name}": {n: v for n, v in good.items() if n != name} for name in good}
+    )
+
+
+@pytest.mark.parametrize("what", damaged_scores())
+def test_values_that_are_none_or_were_changed_are_refused(record: Path, what: str) -> None:
+    write_scores(record, "k", [ROW])
+    assert read_scores(record, "k") == [ROW] and read_scores(record, "another") is None
+    write_json(record / "metrics.json", damaged_scores()[what])
+    with pytest.raises(RecordError) as caught:
+        read_scores(record, "k")
+    assert_paragraph(str(caught.value), "metrics.json", "delete it", "run the same command again")
+
+
+@pytest.mark.parametrize("text", ["", "{", "NaN", '{"key": "k", "digest": "", "rows": [{"value": NaN}]}', "\x00"])
+def test_values_that_are_no_json_are_refused(record: Path, text: str) -> None:
+    (record / "metrics.json").write_text(text, encoding="utf-8")
+    with pytest.raises(RecordError, match=r"metrics\.json is damaged"):
+        read_scores(record, "k")
+
+
+# ---------------------------------------------------------------- what is no number
+
+
+def strictly(text: str) -> Any:
+    """JSON as its standard has it."""
+
     def refuse(constant: str) -> NoReturn:
         raise AssertionError(f"{constant} is no JSON")
 
-    for file in record.glob("*.json"):
-        json.loads(file.read_text(encoding="utf-8"), parse_constant=refuse)
-    with pytest.raises(ValueError, match="JSON"):
-        write_json(record / "other.json", {"value": float("nan")})
+    return json.loads(text, parse_constant=refuse)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("method", ["base", "fkc"])
+def test_no_file_of_a_run_has_a_bare_nan(tmp_path: Path, papa: Papa, method: str) -> None:
+    """Of a user who answers nothing: every answer is no number, and no label was the first that was liked."""
+    block = {"task": "gmm2d", "methods": [method], "users": ["silent"], "seeds": [0]}
+    data = tiny.config(tmp_path, block, users={"silent": {"user": "linear", "missing": 1.0}})
+    path = tiny.write(tmp_path, data)
+    axes, shared = ["--task", "gmm2d", "--method", method, "--user", "silent"], ["--task", "gmm2d", "--seeds", "0"]
+    for command in (["base", *shared], ["align", *axes], ["score"], ["collect"]):
+        assert papa(*command, "--config", path)[0] == 0
+    files = [*(tmp_path / "results").rglob("*.json"), *(tmp_path / "results").rglob("*.jsonl")]
+    assert {file.name for file in files} == {"run.json", "metrics.json", "feedback.jsonl"}
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        for part in text.splitlines() if file.suffix == ".jsonl" else [text]:
+            strictly(part)
+    folder = tmp_path / "results" / "gmm2d" / "runs" / method / "silent" / "seed0"
+    lines = read_record(folder).lines()
+    assert lines and all(line["liking"] == [None] * len(line["liking"]) for line in lines)
+    (spec,) = load(path).select()
+    (first,) = [row for row in read_scores(folder, score_key(spec)) or [] if row["metric"] == "labels_to_first_like"]
+    assert math.isnan(first["value"])
+
+
+def test_json_without_nan_is_all_that_is_written(tmp_path: Path) -> None:
+    for value in (float("nan"), float("inf"), -float("inf")):
+        with pytest.raises(ValueError, match="JSON"):
+            write_json(tmp_path / "a.json", {"value": [value]})
+        with pytest.raises(ValueError, match="JSON"):
+            jsonl_bytes([{"value": value}])
+    assert list(tmp_path.iterdir()) == []
 
 
 # ---------------------------------------------------------------- places that cannot be written
