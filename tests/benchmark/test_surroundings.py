@@ -12,8 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import tiny
+from support.command_line import Papa, align
 
 from papa.benchmark import machine
+from papa.benchmark.runs.record import read_record
 
 REPOSITORY = Path(__file__).parents[2]
 PATTERNS = ("papa/**/*.py", "tools/*.py", "examples/*.py", "workflow/**/*.py", "workflow/**/*.smk", "Snakefile")
@@ -95,6 +98,21 @@ def test_the_processor_has_a_name() -> None:
     assert found.processor and found.system and found.cores >= 1 and found.versions["torch"]
 
 
+@pytest.mark.parametrize("platform", ["linux", "darwin", "win32", "freebsd14"])
+def test_a_machine_that_does_not_say_has_a_name_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, platform: str
+) -> None:
+    """Without /proc/cpuinfo, and without sysctl: what Python knows."""
+    monkeypatch.setattr(machine.sys, "platform", platform)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(machine, "Path", lambda name: tmp_path / name.lstrip("/"))
+    machine.processor.cache_clear()
+    try:
+        assert machine.processor().strip()
+    finally:
+        machine.processor.cache_clear()
+
+
 def commit_of(package: Path, **environment: str) -> str:
     command = [sys.executable, "-c", COMMIT]
     given = os.environ | {"PYTHONPATH": str(package)} | environment
@@ -109,6 +127,20 @@ def copy(tmp_path: Path) -> Path:
 
 def test_without_git_there_is_no_commit_and_no_error(copy: Path) -> None:
     assert commit_of(copy, PATH=str(copy / "nothing")) == "None"
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_without_git_a_run_is_kept(tmp_path: Path, papa: Papa, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    machine.git_commit.cache_clear()
+    try:
+        code, said = papa(*align(tiny.write(tmp_path, tiny.config(tmp_path))))
+    finally:
+        machine.git_commit.cache_clear()
+    assert code == 0, said
+    record = read_record(tmp_path / "results" / "gmm2d" / "runs" / "base" / "linear" / "seed0").verify()
+    assert record.meta.status == "done" and record.meta.machine.commit is None
+    assert record.meta.machine.processor == machine.processor()
 
 
 def test_somebody_elses_repository_is_not_ours(copy: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from diffusers import DDPMPipeline
 from support import tiny, tiny_sd15
+from support.command_line import Papa, state_of
 from support.drawn_images import by_diffusers
 from support.small_sessions import LORA, base_of, build, played
 
@@ -21,7 +23,8 @@ from papa.benchmark.tasks.text_to_image import TextToImage
 from papa.diffusion.sampler import stream_noise
 from papa.errors import PapaError, SessionError, SettingsError
 from papa.methods.papa import EpapaSettings
-from papa.methods.papa.method import Papa
+from papa.methods.papa.method import Papa as PapaMethod
+from papa.models import unet
 from papa.rng import Stream
 from papa.session import Session
 
@@ -45,7 +48,7 @@ def test_a_saved_model_draws_the_same_images_in_diffusers(
 def test_epapa_says_why_it_is_not_one_folder(task: TextToImage) -> None:
     with pytest.raises(SettingsError, match="two networks"):
         build("epapa", task).aligned()
-    Papa(tiny.small(EpapaSettings, frozen_below=0), task.model, Stream(0), base_of(task)).aligned()
+    PapaMethod(tiny.small(EpapaSettings, frozen_below=0), task.model, Stream(0), base_of(task)).aligned()
 
 
 @pytest.mark.parametrize("name", ["base", "fkc"])
@@ -62,6 +65,9 @@ def test_export_replays_the_feedback_and_writes_the_folder(
     data["methods"]["papa"] |= LORA | {"lr": 1e-2}
     data["measures"]["retention"] = 4
     path, axes = str(tiny.write(tmp_path, data)), ["--task", "sd15", "--user", "apple"]
+    half = tmp_path / "out" / f".seed0.{'a' * 32}.new"  # of an export that was killed two hours ago
+    (half / "unet").mkdir(parents=True)
+    os.utime(half, (half.stat().st_mtime - 7200,) * 2)
     for command in (["align", "--method", "papa"], ["export", "--method", "papa", "--to", str(tmp_path / "out")]):
         assert cli.main([*command, "--config", path, *axes]) == 0
     assert {place.name for place in (tmp_path / "out").iterdir()} == {"seed0", "seed1"}
@@ -82,14 +88,48 @@ def test_export_replays_the_feedback_and_writes_the_folder(
         **{"scheduler": type(pipe.scheduler).__name__, "key": spec.key},
         **{"task": "sd15", "method": "papa", "user": "apple", "seed": 1},
     }
-    again = ["export", "--method", "papa", "--to", str(tmp_path / "out"), "--config", path, *axes]
-    shutil.rmtree(tmp_path / "out" / "seed1")  # as of an export that stopped half-way
-    kept = (tmp_path / "out" / "seed0" / "papa.json").stat().st_mtime_ns
-    assert cli.main(again) == 0
-    assert (tmp_path / "out" / "seed0" / "papa.json").stat().st_mtime_ns == kept
-    assert tiny_sd15.reference(tmp_path / "out" / "seed1")
     assert cli.main(["export", "--method", "fkc", "--to", str(tmp_path / "no"), "--config", path, *axes]) == 2
     assert "no record" in capsys.readouterr().err and not (tmp_path / "no").exists()
+
+
+def test_an_export_of_several_seeds_that_stopped_half_way_goes_on(
+    tmp_path: Path, small_blocks: None, papa: Papa, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full at the second of three; what is finished is kept as it is, and not refused."""
+    block = {"task": "digits", "methods": ["papa"], "users": ["likes-3"], "seeds": [0, 1, 2]}
+    path, out = tiny.write(tmp_path, tiny.config(tmp_path, block)), tmp_path / "out"
+    axes = ["--config", path, "--task", "digits", "--method", "papa", "--user", "likes-3"]
+    assert papa("align", *axes)[0] == 0
+    write, written = unet.write_json, 0
+
+    def full_at_the_second(*given: Any) -> Any:
+        nonlocal written
+        written += 1
+        if written == 2:
+            raise OSError(28, "No space left on device")
+        return write(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(unet, "write_json", full_at_the_second)
+        code, said = papa("export", *axes, "--to", out)
+    assert code == 2 and "seed0: written" in said and "No space left" in said
+    assert [place.name for place in out.iterdir()] == ["seed0"]
+    before = state_of(out)
+    code, said = papa("export", *axes, "--to", out)
+    assert code == 0 and "seed0: already there" in said and said.count(": written") == 2
+    after = state_of(out)
+    assert {name: after[name] for name in before} == before and len(after) == 3 * len(before)
+    assert papa("export", *axes, "--to", out)[0] == 0 and state_of(out) == after
+    networks = {DDPMPipeline.from_pretrained(place).unet.conv_out.weight.sum().item() for place in out.iterdir()}
+    assert len(networks) == 3, "each seed has a model of its own"
+
+    # Of other settings, it is another model: what is there is not taken for it, nor written over.
+    data = tiny.config(tmp_path, block)
+    data["methods"]["papa"]["lr"] = 0.5
+    tiny.write(tmp_path, data)
+    assert papa("align", *axes)[0] == 0
+    code, said = papa("export", *axes, "--to", out)
+    assert code == 2 and "seed0 is there already" in said and state_of(out) == after
 
 
 def exported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
