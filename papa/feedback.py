@@ -28,6 +28,32 @@ class Query:
 
 
 @dataclass(frozen=True)
+class Question:
+    """What is shown. round: counted from 0. images: (k, C, H, W) in [-1, 1], or (k, d) points."""
+
+    round: int
+    query: Query
+    images: Tensor
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of answer that is asked for."""
+        return self.query.kind
+
+    @property
+    def latents(self) -> Tensor:
+        return self.query.latents
+
+    @property
+    def condition(self) -> Sequence[str] | None:
+        """The prompt of each item, or None."""
+        return self.query.condition
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True)
 class Feedback:
     """Answers to a query.
 

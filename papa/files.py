@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +17,10 @@ from papa.errors import PapaError
 
 TEXT = frozenset({".json", ".jsonl", ".md", ".txt", ".yaml", ".yml", ".csv", ".py"})
 """Endings of text files, which mean the same with other line ends."""
+
+
+ABANDONED = 3600
+"""Seconds after which what lies beside a place was left by a process that was killed; writing one takes seconds."""
 
 
 @contextmanager
@@ -40,6 +46,15 @@ def replacing(file: Path) -> Iterator[Path]:
 def beside(place: Path, kind: str, suffix: str = "") -> Path:
     """A hidden name beside a place that nobody else has: process numbers repeat between containers."""
     return place.with_name(f".{place.name}.{uuid.uuid4().hex}.{kind}{suffix}")
+
+
+def sweep(place: Path) -> None:
+    """Remove what killed writers of this place left beside it."""
+    if place.parent.is_dir():
+        for leftover in place.parent.glob(f".{place.name}.*"):
+            with suppress(OSError):
+                if leftover.suffix in {".new", ".old"} and time.time() - leftover.stat().st_mtime > ABANDONED:
+                    shutil.rmtree(leftover, ignore_errors=True)
 
 
 def write_atomic(file: Path, data: bytes | str) -> Path:

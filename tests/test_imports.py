@@ -21,6 +21,7 @@ FACE = ""
 LEVELS = (
     {"errors", "settings", "rng", "files", "registry", FACE},
     {"feedback"},
+    {"log"},
     {"diffusion", "smc"},
     {"models"},
     {"methods"},

@@ -30,13 +30,13 @@ from papa.benchmark.tasks.digits import DigitsSettings
 from papa.benchmark.tasks.digits.task import Digits
 from papa.benchmark.tasks.gmm2d.task import Gmm2d
 from papa.errors import AnswerError, ModelError, PapaError, SessionError, SettingsError
-from papa.feedback import Query, Tie
+from papa.feedback import Query, Question, Tie
 from papa.methods import METHODS, declaration
 from papa.methods.base.method import Base
 from papa.models.interface import Model
 from papa.models.mixture import Mixture, MixtureModel
 from papa.models.settings import PipelineSettings
-from papa.session import Question, Session
+from papa.session import Session
 
 ROUNDS = 3  # of 5 labels, 2 in a round: the last one has a single item
 
@@ -519,7 +519,7 @@ def no_open() -> Iterator[None]:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("papa.session.open", full, raising=False)
+        patch.setattr("papa.log.open", full, raising=False)
         yield
 
 

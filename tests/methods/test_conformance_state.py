@@ -12,10 +12,10 @@ from support.every_method import K, build, everywhere, rounds, task_of, user_of
 from support.playing import Logged
 from torch import Tensor
 
-from papa.feedback import Feedback, Query
+from papa.feedback import Feedback, Query, Question
+from papa.log import feedback_from, log_line
 from papa.methods.interface import Method
 from papa.rng import Stream
-from papa.session import Question, feedback_from, log_line
 
 
 def one_more(method: Method[Any], task: str) -> Tensor:

@@ -18,13 +18,14 @@ from support.refusals import refused
 
 import papa
 from papa.errors import ModelError
+from papa.feedback import Question
 from papa.methods import METHODS, declaration
 from papa.models.interface import Model
 from papa.models.mixture import Mixture, MixtureModel
 from papa.models.pipeline import PipelineModel
 from papa.models.settings import PipelineSettings, SamplingSettings
 from papa.models.unet import UNetModel
-from papa.session import Question, Session
+from papa.session import Session
 
 DIGITS = Path(papa.__file__).parent / "data" / "digits"
 FEW = SamplingSettings(steps=2, chunk=8)

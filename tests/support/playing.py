@@ -9,10 +9,11 @@ from typing import Any
 from torch import Tensor
 
 from papa.benchmark.users.interface import AnyUser
-from papa.feedback import Feedback
+from papa.feedback import Feedback, Question
+from papa.log import feedback_from, log_line
 from papa.methods.interface import Method
 from papa.rng import Stream
-from papa.session import Question, Round, feedback_from, log_line
+from papa.session import Round
 
 
 def rounds_of(method: Method[Any], user: AnyUser, whims: Stream, labels: int, per_round: int) -> Iterator[Round]:

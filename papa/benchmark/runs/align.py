@@ -24,10 +24,11 @@ from papa.benchmark.tasks.interface import AnyTask
 from papa.benchmark.users import kind as user_kind
 from papa.benchmark.users.interface import AnyUser, NoisyUser
 from papa.errors import DivergedError
-from papa.feedback import Feedback
+from papa.feedback import Feedback, Question
 from papa.files import write_json
+from papa.log import log_line
 from papa.rng import Stream
-from papa.session import Question, Round, Session, log_line
+from papa.session import Round, Session
 
 Log = Callable[[str], None]
 

@@ -14,7 +14,8 @@ from papa.benchmark.runs.align import open_session
 from papa.benchmark.runs.record import Record, read_record
 from papa.benchmark.tasks.interface import AnyTask
 from papa.errors import PapaError
-from papa.session import Session, feedback_from
+from papa.log import feedback_from
+from papa.session import Session
 
 SAME = 2
 """Grey levels of 255 by which a replayed image may differ from the stored one (another machine's last bits)."""

@@ -29,6 +29,7 @@ BOOKKEEPING = {
     "papa",
     "papa.errors",
     "papa.files",
+    "papa.log",
     "papa.methods",
     "papa.registry",
     "papa.settings",

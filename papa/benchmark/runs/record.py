@@ -13,7 +13,6 @@ import hashlib
 import io
 import json
 import shutil
-import time
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -26,14 +25,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from papa.benchmark.machine import Machine
 from papa.errors import PapaError, RecordError
-from papa.files import beside, cannot_write, write_atomic, write_json
+from papa.files import beside, cannot_write, sweep, write_atomic, write_json
 
 SCHEMA_VERSION = 2
 META = "run.json"
 IN_THE_WAY = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT}
 """What moving a folder says where another process has just taken its place, or moved it away."""
-ABANDONED = 3600
-"""Seconds after which what lies beside a record was left by a process that was killed; writing one takes seconds."""
 
 
 class Evaluations(BaseModel):
@@ -220,15 +217,6 @@ def _take_place(new: Path, folder: Path) -> None:
             if folder.exists():
                 shutil.rmtree(old, ignore_errors=True)
     raise PapaError(f"other processes keep writing {folder}; stop them and run the same command again.")
-
-
-def sweep(folder: Path) -> None:
-    """Remove what killed writers of this record left beside it."""
-    if folder.parent.is_dir():
-        for leftover in folder.parent.glob(f".{folder.name}.*"):
-            with suppress(OSError):
-                if leftover.suffix in {".new", ".old"} and time.time() - leftover.stat().st_mtime > ABANDONED:
-                    shutil.rmtree(leftover, ignore_errors=True)
 
 
 # ---------------------------------------------------------------- files of a record
