@@ -203,12 +203,6 @@ def test_editing_an_smc_kernel_changes_fkc_alone(copied: Path, tmp_path: Path, k
         ("benchmark/tasks/gmm2d/task.py", {run for run in ALL_RUNS if run[0] == "gmm2d"}),
         ("benchmark/users/classes/user.py", {run for run in ALL_RUNS if run[0] == "digits"}),
         ("benchmark/users/strokes/user.py", set()),
-        ("benchmark/runs/record.py", set()),
-        ("benchmark/machine.py", set()),
-        ("benchmark/grid.py", set()),
-        ("benchmark/runs/scores.py", set()),
-        ("errors.py", set()),
-        ("files.py", set()),
         ("session.py", ALL_RUNS),
         ("diffusion/sampler.py", ALL_RUNS),
         ("rng.py", ALL_RUNS),
@@ -220,6 +214,18 @@ def test_editing_a_source_changes_what_uses_it_and_nothing_else(
     before = keys(tmp_path)
     edit(copied / source)
     assert runs_of(changed(before, keys(tmp_path))) == runs
+
+
+BOOKS = ("benchmark/runs/record", "benchmark/runs/scores", "benchmark/machine", "benchmark/grid", "errors", "files")
+
+
+def test_editing_what_keeps_books_changes_no_key_at_all(copied: Path, tmp_path: Path) -> None:
+    before = keys(tmp_path)
+    files = [file for module in provenance.BOOKKEEPING if (file := module_file(module))]
+    assert {copied / f"{name}.py" for name in BOOKS} <= set(files) and len(files) == len(provenance.BOOKKEEPING)
+    for file in files:
+        edit(file)
+    assert keys(tmp_path) == before
 
 
 @pytest.mark.parametrize(
