@@ -29,8 +29,8 @@ from papa.files import beside, cannot_write, sweep, write_atomic, write_json
 
 SCHEMA_VERSION = 2
 META = "run.json"
-IN_THE_WAY = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT}
-"""What moving a folder says where another process has just taken its place, or moved it away."""
+TAKEN = {errno.ENOTEMPTY, errno.EEXIST}
+"""What moving a folder says where another process has just put its own in the place."""
 
 
 class Evaluations(BaseModel):
@@ -198,25 +198,28 @@ def write_record(folder: Path, files: Mapping[str, bytes], meta: Meta) -> None:
 
 
 def _take_place(new: Path, folder: Path) -> None:
-    """Move a folder to a place that another process may be taking as well."""
-    for _ in range(100):
-        old = beside(folder, "old")
-        try:
-            if folder.exists():
-                folder.rename(old)
-            new.rename(folder)
-            return
-        except OSError as error:
-            if error.errno in IN_THE_WAY and not old.exists():  # another process was quicker
-                continue
-            if not folder.exists():  # the place cannot be written: what was there comes back
-                with suppress(OSError):
-                    old.rename(folder)
-            raise
-        finally:
-            if folder.exists():
+    """Move a folder to a place that other processes may be taking as well: whoever is last stands there."""
+    moved_away: list[Path] = []
+    try:
+        for _ in range(100):
+            old = beside(folder, "old")
+            try:
+                if folder.exists():
+                    moved_away.append(folder.rename(old))
+                new.rename(folder)
+                return
+            except OSError as error:
+                if error.errno in TAKEN or (error.errno == errno.ENOENT and not old.exists()):
+                    continue  # another process was quicker: it has put its own there, or moved the old one away
+                if not folder.exists():  # the place cannot be written: what was there comes back
+                    with suppress(OSError):
+                        old.rename(folder)
+                raise
+        raise PapaError(f"other processes keep writing {folder}; stop them and run the same command again.")
+    finally:
+        if folder.exists():
+            for old in moved_away:
                 shutil.rmtree(old, ignore_errors=True)
-    raise PapaError(f"other processes keep writing {folder}; stop them and run the same command again.")
 
 
 # ---------------------------------------------------------------- files of a record

@@ -234,6 +234,26 @@ def test_two_writers_of_one_record_never_leave_a_torn_one(tmp_path: Path) -> Non
     assert seen and verify(folder).key == "59" and leftovers(folder) == []
 
 
+EXCHANGES = """
+import sys
+from pathlib import Path
+from papa.benchmark.runs.record import write_record
+from support.pixels import META
+
+for i in range(200):
+    write_record(Path(sys.argv[1]), {"rounds.csv": b"round\\n"}, META.model_copy(update={"key": str(i)}))
+"""
+
+
+def test_four_writers_that_do_little_but_exchange_all_succeed(tmp_path: Path) -> None:
+    """One that finds another's record in the place that it has just cleared tries again."""
+    folder = tmp_path / "runs" / "seed0"
+    command = [sys.executable, "-c", EXCHANGES, str(folder)]
+    writers = [subprocess.Popen(command, env=os.environ | {"PYTHONPATH": TESTS}) for _ in range(4)]
+    assert [writer.wait() for writer in writers] == [0] * 4
+    assert verify(folder).key == "199" and leftovers(folder) == []
+
+
 # ---------------------------------------------------------------- what was changed by hand
 
 
