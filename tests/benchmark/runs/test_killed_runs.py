@@ -130,10 +130,11 @@ def test_the_seconds_of_a_round_are_those_that_were_measured_when_it_was_answere
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    file = work_folder(place.spec) / "round002.json"
-    kept = json.loads(file.read_text(encoding="utf-8"))
-    file.write_text(json.dumps(kept | {"spent": 1000.0}), encoding="utf-8")
+    kept = sorted(work_folder(place.spec).glob("round*.json"))  # the kill may have come one or more rounds later
+    for file in kept:
+        taken = json.loads(file.read_text(encoding="utf-8"))
+        file.write_text(json.dumps(taken | {"spent": taken["spent"] + 1000}), encoding="utf-8")
     assert place.start().wait() == 0
     rows = list(csv.DictReader((place.spec.folder / "rounds.csv").read_text(encoding="utf-8").splitlines()))
-    assert float(rows[1]["seconds"]) == 1000.0 and 1000 < float(rows[-1]["seconds"]) < 1100
+    assert len(kept) >= 2 and all(1000 < float(row["seconds"]) < 1100 for row in rows[1:])
     assert os.listdir(place.spec.folder.parent) == ["seed0"]
