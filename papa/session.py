@@ -78,7 +78,7 @@ class Session:
             k: v for k, v in (("labels", labels), ("per_round", per_round)) if v is not None
         }
         self.settings = validated(declared.settings, given, method)
-        if self.settings.wants_oracle and oracle is None:
+        if self.settings.needs_oracle and oracle is None:
             raise SettingsError(f"{method} with these settings is a control that needs the true liking; give `oracle`.")
         self.model = model
         self.method: Method[Any] = declared.load()(
@@ -140,6 +140,7 @@ class Session:
         if (question := self._open) is None:
             raise SessionError("there is no open question; `ask` first, or loop over the session.")
         feedback = feedback_of(answers, question.query)
+        self.method.check(question.query, feedback)
         if self._log is not None:
             self._log.append(question, feedback, self.model.marks(question.images))
         self._open = None

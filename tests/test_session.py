@@ -219,6 +219,27 @@ def test_pairs_and_ties_are_answered_logged_and_replayed(
     assert replayed.told == told.told
 
 
+class AsksForPreferences(AsksForPairs):
+    """A method that learns from preferences alone."""
+
+    def check(self, query: Query, feedback: Any) -> None:
+        super().check(query, feedback)
+        if len(feedback.ties):
+            raise AnswerError("this method learns from no ties")
+
+
+def test_answers_that_only_this_method_refuses_are_not_in_the_log(
+    plane: Gmm2d, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("papa.methods.base.method.Base", AsksForPreferences)
+    of = session(plane.model, "base", per_round=4, labels=8, log=log)
+    of.ask()
+    refused(AnswerError, lambda: of.answer([Tie(2, 3)]))
+    of.answer([(0, 1)])
+    of.close()
+    assert [r.replayed for r in session(plane.model, "base", per_round=4, labels=8, log=log).replay()] == [True]
+
+
 # ---------------------------------------------------------------- sampling
 
 

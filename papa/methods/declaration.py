@@ -42,7 +42,7 @@ class MethodSettings(Settings):
         return -(-self.labels // self.per_round)
 
     @property
-    def wants_oracle(self) -> bool:
+    def needs_oracle(self) -> bool:
         """Whether this is a control that is handed the user's true liking function."""
         return False
 

@@ -28,7 +28,7 @@ class Method(ABC, Generic[S]):
     Args:    settings: its settings. model: what it aligns. stream: random numbers of this session, the same for all
              methods. base: the first n base samples of this stream for the model's own prompt, shared by all methods
              (counted in `cost` as if newly sampled); sampled on demand if None. oracle: the user's liking; None
-             except for the controls that ask for it (`settings.wants_oracle`).
+             except for the controls that ask for it (`settings.needs_oracle`).
     """
 
     def __init__(
@@ -70,9 +70,16 @@ class Method(ABC, Generic[S]):
 
         Raises:  AnswerError for answers that do not fit the query; nothing was learned then.
         """
-        feedback.check(len(query.latents))
+        self.check(query, feedback)
         self.learn(query, feedback)
         self.round += 1
+
+    def check(self, query: Query, feedback: Feedback) -> None:
+        """Refuse answers that this method cannot learn from. A session asks before it writes them into its log.
+
+        Raises:  AnswerError that says what is asked for.
+        """
+        feedback.check(len(query.latents))
 
     def base_latents(self, n: int) -> Tensor:
         """The first n base samples; newly sampled from the same noise under another prompt."""

@@ -27,7 +27,8 @@ from papa.models.settings import SamplingSettings
 class UNetModel(Model):
     """A DDPM whose latents are its images.
 
-    Args:    unet: an unconditional `UNet2DModel`. scheduler: the diffusers scheduler that it was trained with.
+    Args:    unet: an unconditional `UNet2DModel`; it is moved to the device, and its own weights are frozen there
+             (`network` gives a copy to train). scheduler: the diffusers scheduler that it was trained with.
              settings: steps and chunk. clip: range of clean estimates. spread: standard deviation of the data per
              coordinate.
     Raises:  ModelError for a network that predicts something else than noise, or that is conditioned on a class.
@@ -94,5 +95,6 @@ class UNetModel(Model):
         forget_paths(folder)
         write_json(
             folder / "papa.json",
-            {"steps": self.steps, "scheduler": "EulerAncestralDiscreteScheduler"} | dict(about or {}),
+            {"steps": self.steps, "scheduler": "EulerAncestralDiscreteScheduler", "clip": self._clip}
+            | dict(about or {}),
         )

@@ -145,7 +145,7 @@ def common_users(table: pd.DataFrame, grid: Grid, task: str) -> list[str]:
 
 def is_control(grid: Grid, method: str) -> bool:
     """Whether the method is handed the true liking: a check, not a competitor."""
-    return grid.methods[method].settings.wants_oracle
+    return grid.methods[method].settings.needs_oracle
 
 
 def reference_of(grid: Grid, method: str) -> str | None:

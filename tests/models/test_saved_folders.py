@@ -138,7 +138,8 @@ def test_a_saved_unet_names_no_path(tmp_path: Path) -> None:
     assert str(tmp_path) in str(model.network().config)  # diffusers has noted where it lay
     place = aligned(model).save(tmp_path / "aligned")
     assert told(place, tmp_path, Path.home(), Path.cwd()) == []
-    assert json.loads((place / "papa.json").read_text(encoding="utf-8"))["steps"] == STEPS
+    drawn = json.loads((place / "papa.json").read_text(encoding="utf-8"))
+    assert drawn["steps"] == STEPS and drawn["clip"] == [-1, 1]
 
 
 def test_a_saved_pipeline_names_no_path(tmp_path: Path) -> None:

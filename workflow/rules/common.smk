@@ -147,16 +147,16 @@ def table_generation(wildcards):
     return generation(about.generation, lambda: about.key == table_key(GRID))
 
 
-# ---------------------------------------------------------------- what jobs want of a machine
+# ---------------------------------------------------------------- what jobs need of a machine
 
 
 def memory(wildcards):
-    """Main memory of one job, in MB: what its task wants, or the largest task where it goes over all."""
+    """Main memory of one job, in MB: what its task needs, or the largest task where it goes over all."""
     labels = [wildcards.task] if "task" in wildcards.keys() else TASKS
     return max(GRID.tasks[label].declaration.memory_mb for label in labels)
 
 
-def wants_gpu(wildcards):
+def needs_gpu(wildcards):
     """1 where a job of a light step has to do with a task that is too large for a CPU."""
     labels = [wildcards.task] if "task" in wildcards.keys() else TASKS
     return int(any(GRID.tasks[label].declaration.needs for label in labels))

@@ -16,7 +16,7 @@ rule score:
         ENVIRONMENT
     threads: 1
     resources:
-        gpu=wants_gpu,
+        gpu=needs_gpu,
         mem_mb=memory,
         runtime=60,
     params:

@@ -10,7 +10,7 @@ rule prepare:
         ENVIRONMENT
     threads: 1
     resources:
-        gpu=wants_gpu,
+        gpu=needs_gpu,
         mem_mb=memory,
         runtime=10,
     params:

@@ -53,7 +53,7 @@ def open_session(spec: RunSpec, task: AnyTask, oracle: Any = None, log: Path | N
         log=log,
         stream=stream_of(spec.base),
         base=reader(spec.base, task.model),
-        oracle=oracle if spec.settings.wants_oracle else None,
+        oracle=oracle if spec.settings.needs_oracle else None,
         about={"key": spec.key},
     )
 
@@ -201,7 +201,7 @@ def draw_final(spec: RunSpec, session: Session, task: AnyTask, user: AnyUser, ta
     taken.images["final"] = session.model.pack(session.sample(final_count(spec, session.method.candidates)))
     taken.trace += [{"round": "final"} | step for step in session.method.trace()]
     taken.seconds["final_samples"] = time.monotonic() - began
-    other = None if spec.settings.wants_oracle else task.retention(user.classes)
+    other = None if spec.settings.needs_oracle else task.retention(user.classes)
     if other is not None:
         began = time.monotonic()
         with session.model.prompted(other[0]):

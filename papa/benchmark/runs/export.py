@@ -28,7 +28,7 @@ def replayed(spec: RunSpec, task: AnyTask) -> tuple[Session, int]:
     Raises:  RecordError where the run is not there. PapaError for a run that diverged or was told the truth.
     """
     record: Record = read_record(spec.folder, spec.key)
-    if record.meta.status != "done" or spec.settings.wants_oracle:
+    if record.meta.status != "done" or spec.settings.needs_oracle:
         raise PapaError(f"{spec.folder} holds no aligned model (it is a control, or it diverged); choose another run.")
     session = open_session(spec, task)
     session.method.aligned()  # a method that has no network says so before anything is drawn

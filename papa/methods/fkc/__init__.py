@@ -49,12 +49,12 @@ class FkcSettings(MethodSettings):
     surrogate: SurrogateSettings = SurrogateSettings()
 
     @property
-    def wants_oracle(self) -> bool:
+    def needs_oracle(self) -> bool:
         return self.reward == "true"
 
     @property
     def true_tilt(self) -> float | None:
-        return self.beta_max if self.wants_oracle else None
+        return self.beta_max if self.needs_oracle else None
 
     @model_validator(mode="after")
     def _refuse_wrong_forms(self) -> FkcSettings:

@@ -12,7 +12,7 @@ from papa.benchmark.metrics.session import Session
 from papa.benchmark.runs.record import Evaluations
 
 
-def test_session_figures_by_hand() -> None:
+def test_session_measures_by_hand() -> None:
     feedback = [
         {"round": 0, "liking": [0.0, None, 0.0]},
         {"round": 1, "liking": [0.0, 1.0, None]},

@@ -50,7 +50,7 @@ def test_a_run_of_other_settings_is_not_collected(finished: tuple[Path, Path], r
     refused("collect", "--config", tiny.write(path.parent, data), words=("other settings", "again"))
 
 
-def test_damaged_figures_of_a_run_are_noticed(finished: tuple[Path, Path], refused: Callable[..., str]) -> None:
+def test_damaged_values_of_a_run_are_noticed(finished: tuple[Path, Path], refused: Callable[..., str]) -> None:
     path, results = finished
     file = next(results.rglob("metrics.json"))
     file.write_text(file.read_text()[:40])

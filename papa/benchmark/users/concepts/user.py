@@ -106,7 +106,7 @@ class UnionUser(OfConcepts[UnionTaste]):
     def meet(self, task: LabelsConcepts) -> None:
         """Take over the task's proxy.
 
-        Raises:  SettingsError where no concept has what a member wants.
+        Raises:  SettingsError where no concept has what a member asks for.
         """
         self._proxy = task.proxy()
         self._sets = [self._proxy.bank.members(member) for member in self.taste.members]
