@@ -14,6 +14,7 @@ from papa.registry import find
 METHODS: dict[str, str] = {
     "base": "papa.methods.base:BASE",
     "best_of_n": "papa.methods.best_of_n:BEST_OF_N",
+    "accept": "papa.methods.accept:ACCEPT",
     "papa": "papa.methods.papa:PAPA",
     "epapa": "papa.methods.papa:EPAPA",
     "fkc": "papa.methods.fkc:FKC",

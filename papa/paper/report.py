@@ -10,7 +10,7 @@ import pandas as pd
 
 from papa.benchmark.grid import Grid
 from papa.files import write_atomic
-from papa.paper import select, stats
+from papa.paper import select
 from papa.paper.stats import Estimate
 
 NOTHING = "–"
@@ -109,8 +109,8 @@ def samples(grid: Grid, tasks: Sequence[str], name: str) -> str:
 def unit_sentence(grid: Grid) -> str:
     """What the intervals are, and over what."""
     return (
-        f"Intervals are {100 * grid.config.confidence:g}% over seeds (the unit; users are averaged within a seed "
-        f"where they are pooled): t below {stats.BOOTSTRAP_FROM} seeds, BCa bootstrap from there on."
+        f"Intervals are {100 * grid.config.confidence:g}% t intervals over seeds (the unit; users are averaged within "
+        "a seed where they are pooled)."
     )
 
 

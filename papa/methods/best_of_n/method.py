@@ -1,8 +1,8 @@
-"""Best of n: a surrogate trained on labelled base samples picks each sample among n candidates."""
+"""Best of n: a surrogate trained on labelled samples picks each sample among n candidates."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -10,11 +10,14 @@ from torch import Tensor
 from papa.feedback import Feedback, Query
 from papa.methods.best_of_n import BestOfNSettings
 from papa.methods.interface import Method
+from papa.methods.papa.method import Papa
 from papa.methods.shared.labelled import Labelled
 from papa.methods.shared.surrogate.network import Surrogate
 
+B = TypeVar("B", bound=BestOfNSettings)
 
-class BestOfN(Method[BestOfNSettings]):
+
+class BestOfN(Method[B]):
     """No amortization: every returned sample costs n base samples, which `cost` counts."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -23,13 +26,26 @@ class BestOfN(Method[BestOfNSettings]):
         self.surrogate = Surrogate(self.model.shape, self.settings.surrogate, self.stream.at("surrogate"))
         self.surrogate.to(self.model.device)
         self._error = float("nan")
+        self.asker = self._asker()
+
+    def _asker(self) -> Papa | None:
+        """PAPA, where its queries are labelled; of the same streams, so it shows what PAPA alone shows."""
+        if self.settings.queries_of is None:
+            return None
+        asker = Papa(self.settings.queries_of, self.model, self.stream, self._base)
+        asker.cost = self.cost
+        return asker
 
     def ask(self, k: int) -> Query:
+        if self.asker is not None:
+            return self.asker.ask(k)
         denoise = self.model.denoiser(self.cost)
         return Query(self.draw(denoise, k, self.stream.at("ask", round=self.round)), self.condition(k))
 
     def learn(self, query: Query, feedback: Feedback) -> None:
         self.seen.add(query, feedback)
+        if self.asker is not None:
+            self.asker.tell(query, feedback)
         if self.settings.n > 1:  # one candidate leaves nothing to choose
             self._fit()
 
@@ -41,20 +57,27 @@ class BestOfN(Method[BestOfNSettings]):
     def candidates(self) -> int:
         return self.settings.n
 
-    def sample(self, n: int) -> Tensor:
+    def scored(self, n: int) -> tuple[Tensor, Tensor]:
+        """Candidates of n samples, (n, candidates, ...), and their scores, (n, candidates)."""
         candidates = self.base_latents(n * self.settings.n)
         with torch.no_grad():
             scores = torch.cat([self.surrogate(part) for part in candidates.split(self.model.chunk)])
-        best = scores.view(n, self.settings.n).argmax(1)
-        return candidates.view(n, self.settings.n, *self.model.shape)[torch.arange(n), best]
+        return candidates.view(n, self.settings.n, *self.model.shape), scores.view(n, self.settings.n)
+
+    def sample(self, n: int) -> Tensor:
+        candidates, scores = self.scored(n)
+        return candidates[torch.arange(n), scores.argmax(1)]
 
     def diagnostics(self) -> dict[str, float]:
         return {"surrogate_mse": self._error}
 
     def state(self) -> dict[str, Any]:
-        return super().state() | {"seen": self.seen.state(), "surrogate": self.surrogate.state()}
+        asker = None if self.asker is None else self.asker.state()
+        return super().state() | {"seen": self.seen.state(), "surrogate": self.surrogate.state(), "asker": asker}
 
     def restore(self, state: dict[str, Any]) -> None:
         super().restore(state)
         self.seen.restore(state["seen"])
         self.surrogate.restore(state["surrogate"])
+        if self.asker is not None:
+            self.asker.restore(state["asker"])

@@ -125,14 +125,17 @@ class Fkc(Method[FkcSettings]):
         return Query(result.samples[chosen], self.condition(k))
 
     def sample(self, n: int) -> Tensor:
-        """n particles of P = ceil(n / N) populations; sample i is one of population i mod P."""
+        """n particles of P = ceil(n / N) populations; sample i is one of population i mod P.
+
+        Which one is drawn at random: resampling leaves the slots sorted by ancestor, so a particle's law depends on
+        its slot, and only that of a slot chosen at random is the population's.
+        """
         self._trace = []
         if not self.tilted:
             return self.base_latents(n)
-        populations = -(-n // self.settings.particles)
-        result = self.particles(populations, self.settings.beta_max, self.settings.gamma_min, self.stream.at("sample"))
-        dealt = torch.arange(len(result.samples)).view(populations, -1).T.flatten()
-        return result.samples[dealt[:n]]
+        populations, stream = -(-n // self.settings.particles), self.stream.at("sample")
+        result = self.particles(populations, self.settings.beta_max, self.settings.gamma_min, stream)
+        return result.samples[dealt(populations, self.settings.particles, stream.at("slots"))[:n]]
 
     def learn(self, query: Query, feedback: Feedback) -> None:
         self.seen.add(query, feedback)
@@ -160,6 +163,12 @@ class Fkc(Method[FkcSettings]):
         if self.round:
             self._past = self.seen.latents[-self.settings.history :] if self.settings.history else None
         self.surrogate.restore(state["surrogate"])
+
+
+def dealt(populations: int, n: int, stream: Stream) -> Tensor:
+    """(P N,) int64 particles, one of each population in turn, within a population in random order."""
+    order = stream.generator().permuted(np.tile(np.arange(n), (populations, 1)), axis=1)
+    return torch.from_numpy((order + n * np.arange(populations)[:, None]).T.flatten())
 
 
 def distinct_first(parents: Tensor, ancestors: Tensor, k: int, stream: Stream) -> Tensor:

@@ -28,6 +28,11 @@ class PapaSettings(FinetuneSettings):
     """Timestep weights of the preference term: 1/T, or the paper's lambda_t (normalized)."""
     first_weight: Literal["clipped", "published"] = "clipped"
     """What stands for lambda_1, which diverges in the formula (see `papa.methods.papa.loss.lambda_weights`)."""
+    queries: Literal["own", "base"] = "own"
+    """What is shown: samples of the model as aligned so far, or of the base (a passive session)."""
+    balance: Literal["none", "equal"] = "none"
+    """Likes and dislikes as they were labelled, or weighted to as many of each, with the anchor weighted to the base's
+    shares: the optimum at c_qpde = c_pref holds then for PAPA's own queries too (see `papa.methods.papa.method`)."""
     negatives: Literal["bounded", "published", "none"] = "bounded"
     """Disliked items: ascent that stops at a margin, unbounded ascent, or left out."""
     margin: NonNegative = 1.0
@@ -45,12 +50,27 @@ class PapaSettings(FinetuneSettings):
     frozen_below: Fraction = 0.0
     """EPAPA's k as a share of T: timesteps below it are neither trained nor sampled with the tuned model."""
 
+    @model_validator(mode="after")
+    def _strata_of_one_width(self) -> PapaSettings:
+        """Strata above `frozen_below` are as wide as those of the whole chain: a sweep over it changes one thing."""
+        if self.timesteps != "exact" and not _whole(self.timesteps * (1 - self.frozen_below)):
+            fit = next((k for k in range(self.timesteps, 101) if _whole(k * (1 - self.frozen_below))), "exact")
+            raise ValueError(
+                f"timesteps: {self.timesteps} strata leave {self.timesteps * (1 - self.frozen_below):g} of them above "
+                f"frozen_below: {self.frozen_below:g}, and none of another width is drawn; take timesteps: {fit}"
+            )
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _expand_preset(cls, data: Any) -> Any:
         if isinstance(data, dict) and data.get("preset") == "published":
             return PUBLISHED_PAPA | data
         return data
+
+
+def _whole(value: float) -> bool:
+    return abs(value - round(value)) < 1e-9
 
 
 PUBLISHED_PAPA: dict[str, Any] = {

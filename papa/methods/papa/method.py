@@ -3,21 +3,34 @@
 Source: PAPA: Online Personalized Active Preference Alignment (arXiv 2607.00486), Theorem 4.2. EPAPA is
 PAPA with `frozen_below` > 0: timesteps below k are neither trained nor sampled with the tuned model.
 
-Why c_qpde = c_pref. Let p be the share of liked items among those that could have made x_t, and eps_L,
-eps_D the mean noise of the liked and of the disliked ones, so that the base is f* = p eps_L + (1-p) eps_D.
-With equal timestep weights the loss at x_t is least where
+Why c_qpde = c_pref. Let L and D be the densities of the noised liked and disliked items at x_t, eps_L and eps_D their
+mean noise there, and p_0 the share of likes among base samples, so that the base predicts
+f* = (p_0 L eps_L + (1-p_0) D eps_D) / (p_0 L + (1-p_0) D). Let p_h be the share of likes among the labelled items. With
+equal timestep weights the loss at x_t is least where
 
-    (2p - 1) f + c f = p eps_L - (1-p) eps_D + c f*,        c = c_qpde / c_pref
+    [p_h L - (1-p_h) D + c A] f = p_h L eps_L - (1-p_h) D eps_D + c A f*,   A = p_h L + (1-p_h) D,   c = c_qpde / c_pref
 
-and for c = 1 that is f = eps_L exactly: the model conditioned on being liked, no more and no less. Below 1
-it extrapolates beyond the liked items and loses diversity (for p < (1-c)/2 without bound); above 1 it falls
-short. The balance is the same at every timestep, so EPAPA's anchor term is the same sum over fewer ones.
+If the labelled items come from the base, p_h = p_0, and c = 1 gives f = eps_L exactly: the model conditioned on being
+liked, no more and no less. A smaller c extrapolates beyond the liked items and loses diversity (for a share of likes at
+x_t below (1-c)/2 without bound); a larger one falls short. The balance is the same at every timestep, so EPAPA's anchor
+term is the same sum over fewer ones.
+
+PAPA's own queries are liked more often as it learns, p_h > p_0. Then c = 1 gives f = w eps_L + (1-w) eps_D with
+
+    w = (1 + (p_0 / p_h) A / (p_0 L + (1-p_0) D)) / 2,      which is (1 + p_0/p_h) / 2 where L = D (pure noise)
+
+so it falls short of eps_L, by at most half. Two settings put that right. `queries: base` shows base samples only.
+`balance: equal` weighs the preference term to as many likes as dislikes, p' = 1/2, weighs the items of the anchor to
+the base's shares (p_0/p_h for a liked one, (1-p_0)/(1-p_h) for a disliked one), and takes c (1-p') / (1-p_0) for c:
+then eps_D cancels at every x_t, whatever p_h is, and c = 1 gives f = eps_L again. p_0 is estimated from the first
+round, whose items the base drew (Laplace's rule).
 
 On a guided model this optimum is of the conditional model; what guidance makes of it is a heuristic, as in the base.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,6 +47,20 @@ from papa.methods.shared.finetune.training import FineTuned, Update
 from papa.models.lora import twin
 
 
+@dataclass(frozen=True)
+class Shares:
+    """Shares of likes among the items that are learned from, and among the base's, in [0, 1]."""
+
+    labelled: float
+    base: float
+
+
+def laplace(liking: np.ndarray) -> float:
+    """The share of likes that a few answers tell of, in (0, 1): (likes + 1) / (answers + 2). NaN = unanswered."""
+    answered = liking[~np.isnan(liking)]
+    return float((answered.sum() + 1) / (len(answered) + 2))
+
+
 class Papa(FineTuned[PapaSettings]):
     """Online fine-tuning without a reward model."""
 
@@ -42,6 +69,7 @@ class Papa(FineTuned[PapaSettings]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.anchor: nn.Module = self.base
+        self.shares = Shares(0.5, 0.5)
         self.first = round(self.settings.frozen_below * self.total)
 
     def denoiser(self) -> Denoiser:
@@ -54,6 +82,12 @@ class Papa(FineTuned[PapaSettings]):
         )
         return SwitchedDenoiser(tuned, self.model.denoiser(self.cost, self.base), threshold)
 
+    def ask(self, k: int) -> Query:
+        if self.settings.queries == "own":
+            return super().ask(k)
+        denoise = self.model.denoiser(self.cost)
+        return Query(self.draw(denoise, k, self.stream.at("ask", round=self.round)), self.condition(k))
+
     def learn(self, query: Query, feedback: Feedback) -> None:
         self.seen.add(query, feedback)
         if self.settings.anchor == "previous":
@@ -63,6 +97,9 @@ class Papa(FineTuned[PapaSettings]):
         if self.settings.negatives == "none":
             usable &= liking > 0.5
         chosen = np.flatnonzero(usable)
+        if len(chosen):
+            base = self.seen.liking if self.settings.queries == "base" else self.seen.first()[1]
+            self.shares = Shares(float(liking[chosen].mean()), laplace(base))
         self.train(latents[torch.from_numpy(chosen)], liking[chosen])
 
     def gradient(self, update: Update) -> tuple[float, ...]:
@@ -81,16 +118,24 @@ class Papa(FineTuned[PapaSettings]):
         """The (item, timestep) pairs of one update with the weights of both terms; feedback r = 2s - 1."""
         settings, strata, trained = self.settings, self.strata, self.total - self.first
         timesteps = self.timesteps(update)
-        r = torch.from_numpy(2 * update.liking - 1)[:, None]
+        r, anchored = (torch.from_numpy(weights)[:, None] for weights in self._item_weights(update.liking))
         mean = 1 / len(update.liking)
         preference = settings.c_pref * mean * r * self._timestep_weights()[timesteps] * (trained / strata)
-        near = torch.full_like(preference, settings.c_qpde * mean * (trained / self.total) / strata)
+        near = (settings.c_qpde * mean * (trained / self.total) / strata * anchored).expand(timesteps.shape)
         if settings.qpde_timesteps == "last":
             near = torch.where(timesteps == self.total - 1, near * strata, 0.0)
         if settings.qpde_on == "liked":
-            near = torch.where(r > 0, near, 0.0)
+            near = torch.where(torch.from_numpy(update.liking)[:, None] > 0.5, near, 0.0)
         ceiling = 1 + settings.margin if settings.negatives == "bounded" else None
         return Pairs(timesteps, preference.float(), near.float(), ceiling)
+
+    def _item_weights(self, liking: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Weights of the items in the preference term, signs included, and in the anchor term; see the module."""
+        if self.settings.balance == "none":
+            return 2 * liking - 1, np.ones_like(liking)
+        h, p = self.shares.labelled, self.shares.base
+        like, dislike = (liking / h if h > 0 else 0 * liking), ((1 - liking) / (1 - h) if h < 1 else 0 * liking)
+        return (like - dislike) / 2, (p * like + (1 - p) * dislike) / (2 * (1 - p))
 
     def _timestep_weights(self) -> Tensor:
         """(T,) weights of sum 1 over all T timesteps."""

@@ -30,6 +30,10 @@ class Labelled:
     def liking(self) -> np.ndarray:
         return np.concatenate(self._liking)
 
+    def first(self) -> tuple[Tensor, np.ndarray]:
+        """The first round alone."""
+        return self._latents[0], self._liking[0]
+
     def last(self) -> tuple[Tensor, np.ndarray]:
         """The latest round alone."""
         return self._latents[-1], self._liking[-1]

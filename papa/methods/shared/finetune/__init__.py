@@ -13,9 +13,9 @@ class FinetuneSettings(MethodSettings):
 
     updates: Positive = 8
     """Adam steps per round."""
-    items: Positive = 24
+    items: Positive = 20
     """Items per Adam step, drawn from the labelled ones (with replacement once those run out)."""
-    timesteps: Positive | Literal["exact"] = 4
+    timesteps: Positive | Literal["exact"] = 5
     """Stratified timesteps K per item over the whole range 1..T, or the exact sum over all."""
     lr: Rate = 5e-4
     """Adam's learning rate."""
