@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from papa.errors import SettingsError
 from papa.settings import Fraction, Positive, Seed, Settings
@@ -66,8 +66,10 @@ class Measures(Settings):
 
     final: Positive = 1024
     """Samples of the aligned result, for FID, KID and the final measures."""
-    per_round: Positive = 64
-    """Samples after every round, for the curves."""
+    served: Positive = 32
+    """Samples of one request, as a person is served: nearest neighbours and copies are looked for among them."""
+    per_round: Positive = 32
+    """Samples of one request after every round, for the curves; at most `served`."""
     base: Positive = 4096
     """Base samples per seed: the base row, best-of-n's candidates, predictions."""
     diversity: Positive = 256
@@ -79,6 +81,15 @@ class Measures(Settings):
     """Subset size of KID."""
     kid_subsets: Positive = 100
     """Number of KID subsets."""
+
+    @model_validator(mode="after")
+    def _one_request(self) -> Measures:
+        if self.per_round > self.served:
+            raise ValueError(
+                f"per_round: {self.per_round} samples of a round are more than the {self.served} of served, which end "
+                "every curve; lower per_round, or raise served"
+            )
+        return self
 
 
 class Noise(Settings):

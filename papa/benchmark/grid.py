@@ -140,7 +140,7 @@ class RunSpec:
     @property
     def _samples(self) -> set[str]:
         """The measures that say what a run draws."""
-        return {"final", "per_round", "base"} | ({"retention"} if self.of.declaration.prompted else set())
+        return {"final", "served", "per_round", "base"} | ({"retention"} if self.of.declaration.prompted else set())
 
     @cached_property
     def key(self) -> str:

@@ -111,9 +111,12 @@ def is_prompted(grid: Grid, task: str) -> bool:
     return task in grid.tasks and grid.tasks[task].declaration.prompted
 
 
-def diversity_of(grid: Grid, task: str) -> tuple[str, str]:
-    """The metric of diversity of a task, and its words."""
-    return grid.tasks[task].declaration.diversity
+DIVERSITY: dict[str, str] = {
+    "distance_ratio": "distance / perfect mix's",
+    "liked_distance_ratio": "distance within liked / base's",
+    "served_nearest_ratio": "nearest in a request / perfect mix's",
+}
+"""The three sorts of diversity, and their words: of all samples, of what is liked, within one request."""
 
 
 def prompted_rows(table: pd.DataFrame, grid: Grid) -> pd.Series:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from papa.registry import module_of
 
+LEVEL = 0.8
+"""The preference that labels and evaluations are counted up to."""
+IMAGES = 100
+"""Served images that the cost of learning is spread over."""
+
 METRICS: dict[str, str] = {
     "session": "papa.benchmark.metrics.session:Session",
     "preference": "papa.benchmark.metrics.preference:Preference",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from papa.benchmark.metrics import IMAGES
 from papa.benchmark.metrics.interface import Metric, Row, RunView
 
 
@@ -11,7 +12,8 @@ class Cost(Metric):
     """While learning, by round and in all: forward, backward, frozen: denoiser evaluations, one per item
     and noise level; train: what training alone took (a forward and a backward each, and the frozen
     base); seconds, without the samples drawn for measuring. In all: labels, peak_memory, sample
-    (forward evaluations per returned sample), diverged (1 where the run ended so)."""
+    (evaluations per served image), image_of_100 (the same with a hundredth of what learning took, forward and
+    backward), diverged (1 where the run ended so)."""
 
     def measure(self, run: RunView) -> list[Row]:
         meta = run.meta
@@ -23,7 +25,9 @@ class Cost(Metric):
         rows.append(Row("diverged", float(meta.status == "diverged"), "", run.last))
         if "final" in run.images:
             n = len(run.images["final"])
-            rows.append(Row("sample", (total["forward"] - learning["forward"]) / n, "evaluations", run.last))
+            sample = (total["forward"] - learning["forward"]) / n
+            rows.append(Row("sample", sample, "evaluations", run.last))
+            rows.append(Row("image_of_100", sample + sum(learning.values()) / IMAGES, "evaluations", run.last))
         return rows
 
 

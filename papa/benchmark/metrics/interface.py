@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -31,11 +31,15 @@ class Row:
 
 @dataclass
 class Bench:
-    """What all runs of a task share: judges, references, measure settings. Loaded once a process."""
+    """What all runs of a task share: judges, references, measure settings. Loaded once a process.
+
+    space: where distances between images are taken (`TaskDeclaration.space`).
+    """
 
     task: AnyTask
     measures: Measures
     stream: Stream
+    space: Literal["pixels", "features"] = "pixels"
 
     @cached_property
     def judges(self) -> dict[str, Judge]:
@@ -57,6 +61,14 @@ class Bench:
 
         return None if net is None else embedded
 
+    def embedded(self, images: Tensor) -> Tensor:
+        """(n, d) float64 features of images, or their pixels where the task has no feature network."""
+        return images.flatten(1).double() if self.features is None else self.features(images)
+
+    def points(self, images: Tensor) -> Tensor:
+        """(n, d) float64 points whose distances say how different images are."""
+        return self.embedded(images) if self.space == "features" else images.flatten(1).double()
+
     @cached_property
     def reference_features(self) -> Tensor:
         """(n, d) features of the references; every run is compared with the same."""
@@ -68,7 +80,8 @@ class Bench:
 class RunView:
     """One finished run as the metrics see it.
 
-    images: stage name ("round_01", ..., "final") -> (n, ...) images; "retention", of another prompt, is no stage.
+    images: stage name ("round_01", ..., "final") -> (n, ...) images; "served", one request of the aligned model, and
+    "retention", of another prompt, are no stages.
     base: (n, ...) images, the base samples of the same seed. feedback: the lines of the log. meta: `run.json`.
     rounds, trace: the rows of `rounds.csv` and `trace.csv`. true_tilt: the inverse temperature of a control.
     """
@@ -89,19 +102,26 @@ class RunView:
         return len(self.feedback)
 
     def stages(self) -> Iterator[tuple[int, str, Tensor]]:
-        """(round, stage, images) of every curve point, base first, and of the final samples.
+        """(round, stage, images) of every curve point, base first, and of the final samples."""
+        yield from self._rounds()
+        if "final" in self.images:
+            yield self.last, "final", self.images["final"]
 
-        The curve's last point is the first part of the final samples, so that every point of a curve
-        has the same number of samples.
-        """
+    def requests(self) -> Iterator[tuple[int, str, Tensor]]:
+        """(round, stage, images) of one request each: of every curve point, base first, and of the aligned model."""
+        yield from self._rounds()
+        if "served" in self.images:
+            yield self.last, "final", self.images["served"]
+
+    def _rounds(self) -> Iterator[tuple[int, str, Tensor]]:
+        """The curve. Every point is as many images of one request; the last one is of the request in the end."""
         n = self.bench.measures.per_round
         yield 0, "round", self.base[:n]
         for name, images in self.images.items():
             if name.startswith("round_"):
                 yield int(name.removeprefix("round_")), "round", images
-        if "final" in self.images:
-            yield self.last, "round", self.images["final"][:n]
-            yield self.last, "final", self.images["final"]
+        if "served" in self.images:
+            yield self.last, "round", self.images["served"][:n]
 
 
 class Metric(ABC):

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from papa.benchmark.metrics import LEVEL
 from papa.benchmark.metrics.interface import Metric, Row, RunView
 
 
@@ -15,7 +16,10 @@ class Preference(Metric):
     """preference_<judge>: share of samples whose class, by that judge, is preferred (gold, for graded users: the
     mean verdict; users without classes have no other judge). liking_gold: the mean liking itself.
     over_optimization: gold minus held out. liking_predicted: for the controls that are tilted by the
-    true liking s, E[s e^(beta s)] / E[e^(beta s)] over the base samples."""
+    true liking s, E[s e^(beta s)] / E[e^(beta s)] over the base samples.
+    reached_level: 1 where some round's preference_gold reaches 0.8, else 0; labels_to_level: the labels up to the first
+    such round, NaN without one (a round's few samples make a first crossing somewhat early).
+    surrogate_gap: of methods that follow a fitted reward, what it gives their final samples less what the user does."""
 
     def measure(self, run: RunView) -> list[Row]:
         if run.user.exact is not None:  # a reward in nats is no share of anything
@@ -29,10 +33,38 @@ class Preference(Metric):
             rows += [Row(f"preference_{name}", value, "share", index, stage) for name, value in others.items()]
             if "held_out" in others:
                 rows.append(Row("over_optimization", gold - others["held_out"], "share", index, stage))
+        rows += labels_to_level(run, [row for row in rows if row.metric == "preference_gold"])
+        rows += surrogate_gap(run)
         if run.true_tilt is not None and "final" in run.images:
             rows.append(Row("liking_measured", mean_liking(run, run.images["final"]), "share", run.last))
             rows.append(Row("liking_predicted", predicted_liking(run, run.true_tilt), "share", run.last))
         return rows
+
+
+def labels_to_level(run: RunView, preference: list[Row]) -> list[Row]:
+    """Whether the level was reached within the budget, and with how many labels."""
+    if "final" not in run.images:
+        return []
+    spent = [0, *np.cumsum([len(line["liking"]) for line in run.feedback]).tolist()]
+    # After the last round there are more samples than those of the curve.
+    curve = [row for row in preference if row.stage == "final" or row.round < run.last]
+    there = [row.round for row in curve if row.value >= LEVEL]
+    return [
+        Row("reached_level", float(bool(there)), "share of runs", run.last),
+        Row("labels_to_level", float(spent[min(there)]) if there else math.nan, "labels", run.last),
+    ]
+
+
+def surrogate_gap(run: RunView) -> list[Row]:
+    """How much more a fitted reward promises of the final samples than the user's liking gives: over-optimization.
+
+    Only where the reward is a fitted one alone: not for controls, nor with a diversity term in it.
+    """
+    steps = [line for line in run.trace if line["round"] == "final" and line.get("reward")]
+    if not steps or run.true_tilt is not None or float(steps[-1].get("gamma") or 0) > 0:
+        return []
+    gap = float(steps[-1]["reward"]) - mean_liking(run, run.images["final"])
+    return [Row("surrogate_gap", gap, "liking", run.last)]
 
 
 def never_queried(run: RunView, images: Tensor) -> dict[str, float]:

@@ -75,7 +75,9 @@ class Taken:
     rounds: list[dict[str, Any]] = field(default_factory=list)
     trace: list[dict[str, Any]] = field(default_factory=list)
     seconds: dict[str, float | None] = field(
-        default_factory=lambda: {"round_samples": 0.0, "final_samples": None, "retention_samples": 0.0}
+        default_factory=lambda: (
+            {"round_samples": 0.0, "final_samples": None, "served_samples": None} | {"retention_samples": 0.0}
+        )
     )
     peak: float = 0.0
 
@@ -193,7 +195,8 @@ def note(happened: Round, session: Session, taken: Taken, clock: Clock) -> None:
 
 
 def draw_final(spec: RunSpec, session: Session, task: AnyTask, user: AnyUser, taken: Taken) -> None:
-    """The samples of the aligned result, and what it draws when asked for something else.
+    """The samples of the aligned result, one request as a person makes it, and what it draws when asked for something
+    else.
 
     Controls are no aligned models: they are asked for nothing else.
     """
@@ -201,6 +204,9 @@ def draw_final(spec: RunSpec, session: Session, task: AnyTask, user: AnyUser, ta
     taken.images["final"] = session.model.pack(session.sample(final_count(spec, session.method.candidates)))
     taken.trace += [{"round": "final"} | step for step in session.method.trace()]
     taken.seconds["final_samples"] = time.monotonic() - began
+    began = time.monotonic()
+    taken.images["served"] = measured(session, spec.of.measures.served)
+    taken.seconds["served_samples"] = time.monotonic() - began
     other = None if spec.settings.needs_oracle else task.retention(user.classes)
     if other is not None:
         began = time.monotonic()

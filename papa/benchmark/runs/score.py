@@ -19,7 +19,9 @@ class Scorer:
     """Measures runs of one task; judges and references are loaded once."""
 
     def __init__(self, spec: RunSpec, task: AnyTask) -> None:
-        self._bench = Bench(task, spec.of.measures, Stream(spec.config.root_seed).at("score", spec.task))
+        self._bench = Bench(
+            task, spec.of.measures, Stream(spec.config.root_seed).at("score", spec.task), spec.of.declaration.space
+        )
         self._metrics: list[Metric] = [load(target)() for target in metrics.METRICS.values()]
 
     def score(self, spec: RunSpec) -> str:

@@ -25,8 +25,8 @@ class TaskDeclaration(Declared):
              where the truth is a density). finetunes: whether it has a network. artefacts: the folder of its shipped
              weights in `papa/data`. recipe: the module that trains them. needs: the module that says what it needs
              beside this package; such a task is large: it is also scored on the configured device, and its jobs ask
-             for the GPU at every step. memory_mb: main memory of one job. diversity: the metric of what is to be kept,
-             and its words.
+             for the GPU at every step. memory_mb: main memory of one job. space: where distances between images are
+             taken: their pixels, or the features of a network of the task's own.
     """
 
     settings: type[SamplingSettings]
@@ -40,9 +40,4 @@ class TaskDeclaration(Declared):
     recipe: str | None = None
     needs: str | None = None
     memory_mb: int = 3000
-    diversity: tuple[str, str] = ("pairwise_ratio", "mean pairwise distance / base's")
-
-
-OF_LIKED = ("preferred_distance_ratio", "mean feature distance of two liked samples / base's")
-"""Samples for a prompt come from kinds that differ more than those of one kind do, so there the distance of all
-samples falls where a method does its work. What is to be kept is the variety of what is liked."""
+    space: Literal["pixels", "features"] = "pixels"

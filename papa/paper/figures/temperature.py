@@ -1,4 +1,4 @@
-"""F5: FKC's inverse temperature, and the check of what it should reach with the true liking."""
+"""F5: FKC's inverse temperature, how far its surrogate is exploited, and the check of what the true liking reaches."""
 
 from __future__ import annotations
 
@@ -40,18 +40,20 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
     tasks = [task for task in select.preference_tasks(table) if len(sweep) > 1]
     if not tasks and not checks:
         return style.nothing("No sweep over FKC's beta and no control with the true liking ran.")
-    drawn = style.figure(style.FULL, 2.4)
-    left, middle, right = drawn.subplots(1, 3)
+    drawn = style.figure(style.FULL, 4.6)
+    left, middle, gap, right = drawn.subplots(2, 2).flat
     for task in tasks[:1]:
         _sweep(left, table, grid, task, {"preference_gold": "gold judge", "preference_held_out": "held-out judge"})
-        diversity = {select.diversity_of(grid, task)[0]: "distance / base's", "entropy": "entropy (share of max.)"}
-        _sweep(middle, table, grid, task, diversity)
+        kept = {"distance_ratio": "distance / perfect mix's", "served_nearest_ratio": "nearest / perfect mix's"}
+        _sweep(middle, table, grid, task, kept)
         _sample_size(middle, table, grid, task)
+        _gap(gap, table, grid, task)
     left.set_ylabel("preference")
     left.set_ylim(0, 1)
     middle.set_ylabel("diversity")
+    gap.set_ylabel("surrogate − true liking")
     _prediction(right, table, grid, checks)
-    for ax, letter in ((left, "a"), (middle, "b"), (right, "c")):
+    for ax, letter in ((left, "a"), (middle, "b"), (gap, "c"), (right, "d")):
         ax.set_xlabel("inverse temperature β")
         ax.set_title(letter, loc="left")
     return drawn
@@ -76,6 +78,20 @@ def _sweep(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, metrics: dict[s
     _axis(ax)
 
 
+def _gap(ax: Axes, table: pd.DataFrame, grid: Grid, task: str) -> None:
+    """What the fitted reward promises of the final samples less what the user gives: how far it is exploited."""
+    ax.axhline(0, color=style.FAINT, lw=0.8)
+    for user, ink in zip(users(table, grid, task), [style.COLOURS["fkc"][0], *style.SPARE], strict=False):
+        found = {
+            beta: select.estimate(select.values(table, task, method, "surrogate_gap", [user]), grid)
+            for method, beta in points(table, grid).items()
+        }
+        kept = {beta: value for beta, value in found.items() if value.n}
+        if kept:
+            style.line_with_band(ax, list(kept), list(kept.values()), marker="v", color=ink, label=user)
+    _axis(ax)
+
+
 def _sample_size(ax: Axes, table: pd.DataFrame, grid: Grid, task: str) -> None:
     """What is left of the particles: effective sample size and distinct ancestors of the final populations."""
     who = users(table, grid, task)
@@ -95,7 +111,8 @@ def _axis(ax: Axes) -> None:
     ax.set_xscale("log", base=2)
     ax.xaxis.set_major_formatter("{x:g}")
     ax.xaxis.set_minor_locator(style.no_ticks())
-    ax.legend(loc="best")
+    if ax.get_legend_handles_labels()[1]:
+        ax.legend(loc="best")
 
 
 def _prediction(ax: Axes, table: pd.DataFrame, grid: Grid, checks: list[tuple[str, str, str, float]]) -> None:
@@ -130,12 +147,12 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     who = [user for task in tasks for user in users(table, grid, task)]
     handed = list(dict.fromkeys(method for _, _, method, _ in checks))
     base = report.samples(grid, list(dict.fromkeys(task for task, _, _, _ in checks)), "base")
-    distance = f" ({select.diversity_of(grid, tasks[0])[1]})" if tasks else ""
     return report.paragraph(
-        "FKC's inverse temperature β (the last round's and the final samples'). (a) preference, (b) diversity"
-        f"{distance}, effective sample size (of the last weights) and distinct ancestors of the final populations as "
-        "shares of their N particles, with the surrogate reward. (c) with the true "
-        "liking s as reward: measured mean liking (points) against the prediction E[s exp(βs)] / E[exp(βs)] from "
+        "FKC's inverse temperature β (the last round's and the final samples'). (a) preference; (b) diversity "
+        "(mean distance of two images, and within one request to the nearest one, both over a perfect mix's), effective "
+        "sample size (of the last weights) and distinct ancestors of the final populations as shares of their N "
+        "particles; (c) what the surrogate gives the final samples less what the user does, all with the surrogate "
+        "reward. (d) with the true liking s as reward: measured mean liking (points) against the prediction E[s exp(βs)] / E[exp(βs)] from "
         f"{base} base samples (line, ± {TOLERANCE}).",
         report.quote(table, grid, tasks if sweep else [], list(sweep), who),
         f"Controls: {', '.join(handed)}." if handed else "No control ran.",

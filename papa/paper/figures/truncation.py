@@ -46,7 +46,7 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
     drawn = style.figure(style.FULL, 2.3 * len(tasks))
     for row, task in zip(drawn.subplots(len(tasks), 3, squeeze=False), tasks, strict=True):
         _preference(row[0], table, grid, task)
-        _against(row[1], table, grid, task, "pairwise_ratio", "pairwise distance / base's")
+        _against(row[1], table, grid, task, "distance_ratio", "distance / perfect mix's")
         _evaluations(row[2], table, grid, task)
         for ax in row:
             ax.set_xlabel("truncation k, share of T")

@@ -16,16 +16,17 @@ from papa.paper.tables import Made
 SHOWN: dict[str, tuple[str, int]] = {
     "preference_gold": ("preference", 3),
     "preference_held_out": ("held-out", 3),
-    "pairwise_ratio": ("distance / base's", 3),
-    "preferred_distance_ratio": ("within preferred / base's", 3),
+    "distance_ratio": ("distance / mix's", 3),
+    "liked_distance_ratio": ("within liked / base's", 3),
+    "served_nearest_ratio": ("request: nearest / mix's", 3),
     "entropy": ("entropy", 3),
     "fid_preferred": ("FID to preferred", 2),
     "ess": ("ESS", 1),
     "unique_ancestors": ("ancestors", 1),
     "train": ("training evaluations", 0),
 }
-IN_MARKDOWN = ("preference_gold", "pairwise_ratio", "entropy", "fid_preferred", "ess", "unique_ancestors")
-WITH_DIFFERENCE = ("preference_gold", "pairwise_ratio")
+IN_MARKDOWN = ("preference_gold", "distance_ratio", "served_nearest_ratio", "fid_preferred", "ess", "unique_ancestors")
+WITH_DIFFERENCE = ("preference_gold", "distance_ratio", "served_nearest_ratio")
 AXES = ["task", "reference", "method", "change", "metric"]
 NUMBERS = [
     "mean",
@@ -132,8 +133,10 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     users = sorted(set(table.loc[table.method.isin(variants), "user"]))
     return report.paragraph(
         "Ablations: each row changes the settings named there and nothing else; Δ is the paired difference to the "
-        "reference method on the same users and seeds, [lower, upper]. ESS: effective sample size of the last "
-        "weights of particle methods' final populations; ancestors: starts that their samples descend from.",
+        "reference method on the same users and seeds, [lower, upper]. Distances, of all final samples and to the "
+        "nearest image of one request, are over those of a mix of base samples at the same preference. ESS: effective "
+        "sample size of the last weights of particle methods' final populations; ancestors: starts that their samples "
+        "descend from.",
         report.quote(table, grid, tasks if methods else [], methods, users),
         report.unit_sentence(grid),
         report.diverged_sentence(table, tasks, methods),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from papa.benchmark.grid import Grid
+from papa.benchmark.metrics import IMAGES
 from papa.paper import report, select
 from papa.paper.stats import Estimate
 from papa.paper.tables import Made
@@ -16,23 +17,27 @@ SHOWN: Shown = {
     "preference_gold": ("preference (gold) ↑", 3),
     "preference_held_out": ("held-out ↑", 3),
     "fid_preferred": ("FID to preferred ↓", 2),
-    "kid_preferred": ("KID to preferred ↓", 4),
-    "pairwise_ratio": ("distance / base's ↑", 3),
-    "entropy": ("entropy ↑", 3),
-    "vendi": ("Vendi ↑", 2),
-    "ess": ("ESS", 1),
+    "fid_preferred_floor": ("its floor", 2),
+    "distance_ratio": ("distance / mix's", 3),
+    "liked_distance_ratio": ("within liked / base's", 3),
+    "served_vendi_ratio": ("request: Vendi / mix's", 3),
+    "served_nearest_ratio": ("request: nearest / mix's", 3),
+    "served_unique": ("request: different", 1),
     "unique_ancestors": ("ancestors", 1),
+    "sample": ("evaluations / image", 1),
+    "image_of_100": ("with learning, of 100", 1),
 }
-FLOORS = {"fid_preferred": "fid_preferred_floor", "kid_preferred": "kid_preferred_floor"}
 SAID = (
     "Alignment to one user's taste: share of final samples that the judge behind the labels (gold) and a judge "
-    "never queried (held-out) count as liked; distance to reference images of the preferred classes; diversity."
+    "never queried (held-out) count as liked; distance to reference images of the preferred classes; diversity; cost."
 )
-ESS = (
-    "ESS: effective sample size of the last weights of the particle methods' final populations; ancestors: how many "
-    "of a population's starting points its samples descend from, after all resamplings. Few ancestors mean near copies."
+DIVERSITY = (
+    "Diversity, 1 being a model tilted exactly to the taste: mean distance of two images over that of a mix of base "
+    "samples of which as many are liked; of two liked images over that of two liked base samples; and within one "
+    "request ({served} images), against such mixes: Vendi score, distance to the nearest other image, and how many "
+    "images are different. Ancestors: starting points that a particle population's samples descend from; few mean near "
+    f"copies. Cost: denoiser evaluations for a served image, and with what learning took spread over {IMAGES} of them."
 )
-FLOOR_ROW = "real images (floor)"
 POOLED = "pooled"
 NOTHING = pd.Series(dtype=float, index=pd.MultiIndex.from_arrays([[], []], names=select.RUN))
 AXES = ["task", "user", "method", "algorithm", "metric", "mean", "lower", "upper", "n_seeds", "diverged"]
@@ -90,16 +95,7 @@ def _markdown(found: dict[tuple[str, str], Estimate], lost: dict[str, int], show
             for m, cell in zip(shown, cells, strict=True)
         ]
         rows.append([name, *texts, str(seeds)])
-    floors = [_floor(found, FLOORS.get(metric), shown[metric][1]) for metric in shown]
-    if any(cell != report.NOTHING for cell in floors):
-        rows.append([FLOOR_ROW, *floors, report.NOTHING])
     return report.markdown(["method", *(head for head, _ in shown.values()), "seeds"], rows)
-
-
-def _floor(found: dict[tuple[str, str], Estimate], metric: str | None, digits: int) -> str:
-    """Real against real at the same sample sizes: the least that a perfect method would show."""
-    means = [value.mean for (_, name), value in found.items() if name == metric]
-    return report.number(sum(means) / len(means), digits) if means else report.NOTHING
 
 
 def caption(table: pd.DataFrame, grid: Grid, said: str) -> str:
@@ -109,9 +105,9 @@ def caption(table: pd.DataFrame, grid: Grid, said: str) -> str:
     users = [user for task in tasks for user in select.users_of(grid, task)]
     return report.paragraph(
         said,
-        ESS,
+        DIVERSITY.format(served=report.samples(grid, tasks, "served")),
         report.quote(table, grid, tasks, methods, users),
-        "The floor of FID and KID is real against real images at equal sample sizes: what a perfect method would show.",
+        "The floor of FID is real against real images, as many as the method's own samples.",
         report.unit_sentence(grid),
         report.diverged_sentence(table, tasks, methods),
     )

@@ -1,9 +1,4 @@
-"""T3: what each method costs, for its whole budget and up to an equal alignment.
-
-Equal alignment, per user: the highest preference that every run of the table reaches in the end. (A
-mean would be missed by the weakest method's weaker runs, and leaving those out would flatter it.) A
-run's cost up to there is what it had spent at the first round that reached it.
-"""
+"""T3: what each method costs: for its whole budget, for each served image, and up to a preference of 0.8."""
 
 from __future__ import annotations
 
@@ -11,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from papa.benchmark.grid import Grid
+from papa.benchmark.metrics import IMAGES, LEVEL
 from papa.paper import report, select, stats
-from papa.paper.stats import Estimate
+from papa.paper.stats import Estimate, Reached
 from papa.paper.tables import Made
 
 COSTS: dict[str, str] = {
@@ -21,16 +17,18 @@ COSTS: dict[str, str] = {
     "forward": "forward",
     "backward": "backward",
     "frozen": "frozen base",
-    "sample": "per sample",
+    "sample": "per image",
+    "image_of_100": "with learning, of 100",
     "seconds": "seconds",
     "peak_memory": "memory (MiB)",
 }
+UP_TO_LEVEL = ("labels", "train", "forward", "seconds")
+"""What is known after every round."""
 AXES = [
     "task",
     "user",
     "method",
     "up_to",
-    "target",
     "metric",
     "mean",
     "lower",
@@ -40,40 +38,47 @@ AXES = [
     "runs",
     "diverged",
 ]
-WHOLE, EQUAL = "whole budget", "equal alignment"
+WHOLE, TO_LEVEL, PAYS = "whole budget", f"preference {LEVEL:g}", "pays off against"
 
 
 def compared(grid: Grid, task: str) -> list[str]:
-    """The methods whose cost is compared: those that align the model or its samples."""
-    return [m for m in select.main_methods(grid, task) if grid.methods[m].declaration.draws == "own"]
+    """The methods whose cost is compared: all but the base."""
+    return [m for m in select.main_methods(grid, task) if grid.methods[m].declaration.draws != "base"]
 
 
-def target(table: pd.DataFrame, grid: Grid, task: str, user: str) -> float:
-    """The highest final preference that every run of the compared methods reaches; NaN if none ran."""
-    final = [select.values(table, task, method, "preference_gold", [user]) for method in compared(grid, task)]
-    return float(min((found.min() for found in final if not found.empty), default=np.nan))
+def to_level(table: pd.DataFrame, grid: Grid, task: str, method: str, user: str, metric: str) -> Reached:
+    """What the runs had spent at their first round at the level; a run that never gets there is censored at its end.
 
-
-def spent(table: pd.DataFrame, grid: Grid, task: str, method: str, user: str, metric: str, level: float) -> pd.Series:
-    """Cost of each seed at the first round whose preference reaches `level`; NaN where it never does.
-
-    NaN for all seeds where one of them has no measurement at its round: the others would be a selection.
-
-    Returns: indexed by seed.
+    Of no runs where one of them has no measurement at its round: the others would be a selection.
     """
     preference = select.curves(table, task, method, "preference_gold", user)
-    reached = (preference >= level).idxmax().where((preference >= level).any())
+    if preference.empty:
+        return Reached(0, 0, np.nan)
+    there = (preference >= LEVEL).any()
+    row = (preference >= LEVEL).idxmax().where(there, preference.index[-1])
     if metric == "labels":  # known from the settings at every round
         settings = grid.methods[method].settings
-        return (reached * settings.per_round).clip(upper=settings.labels).astype(float)
-    cost = select.curves(table, task, method, metric, user)
-    at = {
-        seed: cost[seed].get(row, np.nan) if seed in cost and np.isfinite(row) else np.nan
-        for seed, row in reached.items()
-    }
-    found = pd.Series(at, dtype=float).rename_axis("seed")
-    complete = found.notna().sum() == reached.notna().sum()
-    return found if complete else found * np.nan
+        found = (row * settings.per_round).clip(upper=settings.labels).astype(float)
+    else:
+        cost = select.curves(table, task, method, metric, user)
+        found = pd.Series({seed: cost[seed].get(at, np.nan) if seed in cost else np.nan for seed, at in row.items()})
+    return stats.reached(found, ~there) if found.notna().all() else Reached(0, 0, np.nan)
+
+
+def pays_off(table: pd.DataFrame, grid: Grid, task: str, method: str, other: str, user: str) -> Estimate:
+    """Served images from which a method costs less than another, learning included; nothing where it never does."""
+
+    def of(name: str, *metrics: str) -> pd.Series:
+        return pd.concat([select.values(table, task, name, metric, [user]) for metric in metrics], axis=1).sum(
+            axis=1, skipna=False
+        )
+
+    learning = ("forward", "backward", "frozen")
+    saved = (of(other, "sample") - of(method, "sample")).dropna()
+    more = (of(method, *learning) - of(other, *learning)).dropna()
+    if not len(saved) or not (saved > 0).all() or not (more > 0).all():
+        return stats.estimate([])
+    return select.estimate((more / saved).dropna(), grid)
 
 
 def make(table: pd.DataFrame, grid: Grid) -> Made:
@@ -83,43 +88,60 @@ def make(table: pd.DataFrame, grid: Grid) -> Made:
         for user in select.users_of(grid, task):
             lines = [row for method in compared(grid, task) for row in _rows(table, grid, task, user, method)]
             rows += lines
-            for up_to in (WHOLE, EQUAL):
+            for up_to, readable in ((WHOLE, _whole), (TO_LEVEL, _level), (PAYS, _pays)):
                 if chosen := [line for line in lines if line["up_to"] == up_to]:
-                    level = "" if up_to == WHOLE else f" (preference {chosen[0]['target']:.3f})"
-                    parts.append(f"### {task}: {user}, {up_to}{level}\n\n{_markdown(chosen)}")
+                    parts.append(f"### {task}: {user}, {up_to}\n\n{readable(chosen)}")
     return Made(pd.DataFrame(rows, columns=AXES), "\n".join(parts), caption(table, grid))
 
 
 def _rows(table: pd.DataFrame, grid: Grid, task: str, user: str, method: str) -> list[dict]:
-    level = target(table, grid, task, user)
     ran = select.values(table, task, method, "preference_gold", [user])
     lost = select.diverged(table, task, method, [user])
     if ran.empty and not lost:
         return []
+    axes = {"task": task, "user": user, "method": method, "runs": len(ran) + lost, "diverged": lost}
     rows = []
     for metric in COSTS:
         whole = select.estimate(select.values(table, task, method, metric, [user]), grid)
-        equal = spent(table, grid, task, method, user, metric, level)
-        found = stats.estimate(equal.dropna().to_numpy(), grid.config.confidence)
-        hits = int((select.curves(table, task, method, "preference_gold", user) >= level).any().sum())
-        for up_to, value, count in ((WHOLE, whole, len(ran)), (EQUAL, found, hits)):
-            axes = {"task": task, "user": user, "method": method, "up_to": up_to, "target": level, "metric": metric}
-            rows.append(axes | report.columns(value) | {"reached": count, "runs": len(ran) + lost, "diverged": lost})
+        rows.append(axes | {"up_to": WHOLE, "metric": metric, "reached": len(ran)} | report.columns(whole))
+    for metric in UP_TO_LEVEL:
+        found = to_level(table, grid, task, method, user, metric)
+        value = {"mean": found.median, "n_seeds": found.n, "reached": found.count}
+        rows.append(axes | {"up_to": TO_LEVEL, "metric": metric} | value)
+    for other in compared(grid, task):
+        if (found := pays_off(table, grid, task, method, other, user)).n:
+            rows.append(axes | {"up_to": PAYS, "metric": other, "reached": len(ran)} | report.columns(found))
     return rows
 
 
-def _markdown(lines: list[dict]) -> str:
-    shown = [m for m in COSTS if any(np.isfinite(line["mean"]) for line in lines if line["metric"] == m)]
-    by_method: dict[str, dict[str, dict]] = {}
+def _by_method(lines: list[dict]) -> dict[str, dict[str, dict]]:
+    found: dict[str, dict[str, dict]] = {}
     for line in lines:
-        by_method.setdefault(line["method"], {})[line["metric"]] = line
+        found.setdefault(line["method"], {})[line["metric"]] = line
+    return found
+
+
+def _whole(lines: list[dict]) -> str:
+    shown = [m for m in COSTS if any(np.isfinite(line["mean"]) for line in lines if line["metric"] == m)]
     rows = []
-    for method, found in by_method.items():
-        first = next(iter(found.values()))
-        digits = {"seconds": 1, "labels": 1}
+    for method, found in _by_method(lines).items():
+        first, digits = next(iter(found.values())), {"seconds": 1, "labels": 1, "sample": 1, "image_of_100": 1}
         cells = [report.plus_minus(_estimate(found[m]), digits.get(m, 0)) for m in shown]
-        rows.append([method, *cells, f"{first['reached']} of {first['runs']}", str(first["diverged"])])
-    return report.markdown(["method", *(COSTS[m] for m in shown), "runs there", "diverged"], rows)
+        rows.append([method, *cells, str(first["reached"]), str(first["diverged"])])
+    return report.markdown(["method", *(COSTS[m] for m in shown), "runs", "diverged"], rows)
+
+
+def _level(lines: list[dict]) -> str:
+    rows = []
+    for method, found in _by_method(lines).items():
+        cells = [report.number(found[metric]["mean"], int(metric == "seconds")) for metric in UP_TO_LEVEL]
+        rows.append([method, f"{found['labels']['reached']} of {found['labels']['runs']}", *cells])
+    return report.markdown(["method", "runs there", *(f"{COSTS[m]} (median)" for m in UP_TO_LEVEL)], rows)
+
+
+def _pays(lines: list[dict]) -> str:
+    rows = [[line["method"], line["metric"], report.plus_minus(_estimate(line), 0)] for line in lines]
+    return report.markdown(["method", "against", "from so many served images"], rows, left=2)
 
 
 def _estimate(line: dict) -> Estimate:
@@ -134,10 +156,12 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     users = [user for task in tasks for user in select.users_of(grid, task)]
     return report.paragraph(
         "Cost: labels, denoiser evaluations while learning (training: backward, the forward that it needs, and the "
-        "frozen base; forward: all of them, drawing what is shown included), forward ones per returned sample, and "
-        "seconds of a run, for its whole budget and up to the first round of equal alignment, "
-        "the highest preference that every run of the table reaches in the end. The per-round preference "
-        "comes from fewer samples than the final one, so a first crossing is somewhat early.",
+        "frozen base; forward: all of them, drawing what is shown included) and for each served image, alone and with "
+        f"what learning took spread over {IMAGES}, and seconds of a run. Then what it took to reach a preference of "
+        f"{LEVEL:g}: how many runs got there, and the median over all of them (Kaplan and Meier; runs that did not get "
+        "there are censored at their end; a dash where fewer than half did). A round's preference comes from fewer "
+        "samples than the final one, so a first crossing is somewhat early. Last, from how many served images on a "
+        "method that learns more costs less in all than one that pays for each image.",
         report.quote(table, grid, tasks, methods, users),
         f"Per round: {report.samples(grid, tasks, 'per_round')} samples.",
         report.unit_sentence(grid),

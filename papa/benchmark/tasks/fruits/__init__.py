@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from papa.benchmark.tasks.declaration import OF_LIKED, TaskDeclaration
+from papa.benchmark.tasks.declaration import TaskDeclaration
 from papa.models.settings import PipelineSettings
 from papa.settings import Positive, Rate
 
@@ -40,5 +40,5 @@ FRUITS = TaskDeclaration(
     prompted=True,
     artefacts="fruits",
     recipe="papa.recipes.fruits.recipe",
-    diversity=OF_LIKED,
+    space="features",
 )

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from papa.benchmark.tasks.declaration import OF_LIKED, TaskDeclaration
+from papa.benchmark.tasks.declaration import TaskDeclaration
 from papa.models.settings import PipelineSettings
 from papa.settings import Positive, Rate, Settings
 
@@ -97,5 +97,5 @@ SD15 = TaskDeclaration(
     prompted=True,
     needs="papa.benchmark.tasks.sd15.needs",
     memory_mb=16_000,
-    diversity=OF_LIKED,
+    space="features",
 )
