@@ -6,10 +6,12 @@ Every claim is an entry of `claims.yaml`; its verdict is one of
     refuted     it lies beyond the margin on the other side
     undecided   neither can be said (always so below 5 seeds)
     not run     a method, metric or user that it needs is not in the table
+    retired     it is no longer tested; the ledger says why
 
 A claim of several parts is supported if all parts are (intersection-union test, the largest p), and
 refuted if one is (the smallest p, Bonferroni-corrected over the parts). The p-value of a claim is
-twice the smaller of both, corrected after Holm over all claims that could be tested.
+twice the smaller of both, corrected after Holm over the whole ledger: a claim that was not run counts
+with p = 1, so that what ran does not decide how strict the correction is.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from papa.paper.stats import Estimate
 from papa.settings import Settings
 
 MIN_SEEDS = 5
-Verdict = Literal["supported", "refuted", "undecided", "not run"]
+Verdict = Literal["supported", "refuted", "undecided", "not run", "retired"]
 PREFERENCE = "preference_gold"
 
 
@@ -39,11 +41,11 @@ class Part(Settings):
     """One comparison of a claim; the keys are explained at the top of claims.yaml."""
 
     metric: str
-    compare: Literal["value", "difference", "ratio", "matched"]
-    method: str
-    reference: str | list[str] | None = None
+    compare: Literal["value", "difference", "matched", "flips"]
+    method: str | list[str]
+    reference: str | None = None
     minus: str | None = None
-    sweep: str | None = None
+    users: Literal["mean", "worst"] = "mean"
     at_least: float | None = None
     at_most: float | None = None
 
@@ -55,25 +57,35 @@ class Part(Settings):
             raise ValueError(
                 f"compare: {self.compare} {'takes no' if self.compare == 'value' else 'needs a'} reference."
             )
-        if (self.sweep is None) == (self.compare == "matched"):
-            raise ValueError("compare: matched, and only it, needs the setting to sweep over.")
+        if self.users == "worst" and self.at_least is not None and self.at_most is not None:
+            raise ValueError("users: worst needs one margin, which says on which side the worst user is.")
         return self
 
     @property
-    def references(self) -> list[str]:
-        return [self.reference] if isinstance(self.reference, str) else list(self.reference or [])
+    def methods(self) -> list[str]:
+        return [self.method] if isinstance(self.method, str) else list(self.method)
 
 
 class Claim(Settings):
-    """A sentence of a paper, the comparison that decides it, and what would refute it."""
+    """A sentence of a paper, the comparisons that decide it and what would refute it; or why it is not tested now."""
 
     id: str
     sentence: str
     source: str
     refuted_by: str
-    parts: list[Part]
+    history: str | None = None
+    retired: str | None = None
+    parts: list[Part] = []
     task: str = "digits"
     flip: float = 0.0
+
+    @model_validator(mode="after")
+    def _tested_or_retired(self) -> Claim:
+        if bool(self.parts) == (self.retired is not None):
+            raise ValueError("a claim has parts that decide it, or it is retired.")
+        if (self.flip > 0) != any(part.compare == "flips" for part in self.parts):
+            raise ValueError("flip goes with compare: flips.")
+        return self
 
 
 @dataclass(frozen=True)
@@ -126,123 +138,115 @@ def load() -> list[Claim]:
 # ---------------------------------------------------------------- effects
 
 
-def _users(claim: Claim, grid: Grid) -> list[str]:
-    if not claim.flip:
-        return select.users_of(grid, claim.task)
-    return [user for user, entry in grid.config.users.items() if math.isclose(entry.get("flip", 0.0), claim.flip)]
-
-
-def _methods(part: Part, claim: Claim, table: pd.DataFrame, grid: Grid) -> list[str]:
-    """The labels that `method` stands for: one, or a group of those that ran."""
-    if part.method not in ("main", "controls"):
-        return [part.method]
-    ran = set(table.loc[(table.task == claim.task) & (table.metric == part.metric), "method"])
-    main = [m for m in select.main_methods(grid, claim.task) if m != select.BASE] if claim.task in grid.tasks else []
-    group = main if part.method == "main" else [m for m in grid.methods if select.is_control(grid, m)]
-    if not (found := [method for method in group if method in ran]):
-        raise NotRunError(f"no {part.method} method with {part.metric} in the table")
-    return found
-
-
 def _values(table: pd.DataFrame, claim: Claim, method: str, metric: str, users: list[str]) -> pd.Series:
     found = select.values(table, claim.task, method, metric, users)
     if found.empty:
-        of = f" for users who flip {claim.flip:.0%} of their answers" if claim.flip else ""
         lost = select.diverged(table, claim.task, method, users)
-        raise NotRunError(
-            f"every run of {method} diverged" if lost else f"no finished run of {method} with {metric}{of}"
-        )
+        raise NotRunError(f"every run of {method} diverged" if lost else f"no finished run of {method} with {metric}")
     return found
 
 
 def _effects(part: Part, claim: Claim, method: str, table: pd.DataFrame, grid: Grid) -> pd.Series:
     """The effect of each (user, seed) that has all it needs."""
-    users = _users(claim, grid)
+    users, reference = select.users_of(grid, claim.task), str(part.reference)
     if part.compare == "matched":
-        return _matched(part, claim, method, table, grid, users)
-    found = _values(table, claim, method, part.metric, users)
-    if part.minus:
-        found = found - _values(table, claim, method, part.minus, users)
-    if part.compare != "value":
-        against = _values(table, claim, _best(part, claim, table, users), part.metric, users)
-        found = found - against if part.compare == "difference" else found / against.where(against != 0)
-    return found.dropna()
+        found = _matched(part.metric, claim, (method, reference), table, users)
+    elif part.compare == "flips":
+        found = _lost(part.metric, claim, method, table, grid) - _lost(part.metric, claim, reference, table, grid)
+    else:
+        found = _values(table, claim, method, part.metric, users)
+        if part.minus:
+            found = found - _values(table, claim, method, part.minus, users)
+        if part.compare == "difference":
+            found = found - _values(table, claim, reference, part.metric, users)
+    if (found := found.dropna()).empty:
+        raise NotRunError(f"no user and seed of which {' and '.join(filter(None, [method, part.reference]))} ran")
+    return found
 
 
-def _best(part: Part, claim: Claim, table: pd.DataFrame, users: list[str]) -> str:
-    """The reference; of several the one with the highest gold preference among those that ran."""
-    if len(part.references) == 1:
-        return part.references[0]
-    found = {name: select.values(table, claim.task, name, PREFERENCE, users) for name in part.references}
-    means = {name: values.mean() for name, values in found.items() if not values.empty}
-    return max(means, key=lambda name: means[name], default=part.references[0])
+def _lost(metric: str, claim: Claim, method: str, table: pd.DataFrame, grid: Grid) -> pd.Series:
+    """What answers that are flipped change, for each (user, seed): with the noise less without it."""
+    flipping = {
+        label: str(entry["user"])
+        for label, entry in grid.config.users.items()
+        if "user" in entry and math.isclose(entry.get("flip", 0.0), claim.flip) and not entry.get("missing")
+    }
+    if not flipping:
+        raise NotRunError(f"no user who flips {claim.flip:.0%} of their answers")
+    noisy = _values(table, claim, method, metric, list(flipping)).rename(index=flipping, level="user")
+    return (noisy - _values(table, claim, method, metric, list(flipping.values()))).dropna()
 
 
-def _matched(part: Part, claim: Claim, method: str, table: pd.DataFrame, grid: Grid, users: list[str]) -> pd.Series:
-    """Differences at equal gold preference, for the pairs where the sweep ran whole and brackets the reference.
-
-    (A line between few points would lie below a concave front and speak against the method.)
-    """
-    reference = _best(part, claim, table, users)
-    aim = _values(table, claim, reference, PREFERENCE, users)
-    against = _values(table, claim, reference, part.metric, users)
-    ran = set(table.loc[(table.task == claim.task) & (table.metric == PREFERENCE), "method"])
-    points = select.sweep(grid, method, str(part.sweep), ran).points
-    preference, metric = (_whole(table, claim, list(points), name, users) for name in (PREFERENCE, part.metric))
+def _matched(metric: str, claim: Claim, methods: tuple[str, str], table: pd.DataFrame, users: list[str]) -> pd.Series:
+    """First method less second at equal gold preference: the lower one of their final preferences."""
+    preference, value = (
+        {method: _values(table, claim, method, name, users) for method in methods} for name in (PREFERENCE, metric)
+    )
+    curves = {
+        (method, user): [select.curves(table, claim.task, method, name, user) for name in (PREFERENCE, metric)]
+        for method in methods
+        for user in users
+    }
     effects = {}
-    for pair in aim.index.intersection(against.index).intersection(preference.index).intersection(metric.index):
-        line = pd.DataFrame({"x": preference.loc[pair], "y": metric.loc[pair]}).sort_values("x")
-        if len(line) > 1 and line.x.iloc[0] <= aim[pair] <= line.x.iloc[-1]:
-            effects[pair] = float(np.interp(aim[pair], line.x, line.y) - against[pair])
-    if not effects:
-        raise NotRunError(
-            f"no seed where a whole sweep of {method} over {part.sweep} brackets the preference of {reference}"
-        )
-    return pd.Series(effects).rename_axis(select.RUN)
+    first, second = methods
+    for user, seed in value[first].index.intersection(value[second].index):
+        level = min(preference[method][user, seed] for method in methods)
+        at = {
+            method: value[method][user, seed]
+            if preference[method][user, seed] <= level
+            else _at(level, *(curve[seed] for curve in curves[method, user]))
+            for method in methods
+        }
+        effects[user, seed] = at[first] - at[second]
+    return pd.Series(effects, dtype=float).rename_axis(select.RUN)
 
 
-def _whole(table: pd.DataFrame, claim: Claim, methods: list[str], metric: str, users: list[str]) -> pd.DataFrame:
-    """A metric of several methods, one column each, for the (user, seed) pairs that all of those that ran have."""
-    found = {method: select.values(table, claim.task, method, metric, users) for method in methods}
-    found = {method: values for method, values in found.items() if not values.empty}
-    if not found:
-        raise NotRunError(f"no finished run of {' or '.join(methods) or 'the method'} with {metric}")
-    return pd.concat(found, axis=1).dropna()
+def _at(level: float, preference: pd.Series, value: pd.Series) -> float:
+    """The value at the first round whose preference reaches a level, on the line from the round before.
+
+    The last round of `preference` reaches it.
+    """
+    index = int(np.argmax(preference.to_numpy() >= level))
+    if index == 0:
+        return float(value.iloc[0])
+    before, after = preference.iloc[index - 1], preference.iloc[index]
+    weight = (level - before) / (after - before)
+    return float((1 - weight) * value.iloc[index - 1] + weight * value.iloc[index])
+
+
+def _per_seed(part: Part, effects: pd.Series) -> pd.Series:
+    """One value for each seed: the mean over users, or the worst of them."""
+    if part.users == "mean":
+        return stats.by_seed(effects)
+    seeds = effects.groupby(level="seed")
+    whole = seeds.count() == effects.index.get_level_values("user").nunique()
+    return (seeds.min() if part.at_least is not None else seeds.max())[whole]
 
 
 def _findings(claim: Claim, table: pd.DataFrame, grid: Grid) -> Iterator[Finding]:
     for part in claim.parts:
-        for method in _methods(part, claim, table, grid):
+        for method in part.methods:
             effects = _effects(part, claim, method, table, grid)
-            users, seeds = list(effects.index.unique("user")), stats.by_seed(effects).to_numpy()
+            users, seeds = list(effects.index.unique("user")), _per_seed(part, effects).to_numpy()
             found = stats.estimate(seeds, grid.config.confidence)
-            lost = select.diverged(table, claim.task, method, _users(claim, grid))
+            lost = select.diverged(table, claim.task, method, select.users_of(grid, claim.task))
             text = _spelled(part, method)
-            if part.at_least is not None:
-                bound = f"{text} ≥ {part.at_least:g}"
-                yield Finding(
-                    bound,
-                    users,
-                    found,
-                    stats.p_at_least(seeds, part.at_least),
-                    stats.p_below(seeds, part.at_least),
-                    lost,
-                )
-            if part.at_most is not None:
-                bound = f"{text} ≤ {part.at_most:g}"
-                yield Finding(
-                    bound, users, found, stats.p_at_most(seeds, part.at_most), stats.p_above(seeds, part.at_most), lost
-                )
+            if (bound := part.at_least) is not None:
+                p = stats.p_at_least(seeds, bound), stats.p_below(seeds, bound)
+                yield Finding(f"{text} ≥ {bound:g}", users, found, *p, lost)
+            if (bound := part.at_most) is not None:
+                p = stats.p_at_most(seeds, bound), stats.p_above(seeds, bound)
+                yield Finding(f"{text} ≤ {bound:g}", users, found, *p, lost)
 
 
 def _spelled(part: Part, method: str) -> str:
     what = part.metric + (f" − {part.minus}" if part.minus else "")
-    against = " or ".join(part.references)
+    of = f"{method}, worst user" if part.users == "worst" else method
     return {
-        "value": f"{what} of {method}",
-        "difference": f"{what}: {method} − {against}",
-        "ratio": f"{what}: {method} / {against}",
-        "matched": f"{what} at equal preference: {method} (over {part.sweep}) − best of {against}",
+        "value": f"{what} of {of}",
+        "difference": f"{what}: {of} − {part.reference}",
+        "matched": f"{what} at equal preference: {of} − {part.reference}",
+        "flips": f"{what} through flips: {of} − {part.reference}",
     }[part.compare]
 
 
@@ -256,13 +260,16 @@ def judge(claims: list[Claim], table: pd.DataFrame, grid: Grid) -> list[Judged]:
     """
     table = select.check(table)
     first = [_judge_alone(claim, table, grid) for claim in claims]
-    tested = [index for index, judged in enumerate(first) if not math.isnan(judged.p)]
-    adjusted = dict(zip(tested, stats.holm([first[index].p for index in tested]), strict=True))
+    family = [index for index, judged in enumerate(first) if judged.verdict != "retired"]
+    p_values = [1.0 if math.isnan(first[index].p) else first[index].p for index in family]
+    corrected = dict(zip(family, stats.holm(p_values), strict=True))
     alpha = 1 - grid.config.confidence
-    return [_decide(judged, adjusted[i], alpha) if i in adjusted else judged for i, judged in enumerate(first)]
+    return [j if math.isnan(j.p) else _decide(j, corrected[index], alpha) for index, j in enumerate(first)]
 
 
 def _judge_alone(claim: Claim, table: pd.DataFrame, grid: Grid) -> Judged:
+    if claim.retired is not None:
+        return Judged(claim, "retired", claim.retired)
     try:
         findings = list(_findings(claim, table, grid))
     except NotRunError as error:

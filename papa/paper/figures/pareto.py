@@ -65,7 +65,7 @@ def _panel(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, user: str, metr
 
 
 def _size(table: pd.DataFrame, task: str, method: str, user: str) -> float:
-    """Of a marker: 1 for the evaluations that the base takes for an image, and half as much again for ten times those."""
+    """Of a marker: 1 at the evaluations that the base takes for an image, half as much again at ten times those."""
     own, base = (select.values(table, task, m, COST, [user]).mean() for m in (method, select.BASE))
     ratio = own / base if base > 0 else math.nan
     return 1 + 0.5 * math.log10(ratio) if ratio > 1 else 1.0
@@ -84,11 +84,11 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     methods = [m for task in tasks for m in (*select.main_methods(grid, task), *select.variant_methods(grid, task))]
     users = [user for task in tasks for user in select.users_of(grid, task)]
     return report.paragraph(
-        "Preference (held-out judge) against diversity: of all final samples, of what is liked, and within one request "
-        f"of {report.samples(grid, tasks, 'served')} images (distance to the nearest other one). Up and right is better; "
-        "at the dotted line is a model that is tilted exactly to the taste. Filled: compared methods, the larger the more "
-        "evaluations a served image takes; open and small: their variants, in their colour; lines join the sweeps of "
-        "FKC's beta and of EPAPA's k. Wide intervals may leave the frame.",
+        "Preference (held-out judge) against diversity: of all final samples, of what is liked, and within one "
+        f"request of {report.samples(grid, tasks, 'served')} images (distance to the nearest other one). Up and "
+        "right is better; at the dotted line is a model that is tilted exactly to the taste. Filled: compared "
+        "methods, the larger the more evaluations a served image takes; open and small: their variants, in their "
+        "colour; lines join the sweeps of FKC's beta and of EPAPA's k. Wide intervals may leave the frame.",
         report.quote(table, grid, tasks, methods, users),
         report.unit_sentence(grid),
         report.diverged_sentence(table, tasks, methods),

@@ -148,12 +148,12 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     handed = list(dict.fromkeys(method for _, _, method, _ in checks))
     base = report.samples(grid, list(dict.fromkeys(task for task, _, _, _ in checks)), "base")
     return report.paragraph(
-        "FKC's inverse temperature β (the last round's and the final samples'). (a) preference; (b) diversity "
-        "(mean distance of two images, and within one request to the nearest one, both over a perfect mix's), effective "
+        "FKC's inverse temperature β (the last round's and the final samples'). (a) preference; (b) diversity (mean "
+        "distance of two images, and within one request to the nearest one, both over a perfect mix's), effective "
         "sample size (of the last weights) and distinct ancestors of the final populations as shares of their N "
         "particles; (c) what the surrogate gives the final samples less what the user does, all with the surrogate "
-        "reward. (d) with the true liking s as reward: measured mean liking (points) against the prediction E[s exp(βs)] / E[exp(βs)] from "
-        f"{base} base samples (line, ± {TOLERANCE}).",
+        "reward. (d) with the true liking s as reward: measured mean liking (points) against the prediction E[s "
+        f"exp(βs)] / E[exp(βs)] from {base} base samples (line, ± {TOLERANCE}).",
         report.quote(table, grid, tasks if sweep else [], list(sweep), who),
         f"Controls: {', '.join(handed)}." if handed else "No control ran.",
         report.unit_sentence(grid),

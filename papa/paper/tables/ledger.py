@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ import pandas as pd
 from papa.benchmark.grid import Grid
 from papa.files import write_atomic
 from papa.paper import claims, report, select
-from papa.paper.claims import Judged
+from papa.paper.claims import Judged, Verdict
 from papa.paper.stats import Estimate
 from papa.paper.tables import Made
 
@@ -67,11 +67,11 @@ def markdown(judged: list[Judged]) -> str:
 
 def caption(judged: list[Judged], table: pd.DataFrame, grid: Grid) -> str:
     """The caption of T7."""
-    counts = [f"{sum(e.verdict == v for e in judged)} {v}" for v in ("supported", "refuted", "undecided", "not run")]
+    counts = [f"{sum(e.verdict == v for e in judged)} {v}" for v in get_args(Verdict)]
     return report.paragraph(
         f"The papers' claims, each with a margin named beforehand: {', '.join(counts)}. Where a claim has several "
         f"comparisons, the weakest is shown. p: one-sided t tests to both sides of the margin over seeds, doubled, "
-        f"Holm-corrected over the claims that could be tested; no verdict below {claims.MIN_SEEDS} seeds.",
+        f"Holm-corrected over all claims that are not retired; no verdict below {claims.MIN_SEEDS} seeds.",
         report.unit_sentence(grid),
         report.diverged_sentence(table, sorted(table.task.unique()), list(grid.methods)),
         table.attrs.get("about", ""),
