@@ -104,7 +104,7 @@ def test_readme_has_one_run_and_one_test_command() -> None:
     assert run == [
         "pip install -c requirements.lock -e . && snakemake --cores all && snakemake --report results/report.html"
     ]
-    assert test == ['pip install -c requirements.lock -e ".[test]" && pytest']
+    assert test == ['pip install -c requirements.lock -e ".[test]" && pytest -n 2']
 
 
 def test_ci_reads_the_command_from_the_readme() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -12,20 +15,26 @@ from support import synthetic
 
 from papa.benchmark.grid import Grid
 from papa.paper import claims, tables
-from papa.paper.claims import Claim, Judged
+from papa.paper.claims import Claim, Judged, Part
 from papa.paper.tables import ledger
 
 SEEDS = 6
+FLIPS = {f"{user}-flip20": {"user": user, "flip": 0.2} for user in synthetic.USERS[:2]}
 
 
 @pytest.fixture(scope="module")
 def grid() -> Grid:
-    return synthetic.grid(seeds=SEEDS)
+    """Every method that a claim names, for users with and without flipped answers."""
+    blocks = {name: block.model_dump() for name, block in synthetic.grid(seeds=SEEDS).config.grid.items()}
+    methods, seeds = ["papa", "best_of_16-papa-labels"], list(range(SEEDS))
+    blocks["labels"] = {"task": "digits", "methods": methods[1:], "users": synthetic.USERS, "seeds": seeds}
+    blocks["flips"] = {"task": "digits", "methods": methods, "users": list(FLIPS), "seeds": seeds}
+    return synthetic.grid(seeds=SEEDS, users=FLIPS, grid=blocks)
 
 
 @pytest.fixture(scope="module")
 def table(grid: Grid) -> pd.DataFrame:
-    return synthetic.long_table(grid, rounds=1)
+    return synthetic.long_table(synthetic.grid(seeds=SEEDS), rounds=4)
 
 
 def verdicts(table: pd.DataFrame, grid: Grid) -> dict[str, Judged]:
@@ -39,49 +48,150 @@ def verdict(name: str, table: pd.DataFrame, grid: Grid) -> Judged:
 
 def one(table: pd.DataFrame, grid: Grid, **part: object) -> Judged:
     """The verdict on a ledger of one claim of one part."""
-    claim = Claim.model_validate({"id": "x", "sentence": "", "source": "", "refuted_by": "", "parts": [part]})
-    return claims.judge([claim], table, grid)[0]
+    claim = {"id": "x", "sentence": "", "source": "", "refuted_by": "", "flip": 0.2 * (part["compare"] == "flips")}
+    return claims.judge([Claim.model_validate(claim | {"parts": [part]})], table, grid)[0]
 
 
-# Each claim that the synthetic grid can decide, with a shift of one method's metric that makes it
-# true and one that makes it false, whatever the drawn numbers were.
-BOTH_WAYS = [
-    ("papa-beats-base", "papa", "preference_gold", 0.3, -0.4),
-    ("papa-beats-base", "papa", "labels", 0, 80),
-    ("qpde-keeps-diversity", "papa-no-qpde", "pairwise_ratio", -0.1, 0.4),
-    ("epapa-is-cheaper", "epapa", "preference_gold", 0.1, -0.3),
-    ("fkc-reaches-papa", "fkc", "preference_gold", 0.5, 0.0),
-    ("fkc-tuned-reaches-papa", "fkc-tuned", "preference_gold", 0.0, -0.5),
-    ("fkc-tuned-reaches-papa", "fkc-tuned", "train", 0.0, 100.0),
-    ("fkc-keeps-diversity", "papa", "pairwise_ratio", -0.2, 0.2),
-    ("no-reward-hacking", "epapa", "preference_held_out", 0.0, -0.3),
-    ("diversity-term-works", "fkc-diversity", "pairwise_ratio", 0.1, -0.1),
-    ("fkc-samples-the-tilt", "fkc-true-b2", "liking_measured", 0.0, -0.2),
-    ("fkc-samples-the-tilt", "fkc-true-b2", "liking_measured", 0.0, 0.3),
-]
+# ---------------------------------------------------------------- every claim, both ways
+
+TESTED = [claim for claim in claims.load() if claim.parts]
 
 
-@pytest.mark.parametrize(("claim", "method", "metric", "true", "false"), BOTH_WAYS)
-def test_every_claim_can_be_supported_and_refuted(
-    claim: str, method: str, metric: str, true: float, false: float, table: pd.DataFrame, grid: Grid
-) -> None:
-    supported = verdict(claim, synthetic.shift(table, method, metric, true), grid)
-    refuted = verdict(claim, synthetic.shift(table, method, metric, false), grid)
-    assert (supported.verdict, refuted.verdict) == ("supported", "refuted")
+def rows(method: str, users: list[str], metric: str, value: Callable[[int], float], curve: bool) -> list[dict]:
+    """The values of a metric that rises over four rounds, or of the end alone; a little different for each seed."""
+    found = []
+    for user, seed in itertools.product(users, range(SEEDS)):
+        axes = {"task": "digits", "method": method, "algorithm": "a", "user": user, "seed": seed, "unit": ""}
+        for index in range(5) if curve else [4]:
+            for stage in ["round", "final"] if index == 4 else ["round"]:
+                at = {"round": index, "stage": stage, "metric": metric}
+                found.append(axes | at | {"value": value(index) + 0.002 * seed})
+    return found
 
 
-def test_epapa_at_more_than_its_share_of_evaluations_is_refuted(table: pd.DataFrame, grid: Grid) -> None:
-    better = synthetic.shift(table, "epapa", "preference_gold", 0.1)
-    judged = verdict("epapa-is-cheaper", synthetic.shift(better, "epapa", "train", 900.0), grid)
-    assert judged.verdict == "refuted" and judged.deciding is not None
-    assert judged.deciding.comparison == "train: epapa / papa ≤ 0.6"
-    assert judged.deciding.estimate.mean == pytest.approx((3 * 6144 + 900) / (3 * 10240))
+def built(part: Part, effect: float) -> pd.DataFrame:
+    """A long table in which a part has this effect and nothing else stands."""
+    level, users, found = 0.5, synthetic.USERS[:2], []
+    for method in part.methods:
+        if part.compare == "flips":
+            for label, lost in ((method, effect), (str(part.reference), 0.0)):
+                found += rows(label, users, part.metric, lambda _: level, False)
+                noisy = [f"{user}-flip20" for user in users]
+                found += rows(label, noisy, part.metric, lambda _, lost=lost: level + lost - 0.1, False)
+            continue
+        found += rows(method, users, part.metric, lambda _: level + effect if part.reference else effect, False)
+        if part.minus:
+            found += rows(method, users, part.minus, lambda _: 0.0, False)
+        if part.compare == "matched":  # the reference ends higher, and passes the method's preference at round 2
+            found += rows(method, users, "preference_gold", lambda _: 0.4, True)
+            found += rows(str(part.reference), users, "preference_gold", lambda index: 0.2 * index, True)
+            found += rows(str(part.reference), users, part.metric, lambda index: level + index - 2, True)
+        elif part.reference:
+            found += rows(part.reference, users, part.metric, lambda _: level, False)
+    return pd.DataFrame(found).drop_duplicates(["method", "user", "seed", "round", "stage", "metric"])
+
+
+@pytest.mark.parametrize("claim", TESTED, ids=lambda claim: claim.id)
+def test_every_claim_can_be_supported_and_refuted(claim: Claim, grid: Grid) -> None:
+    """Each part by itself: an effect on the claimed side of the margin, and one on the other."""
+    for part in claim.parts:
+        bounds = [bound for bound in (part.at_least, part.at_most) if bound is not None]
+        inside = bounds[0] + 0.03 if part.at_least is not None else bounds[0] - 0.03
+        outside = [bound + side for bound, side in ((part.at_least, -0.2), (part.at_most, 0.2)) if bound is not None]
+        alone = claim.model_copy(update={"parts": [part]})
+        judged = claims.judge([alone], built(part, inside), grid)[0]
+        assert judged.verdict == "supported", (part, judged.reason, judged.findings)
+        for effect in outside:
+            assert claims.judge([alone], built(part, effect), grid)[0].verdict == "refuted", part
+
+
+@pytest.mark.parametrize("claim", TESTED, ids=lambda claim: claim.id)
+def test_a_claim_whose_reference_did_not_run_is_not_run(claim: Claim, grid: Grid) -> None:
+    """Nothing stands in for what a claim names, whatever else ran."""
+    for part in claim.parts:
+        whole = built(part, 0.03)
+        for named in [*part.methods, *([part.reference] if part.reference else [])]:
+            others = whole[whole.method != named]
+            stand_in = whole[whole.method == named].assign(method="best_of_4")
+            alone = claim.model_copy(update={"parts": [part]})
+            judged = claims.judge([alone], pd.concat([others, stand_in]), grid)[0]
+            assert judged.verdict == "not run" and named in judged.reason
+
+
+def test_what_else_ran_changes_neither_the_effect_nor_the_correction(table: pd.DataFrame, grid: Grid) -> None:
+    named = {name for claim in TESTED for part in claim.parts for name in [*part.methods, part.reference]}
+    all_of_it, only_named = verdicts(table, grid), verdicts(table[table.method.isin(named)], grid)
+    assert len(set(table.method) - named) > 5
+    for name, judged in all_of_it.items():
+        assert only_named[name].findings == judged.findings
+        assert only_named[name].p_holm == pytest.approx(judged.p_holm, nan_ok=True)
+
+
+def test_a_claim_that_was_not_run_counts_in_the_correction(table: pd.DataFrame, grid: Grid) -> None:
+    """Holm over the ledger: with the others not run, the smallest p is multiplied by the number of all claims."""
+    needed = table[table.method.isin(["papa", "base"])]
+    found = verdicts(needed, grid)
+    tested = [judged for judged in found.values() if not math.isnan(judged.p)]
+    best = min(tested, key=lambda judged: judged.p)
+    assert len(tested) < len(TESTED) and best.p_holm == pytest.approx(min(1, len(TESTED) * best.p))
+
+
+# ---------------------------------------------------------------- the comparisons by hand
+
+
+def test_at_equal_preference_by_hand(grid: Grid) -> None:
+    """The reference passes 0.5 half-way between its second and third round, where its value is 0.7."""
+    line = {"papa": ([0.1, 0.5], [1.0, 0.8]), "papa-no-qpde": ([0.1, 0.4, 0.6, 0.9], [1.0, 0.8, 0.6, 0.1])}
+    found = []
+    for method, values in line.items():
+        for metric, curve in zip(("preference_gold", "served_vendi_ratio"), values, strict=True):
+            for user, seed in itertools.product(synthetic.USERS[:2], range(5)):
+                axes = {"task": "digits", "method": method, "algorithm": "a", "user": user, "seed": seed, "unit": ""}
+                for index, value in enumerate(curve):
+                    for stage in ["round", "final"] if index == len(curve) - 1 else ["round"]:
+                        found.append(axes | {"round": index, "stage": stage, "metric": metric, "value": value})
+    part = {"metric": "served_vendi_ratio", "compare": "matched", "at_least": 0.0}
+    table = pd.DataFrame(found)
+    judged = one(table, grid, **part, method="papa", reference="papa-no-qpde")
+    assert judged.findings[0].estimate.mean == pytest.approx(0.8 - 0.7)
+    turned = one(table, grid, **part, method="papa-no-qpde", reference="papa")
+    assert turned.findings[0].estimate.mean == pytest.approx(0.7 - 0.8), "whichever ends higher is taken earlier"
+
+
+def test_flips_by_hand(grid: Grid) -> None:
+    """PAPA falls from 0.8 to 0.7, the reward model from 0.9 to 0.6: flips cost PAPA 0.2 less."""
+    levels = {"papa": (0.8, 0.7), "best_of_16-papa-labels": (0.9, 0.6)}
+    users = synthetic.USERS[:2]
+    found = []
+    for method, (clean, noisy) in levels.items():
+        found += rows(method, users, "preference_gold", lambda _, value=clean: value, False)
+        found += rows(method, list(FLIPS), "preference_gold", lambda _, value=noisy: value, False)
+    part = {"metric": "preference_gold", "compare": "flips", "method": "papa", "reference": "best_of_16-papa-labels"}
+    judged = one(pd.DataFrame(found), grid, **part, at_least=0)
+    assert judged.findings[0].estimate.mean == pytest.approx(0.2) and judged.findings[0].users == users
+
+
+def test_the_worst_user_decides_where_a_part_says_so(table: pd.DataFrame, grid: Grid) -> None:
+    low = table.assign(value=table.value.mask((table.metric == "served_vendi_ratio") & (table.user == "likes-3"), 0.1))
+    part = {"metric": "served_vendi_ratio", "compare": "value", "method": "papa", "at_least": 0.5}
+    assert one(low, grid, **part).verdict == "supported", "the mean of three users"
+    worst = one(low, grid, **part, users="worst")
+    assert worst.verdict == "refuted" and worst.findings[0].estimate.mean == pytest.approx(0.1)
+    high = table.assign(value=table.value.mask((table.metric == "served_copies") & (table.user == "likes-3"), 0.9))
+    part = {"metric": "served_copies", "compare": "value", "method": "papa", "at_most": 0.5, "users": "worst"}
+    assert one(high, grid, **part).findings[0].estimate.mean == pytest.approx(0.9)
+
+
+def test_a_retired_claim_is_shown_and_not_tested(table: pd.DataFrame, grid: Grid) -> None:
+    found = verdicts(table, grid)
+    assert found["no-reward-hacking"].verdict == "retired" and "could not fail" in found["no-reward-hacking"].reason
+    assert "**retired**" in tables.make("T7", table, grid).markdown
 
 
 def test_below_five_seeds_all_is_undecided() -> None:
     grid = synthetic.grid(seeds=4)
     found = verdicts(synthetic.long_table(grid, rounds=1), grid)
-    assert {judged.verdict for judged in found.values()} == {"undecided", "not run"}
+    assert {judged.verdict for judged in found.values()} == {"undecided", "not run", "retired"}
     assert "4 seeds" in found["papa-beats-base"].reason
 
 
@@ -93,28 +203,10 @@ def test_five_seeds_are_enough() -> None:
 def test_what_did_not_run_is_named(table: pd.DataFrame, grid: Grid) -> None:
     found = verdicts(table, grid)
     assert found["ppd-few-shots"].verdict == "not run" and "ppd" in found["ppd-few-shots"].reason
-    assert found["papa-survives-flips"].verdict == "not run" and "20%" in found["papa-survives-flips"].reason
-    gone = verdict("qpde-keeps-diversity", table[table.method != "papa-no-qpde"], grid)
-    assert gone.verdict == "not run" and "papa-no-qpde" in gone.reason
-    assert {judged.verdict for judged in verdicts(table.iloc[:0], grid).values()} == {"not run"}
-
-
-def test_flipped_users_decide_their_claim_and_no_other() -> None:
-    users = {"noisy": {"user": "likes-3", "flip": 0.2}}
-    blocks = {name: block.model_dump() for name, block in synthetic.grid(seeds=SEEDS).config.grid.items()}
-    blocks["noise"] = {
-        "task": "digits",
-        "methods": ["papa", "best_of_16"],
-        "users": ["noisy"],
-        "seeds": list(range(SEEDS)),
-    }
-    grid = synthetic.grid(seeds=SEEDS, users=users, grid=blocks)
-    clean = synthetic.long_table(synthetic.grid(seeds=SEEDS), rounds=1)
-    noisy = clean[(clean.user == "likes-3") & clean.method.isin(["papa", "best_of_16"])].assign(user="noisy")
-    table = pd.concat([clean, synthetic.shift(noisy, "papa", "preference_gold", 0.5)])
-    found = verdicts(table, grid)
-    assert found["papa-survives-flips"].verdict == "supported"
-    assert found["papa-beats-base"].findings == verdict("papa-beats-base", clean, grid).findings
+    assert found["flips-cost-papa-less"].verdict == "not run" and "papa" in found["flips-cost-papa-less"].reason
+    without = verdict("flips-cost-papa-less", table, synthetic.grid(seeds=SEEDS))
+    assert without.verdict == "not run" and "20%" in without.reason
+    assert {judged.verdict for judged in verdicts(table.iloc[:0], grid).values()} == {"not run", "retired"}
 
 
 def test_an_effect_at_its_margin_is_undecided(table: pd.DataFrame, grid: Grid) -> None:
@@ -140,26 +232,8 @@ def test_holm_keeps_a_close_call_undecided_in_a_large_ledger(table: pd.DataFrame
 def test_a_diverged_run_of_its_own_method_keeps_a_claim_from_being_supported(table: pd.DataFrame, grid: Grid) -> None:
     own = verdict("papa-beats-base", synthetic.diverge(table, "papa"), grid)
     assert own.verdict == "undecided" and "diverged" in own.reason
-    other = verdict("qpde-keeps-diversity", synthetic.diverge(table, "papa-no-qpde"), grid)
-    assert other.verdict == "supported", "a rival's failures do not count against the claim"
-
-
-def points(table: pd.DataFrame, values: dict[str, tuple[float, float]]) -> pd.DataFrame:
-    """The table with these (preference, distance) for some methods in every run."""
-    for method, pair in values.items():
-        for metric, value in zip(("preference_gold", "pairwise_ratio"), pair, strict=True):
-            hit = (table.method == method) & (table.metric == metric)
-            table = table.assign(value=table.value.mask(hit, value))
-    return table
-
-
-def test_matched_interpolates_whole_sweeps_at_equal_preference(table: pd.DataFrame, grid: Grid) -> None:
-    line = {"fkc-b0.5": (0.3, 1.0), "fkc-b1": (0.4, 1.0), "fkc": (0.6, 1.0), "fkc-b4": (0.8, 0.9), "fkc-b8": (0.9, 0.7)}
-    line |= {"fkc-tuned": (0.95, 0.6), "papa": (0.85, 0.75), "epapa": (0.5, 1.0)}
-    found = verdict("fkc-keeps-diversity", points(table, line), grid)
-    assert found.findings[0].estimate.mean == pytest.approx(0.05)
-    outside = points(table, line | {"papa": (0.99, 0.75)})
-    assert verdict("fkc-keeps-diversity", outside, grid).verdict == "not run"
+    part = {"metric": "preference_gold", "compare": "difference", "method": "papa", "reference": "base", "at_least": 0}
+    assert one(synthetic.diverge(table, "base"), grid, **part).verdict == "supported", "a rival's failures do not count"
 
 
 def test_files(table: pd.DataFrame, grid: Grid, tmp_path: Path) -> None:
@@ -181,8 +255,9 @@ def test_files(table: pd.DataFrame, grid: Grid, tmp_path: Path) -> None:
         {"metric": "m", "compare": "value", "method": "papa"},
         {"metric": "m", "compare": "difference", "method": "papa", "at_least": 0},
         {"metric": "m", "compare": "value", "method": "papa", "reference": "base", "at_least": 0},
-        {"metric": "m", "compare": "matched", "method": "papa", "reference": "base", "at_least": 0},
+        {"metric": "m", "compare": "flips", "method": "papa", "at_least": 0},
         {"metric": "m", "compare": "value", "method": "papa", "at_leest": 0},
+        {"metric": "m", "compare": "value", "method": "papa", "at_least": 0, "at_most": 1, "users": "worst"},
     ],
 )
 def test_a_part_that_decides_nothing_is_refused(part: dict) -> None:

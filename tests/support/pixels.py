@@ -84,7 +84,7 @@ def view(of: Bench, final: Tensor | None = None, base: Tensor | None = None, use
         meta,
         given.pop("images", images),
         base,
-        given.pop("feedback", [{}]),
+        given.pop("feedback", [{"liking": [1.0]}]),
         given.pop("rounds", []),
         user or Likes(),
         **given,

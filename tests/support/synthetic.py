@@ -18,6 +18,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "best_of_1": {"algorithm": "best_of_n", "n": 1},
     "best_of_4": {"algorithm": "best_of_n", "n": 4},
     "best_of_16": {"algorithm": "best_of_n", "n": 16},
+    "best_of_16-papa-labels": {"algorithm": "best_of_n", "n": 16, "queries_of": {}},
+    "accept": {},
     "papa": {},
     "epapa": {},
     "fkc": {},
@@ -25,6 +27,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "papa-published": {"algorithm": "papa", "preset": "published"},
     "papa-no-negatives": {"algorithm": "papa", "negatives": "none"},
     "papa-published-negatives": {"algorithm": "papa", "negatives": "published"},
+    "papa-base-queries": {"algorithm": "papa", "queries": "base"},
     "papa-no-qpde": {"algorithm": "papa", "c_qpde": 0.0},
     "papa-no-accumulation": {"algorithm": "papa", "accumulate": False},
     "papa-lambda": {"algorithm": "papa", "weights": "lambda"},
@@ -41,19 +44,21 @@ METHODS: dict[str, dict[str, Any]] = {
     "fkc-through": {"algorithm": "fkc", "gradient": "through"},
     **{f"fkc-true-b{b:g}": {"algorithm": "fkc", "reward": "true", "beta_max": b} for b in (0.5, 1.0, 2.0, 4.0)},
 }
-MAIN = ["base", "best_of_1", "best_of_4", "best_of_16", "papa", "epapa", "fkc", "fkc-tuned"]
+MAIN = ["base", "best_of_1", "best_of_4", "best_of_16", "accept", "papa", "epapa", "fkc", "fkc-tuned"]
 CONTROLS = [label for label in METHODS if label.startswith("fkc-true")]
 ABLATIONS = [label for label in METHODS if label not in MAIN + CONTROLS]
 USERS = ["likes-1479", "likes-068", "likes-3"]
 FRUIT_USERS = ["apple", "grape", "banana", "green", "two"]
 SWEEP = ["fkc-b0.5", "fkc-b1", "fkc-b4"]
 
-# Final preference under the gold judge (for the first user) and pairwise distance against the base's.
+# Final preference under the gold judge (for the first user) and distance against a perfect mix's.
 LEVELS: dict[str, tuple[float, float]] = {
     "base": (0.37, 1.0),
     "best_of_1": (0.37, 1.0),
     "best_of_4": (0.74, 0.985),
     "best_of_16": (0.88, 0.96),
+    "best_of_16-papa-labels": (0.87, 0.96),
+    "accept": (0.82, 0.99),
     "papa": (0.85, 0.975),
     "epapa": (0.80, 0.985),
     "fkc": (0.60, 1.01),
@@ -61,6 +66,7 @@ LEVELS: dict[str, tuple[float, float]] = {
     "papa-published": (0.40, 1.0),
     "papa-no-negatives": (0.68, 0.98),
     "papa-published-negatives": (0.86, 0.94),
+    "papa-base-queries": (0.80, 0.98),
     "papa-no-qpde": (0.96, 0.82),
     "papa-no-accumulation": (0.76, 0.975),
     "papa-lambda": (0.47, 1.03),
@@ -126,8 +132,10 @@ def _measures(method: str, user: str, share: float, draw: np.random.Generator) -
         "preference_held_out": (preference - abs(draw.normal(0.01, 0.01)), "share"),
         "liking_gold": (preference - 0.01, "share"),
         "over_optimization": (abs(draw.normal(0.01, 0.01)), "share"),
-        "pairwise": (5.6 * (1 + (ratio - 1) * share) + draw.normal(0, 0.02), "distance"),
-        "pairwise_ratio": (1 + (ratio - 1) * share + draw.normal(0, 0.004), "ratio"),
+        "served_vendi_ratio": (1 + (ratio - 1) * share + draw.normal(0, 0.004), "share of a perfect mix's"),
+        "served_nearest_ratio": (1 + 2 * (ratio - 1) * share + draw.normal(0, 0.004), "share of a perfect mix's"),
+        "served_unique": (32.0, "images"),
+        "served_copies": (abs(draw.normal(0, 0.01)), "share"),
         "vendi": (9 * ratio + draw.normal(0, 0.2), "effective items"),
         "entropy": (min(0.93 * ratio + draw.normal(0, 0.01), 1), "share"),
         "labels": (80 * share, "labels"),
@@ -141,12 +149,10 @@ def _measures(method: str, user: str, share: float, draw: np.random.Generator) -
 
 def _prompted(method: str, final: dict[str, tuple[float, str]], draw: np.random.Generator) -> dict[str, Any]:
     """What text-to-image tasks measure beside, at the end."""
-    gold, ratio = final["preference_gold"][0], LEVELS.get(method, (0.7, 0.97))[1]
+    gold = final["preference_gold"][0]
     kept = 0.97 if method.startswith(("base", "best")) else 0.9 if "papa" in method else 0.6
     return {
         "preference_attributes": (gold - abs(draw.normal(0.02, 0.01)), "share"),
-        "pairwise_features_ratio": (1 - 0.4 * gold, "share of base"),
-        "preferred_distance_ratio": (1.5 * ratio - 0.5 + draw.normal(0, 0.01), "share of base"),
         "retention_gold": (kept + 0.02, "share"),
         "retention_held_out": (kept + draw.normal(0, 0.01), "share"),
     }
@@ -181,9 +187,17 @@ def long_table(of: Grid, rounds: int = 10) -> pd.DataFrame:
         final |= {"kid_preferred": (distance / 100, "KID"), "kid_preferred_floor": (0.001, "KID")}
         final |= {"fid_all": (4 + draw.normal(0, 0.1), "FID"), "fid_base": (5 + draw.normal(0, 0.1), "FID")}
         final |= {"peak_memory": (900.0, "MiB"), "diverged": (0.0, "0/1")}
+        ratio = LEVELS.get(spec.method, (0.7, 0.97))[1]
+        final |= {"distance_ratio": (ratio + draw.normal(0, 0.004), "share of a perfect mix's")}
+        final |= {"liked_distance_ratio": (1.5 * ratio - 0.5 + draw.normal(0, 0.01), "share of the base's")}
+        image = 25.0 * max(1, int(spec.settings.model_dump().get("n", 1)))
+        spent = sum(final[name][0] for name in ("forward", "backward", "frozen"))
+        final |= {"sample": (image, "evaluations"), "image_of_100": (image + spent / 100, "evaluations")}
+        final |= {"reached_level": (float(final["preference_gold"][0] >= 0.8), "share of runs")}
         final |= {"like_rate": (final["preference_gold"][0] * 0.7, "share"), "labels_to_first_like": (2.0, "labels")}
         if spec.algorithm == "fkc":
             final["ess"] = (26 - 1.5 * spec.settings.model_dump()["beta_max"], "particles")
+            final["surrogate_gap"] = (0.02 * spec.settings.model_dump()["beta_max"], "liking")
             final["unique_ancestors"] = (12 - spec.settings.model_dump()["beta_max"], "particles")
         final |= _prompted(spec.method, final, draw) if spec.task == "fruits" else {}
         add(rounds, "final", final)

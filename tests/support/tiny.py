@@ -17,12 +17,12 @@ SMALL: dict[str, Any] = {
     "per_round": 2,
     "updates": 1,
     "items": 4,
-    "timesteps": 2,
+    "timesteps": 5,
     "particles": 6,
     "n": 2,
     "surrogate": {"epochs": 3, "channels": 8},
 }
-MEASURES = {"final": 8, "per_round": 4, "base": 16, "diversity": 8, "kid_subset": 4, "kid_subsets": 2}
+MEASURES = {"final": 8, "served": 6, "per_round": 4, "base": 16, "diversity": 8, "kid_subset": 4, "kid_subsets": 2}
 SEEDS = [0, 1]
 PLANE: dict[str, Any] = {"task": "gmm2d", "methods": ["base", "fkc"], "users": ["linear"], "seeds": SEEDS}
 DIGITS: dict[str, Any] = {"task": "digits", "methods": ["base", "papa", "fkc"], "users": ["likes-1479"], "seeds": SEEDS}

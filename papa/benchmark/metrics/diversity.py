@@ -40,7 +40,7 @@ class Diversity(Metric):
     Within what is liked by the labelling judge: liked_distance: mean of two images; its ratio is over the base's.
     Within one request, after every round and in the end: served_distance, served_vendi, served_nearest: mean distance
     to the nearest other image. served_unique: different images. served_copies: share of images with another one nearer
-    than half of what a perfect mix's nearest neighbour is away.
+    than a quarter of what a perfect mix's nearest neighbour is away.
     ess, lowest_ess, unique_ancestors: of particle methods, of each round's population (at its last step, lowest_ess
     along all of them), and for the final samples the means over their populations."""
 
@@ -161,9 +161,9 @@ def served(run: RunView, pool: Pool, images: Tensor) -> list[tuple[str, float, s
         found.append((name, value, of.unit))
         if not np.isnan(mix):
             found.append((f"{name}_ratio", value / mix, "share of a perfect mix's"))
-    away = pool.mean(n, k, "served_nearest")
-    if not np.isnan(away):
-        found.append(("served_copies", float((nearest_distances(points) < away / 2).double().mean()), "share"))
+    near = pool.mean(n, k, "served_nearest") / 4
+    if not np.isnan(near):
+        found.append(("served_copies", float((nearest_distances(points) < near).double().mean()), "share"))
     return found
 
 

@@ -200,6 +200,7 @@ def write_record(folder: Path, files: Mapping[str, bytes], meta: Meta) -> None:
 def _take_place(new: Path, folder: Path) -> None:
     """Move a folder to a place that other processes may be taking as well: whoever is last stands there."""
     moved_away: list[Path] = []
+    done = False
     try:
         for _ in range(100):
             old = beside(folder, "old")
@@ -207,6 +208,7 @@ def _take_place(new: Path, folder: Path) -> None:
                 if folder.exists():
                     moved_away.append(folder.rename(old))
                 new.rename(folder)
+                done = True
                 return
             except OSError as error:
                 if error.errno in TAKEN or (error.errno == errno.ENOENT and not old.exists()):
@@ -217,7 +219,7 @@ def _take_place(new: Path, folder: Path) -> None:
                 raise
         raise PapaError(f"other processes keep writing {folder}; stop them and run the same command again.")
     finally:
-        if folder.exists():
+        if done or folder.exists():  # done: it may be gone again for the instant of another's exchange
             for old in moved_away:
                 shutil.rmtree(old, ignore_errors=True)
 

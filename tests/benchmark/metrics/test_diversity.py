@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from support.pixels import Likes, bench, normal, one_hot, values, view
+from torch import Tensor
 
-from papa.benchmark.metrics.diversity import Diversity, coverage, pairwise_distance, vendi_score
+from papa.benchmark.metrics.diversity import (
+    Diversity,
+    Pool,
+    coverage,
+    kinds,
+    liked,
+    nearest_distances,
+    pairwise_distance,
+    vendi_score,
+)
 
 
 @pytest.mark.parametrize("n", [2, 5, 8])
@@ -43,11 +54,21 @@ def test_coverage_by_hand() -> None:
     assert coverage(real, torch.tensor([[0.0]]), k=1) == pytest.approx(0.2)
 
 
+def test_nearest_distances_by_hand() -> None:
+    points = torch.tensor([[0.0], [1.0], [5.0], [5.0]])
+    assert nearest_distances(points).tolist() == [1, 1, 0, 0]
+
+
+def test_vendi_is_the_same_from_either_side() -> None:
+    """More features than images, or fewer: the eigenvalues are the same but for zeros."""
+    wide = torch.cat([normal(3), torch.zeros(3, 5)], dim=1)
+    assert vendi_score(wide) == pytest.approx(vendi_score(wide[:, :3]))
+
+
 def test_entropy_over_the_preferred_classes() -> None:
     def entropy(counts: list[int], classes: tuple[int, ...] = (0, 1)) -> float:
-        images = one_hot(counts)
-        run = view(bench(normal(40), diversity=len(images), per_round=4), images, user=Likes(classes))
-        return values(Diversity().final(run, images)).get("entropy", -1)
+        run = view(bench(normal(40), diversity=sum(counts), per_round=4), one_hot(counts), user=Likes(classes))
+        return values(kinds(run)).get("entropy", -1)
 
     assert entropy([5, 5, 0]) == pytest.approx(1.0)
     assert entropy([5, 5, 7]) == pytest.approx(1.0)  # what is not preferred does not count
@@ -57,26 +78,115 @@ def test_entropy_over_the_preferred_classes() -> None:
     assert entropy([5, 5, 0], classes=(0,)) == -1  # one class has no entropy to measure
 
 
-def test_the_base_against_itself_has_ratio_one_at_every_stage() -> None:
-    base = normal(64, name="base")
-    images = {"round_01": base[:16], "final": base}
-    rows = Diversity().measure(view(bench(diversity=32, per_round=16), base=base, images=images, feedback=[{}, {}]))
-    assert {row.value for row in rows if row.metric == "pairwise_ratio"} == {1.0}
-    assert [(r.round, r.stage) for r in rows if r.metric == "pairwise"] == [
-        (0, "round"),
-        (1, "round"),
-        (2, "round"),
-        (2, "final"),
-    ]
-    final = values(rows)
-    assert final["pairwise_features_ratio"] == 1.0 and final["pairwise"] == pytest.approx(pairwise_distance(base[:32]))
+# ---------------------------------------------------------------- built populations
+
+N = 32
+LIKED, OTHER = torch.tensor([9.0, 0.0, 0.0]), torch.tensor([0.0, 0.0, 9.0])
+"""Where the liked images lie (the user of `Likes((0,))` likes the first of three classes) and where the others do."""
+
+
+def around(centre: Tensor, n: int, name: str) -> Tensor:
+    return centre.double() + normal(n, name=name)
+
+
+BASE = torch.cat([around(LIKED, 400, "liked"), around(OTHER, 600, "other")])
+
+
+def mix(share: float, n: int, name: str) -> Tensor:
+    """A perfect mix: new samples of the same two kinds, this share of them liked."""
+    k = round(share * n)
+    found = torch.cat([around(LIKED, k, name + "+"), around(OTHER, n - k, name + "-")])
+    return found[torch.from_numpy(np.random.default_rng(0).permutation(n))]
+
+
+def measured(request: Tensor, final: Tensor | None = None) -> dict[str, float]:
+    """The measures of a population of which this is one request, and these are all final samples."""
+    images = {"final": request if final is None else final, "served": request}
+    of = bench(per_round=8, served=N, diversity=256)
+    return values(Diversity().measure(view(of, base=BASE, images=images, user=Likes((0,)))))
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.8125, 1.0])
+def test_a_perfect_mix_loses_nothing_at_any_preference(share: float) -> None:
+    """The mean distance falls by a half from a share of 0.5 to 1, and no ratio does."""
+    found = measured(mix(share, N, f"r{share}"), mix(share, 512, f"f{share}"))
+    for name in ("distance_ratio", "liked_distance_ratio"):
+        assert found[name] == pytest.approx(1, abs=0.06)
+    for name in ("served_distance_ratio", "served_vendi_ratio", "served_nearest_ratio"):
+        assert found[name] == pytest.approx(1, abs=0.25)
+    assert found["served_unique"] == N and found["served_copies"] < 0.1
+
+
+def test_the_distance_itself_falls_with_success_and_its_ratio_does_not() -> None:
+    half, all_liked = (measured(mix(share, N, "r"), mix(share, 512, "f")) for share in (0.5, 1.0))
+    assert all_liked["distance"] < 0.5 * half["distance"]
+    assert all_liked["distance_ratio"] == pytest.approx(half["distance_ratio"], abs=0.06)
+
+
+def test_exact_copies_in_every_second_slot_are_seen() -> None:
+    """A mean over pairs sees next to nothing of them."""
+    whole = mix(0.8125, N, "w")
+    copied = whole.clone()
+    copied[1::2] = whole[::2]
+    before, after = measured(whole), measured(copied)
+    assert after["served_distance_ratio"] > 0.85 * before["served_distance_ratio"]
+    assert after["served_unique"] == N / 2 and after["served_copies"] == 1
+    assert after["served_nearest"] == after["served_nearest_ratio"] == 0
+
+
+def test_four_ancestors_of_a_population_are_seen() -> None:
+    """32 images that differ a little from four starts: none is a copy to the last bit."""
+    starts = mix(0.75, 4, "four")
+    found = measured(starts.repeat(8, 1) + 0.02 * normal(N, name="jitter"))
+    assert found["served_unique"] == N, "they do differ"
+    assert found["served_copies"] == 1 and found["served_nearest_ratio"] < 0.1
+    assert found["served_distance_ratio"] > 0.5, "which a mean over pairs takes for variety"
+
+
+def test_full_collapse_is_seen_by_all() -> None:
+    found = measured(LIKED.double().repeat(N, 1), LIKED.double().repeat(512, 1))
+    assert found["served_unique"] == 1 and found["served_copies"] == 1 and found["served_vendi"] == pytest.approx(1)
+    for name in ("distance_ratio", "liked_distance_ratio", "served_distance_ratio", "served_nearest_ratio"):
+        assert found[name] == pytest.approx(0, abs=1e-6)
+    assert found["served_vendi_ratio"] < 1
+
+
+def test_without_enough_base_samples_of_a_kind_there_is_no_mix_to_compare_with() -> None:
+    base = torch.cat([around(LIKED, 10, "few"), around(OTHER, 60, "many")])
+    images = {"final": mix(1.0, 64, "f"), "served": mix(1.0, N, "r")}
+    found = values(Diversity().measure(view(bench(per_round=8), base=base, images=images, user=Likes((0,)))))
+    assert "served_vendi_ratio" not in found and "served_copies" not in found and found["served_vendi"] > 1
+    assert found["distance_ratio"] == pytest.approx(1, abs=0.4), "mean distances need no more than two of a kind"
+
+
+def test_the_mean_distance_of_a_mix_is_that_of_all_its_pairs() -> None:
+    """In closed form, against every pair of a mix of all the base samples."""
+    pool = Pool(bench(), Likes((0,)), BASE, ("u", "0"))
+    assert pool.distance(1000, 400) == pytest.approx(pairwise_distance(BASE))
+    assert pool.distance(2, 2) == pytest.approx(pairwise_distance(BASE[:400]))
+
+
+# ---------------------------------------------------------------- stages
+
+
+def test_every_point_of_the_curve_is_one_request_and_the_end_is_another() -> None:
+    base = mix(0.4, 64, "base")
+    images = {"round_01": base[:16], "final": base, "served": base[:N]}
+    of = bench(diversity=64, per_round=16, served=N)
+    rows = Diversity().measure(view(of, base=base, images=images, feedback=[{}, {}], user=Likes((0,))))
+    where = [(row.round, row.stage) for row in rows if row.metric == "served_nearest"]
+    assert where == [(0, "round"), (1, "round"), (2, "round"), (2, "final")]
+    found = {row.value for row in rows if row.metric == "served_nearest" and row.stage == "round"}
+    assert len(found) == 1, "the same images, so the same value"
+    assert values(rows)["served_nearest"] == pytest.approx(float(nearest_distances(base[:N]).mean()))
+    assert values(rows)["distance"] == pytest.approx(pairwise_distance(base))
 
 
 def test_diversity_is_measured_on_the_same_number_whatever_was_drawn() -> None:
     images = normal(64)
     few, many = (values(Diversity().measure(view(bench(diversity=32, per_round=8), images[:n]))) for n in (32, 64))
     assert few.keys() == many.keys()
-    assert all(few[name] == many[name] for name in few if not name.startswith("preferred")), "those have no count bias"
+    assert all(few[name] == many[name] for name in few if not name.startswith("liked")), "those have no count bias"
 
 
 def test_particles_of_the_rounds_and_of_the_final_samples() -> None:
@@ -92,27 +202,24 @@ def test_particles_of_the_rounds_and_of_the_final_samples() -> None:
     assert (found["ess"], found["lowest_ess"], found["unique_ancestors"]) == (5.0, 2.0, 4.0)
 
 
-def test_distance_within_the_preferred_is_that_of_the_liked_samples_alone() -> None:
+def test_distance_within_the_liked_is_that_of_the_liked_samples_alone() -> None:
     """Liked: the largest pixel is the first or the second. The base's liked ones are 2 apart, the run's 1."""
     far, disliked = torch.tensor([9.0, 0.0, 0.0]), torch.tensor([0.0, 0.0, 50.0])
     base = torch.stack([disliked, far, disliked, far + torch.tensor([2.0, 0.0, 0.0])]).double()
     final = torch.stack([far, disliked, far + torch.tensor([1.0, 0.0, 0.0])]).double()
-    found = values(Diversity().preferred(view(bench(diversity=2), final, base), final))
-    assert found == {"preferred_distance": 1.0, "preferred_distance_ratio": 0.5, "preferred_pixel_ratio": 0.5}
+
+    def within(final: Tensor, base: Tensor) -> dict[str, float]:
+        run = view(bench(diversity=2), final, base)
+        return values(liked(run, Pool(run.bench, run.user, base, ("u", "0"))))
+
+    assert within(final, base) == {"liked_distance": 1.0, "liked_distance_ratio": 0.5}
     for few in (final[:2], disliked.double().expand(4, -1)):
-        assert Diversity().preferred(view(bench(diversity=2), few, base), few) == [], "one liked sample has no distance"
-    assert Diversity().preferred(view(bench(diversity=2), final, base[:2]), final) == []
+        assert within(few, base) == {}, "one liked sample has no distance"
+    assert within(final, base[:2]) == {}
 
 
-def test_distance_within_the_preferred_does_not_depend_on_the_share_that_is_liked() -> None:
-    liked = normal(400, name="liked") + torch.tensor([20.0, 0.0, 0.0])
-    mixed = torch.cat([normal(100) + torch.tensor([0.0, 0.0, 30.0]), liked])
-    found = values(Diversity().preferred(view(bench(diversity=200), liked, mixed), liked))
-    assert found["preferred_distance_ratio"] == found["preferred_pixel_ratio"] == 1.0
-
-
-def test_the_bases_liked_samples_are_measured_once_per_user_and_seed() -> None:
+def test_the_base_samples_are_looked_at_once_per_user_and_seed() -> None:
     metric, base = Diversity(), normal(50, name="base")
     for seed in (0, 0, 1):
-        metric.preferred(view(bench(), normal(20), base, meta={"user": "a", "seed": seed}), normal(20))
-    assert list(metric._liked_base) == [("a", 0), ("a", 1)]
+        metric.measure(view(bench(), normal(20), base, meta={"user": "a", "seed": seed}))
+    assert list(metric._pools) == [("a", 0), ("a", 1)]

@@ -32,11 +32,12 @@ def test_predicted_liking_of_a_graded_user() -> None:
 
 def test_preference_is_the_share_that_each_judge_counts_as_liked() -> None:
     final, base = one_hot([4, 2, 2]), one_hot([1, 1, 2])
-    rows = Preference().measure(view(bench(per_round=4), final, base))
+    images = {"final": final, "served": final[:6]}
+    rows = Preference().measure(view(bench(per_round=4), base=base, images=images))
     assert values(rows)["preference_gold"] == values(rows)["preference_held_out"] == 0.75
     assert values(rows)["over_optimization"] == 0.0
     curve = [(r.round, r.value) for r in rows if r.metric == "preference_gold" and r.stage == "round"]
-    assert curve == [(0, 0.5), (1, 1.0)]  # the base's first four, then the final samples' first four
+    assert curve == [(0, 0.5), (1, 1.0)]  # the first four of the base and of the request in the end
     assert "liking_predicted" not in values(rows)
 
 
@@ -75,8 +76,35 @@ def test_retention_is_the_share_that_still_is_what_the_prompt_asks_for() -> None
 
 
 def test_samples_of_another_prompt_are_no_stage() -> None:
-    run = view(bench(per_round=2), images={"final": one_hot([4, 0, 0]), "retention": one_hot([0, 0, 4])})
+    images = {"final": one_hot([4, 0, 0]), "served": one_hot([3, 0, 0]), "retention": one_hot([0, 0, 4])}
+    run = view(bench(per_round=2), images=images)
     assert [(index, stage) for index, stage, _ in run.stages()] == [(0, "round"), (1, "round"), (1, "final")]
+    assert [(stage, len(images)) for _, stage, images in run.requests()] == [("round", 2), ("round", 2), ("final", 3)]
+
+
+def test_labels_are_counted_up_to_the_first_round_at_the_level() -> None:
+    """Rounds of 3, 3 and 2 labels; the base is below the level, and so is the last curve point, which does not count."""
+    feedback = [{"liking": [1.0, None, 0.0]}, {"liking": [1.0] * 3}, {"liking": [0.0] * 2}]
+    below, above = one_hot([3, 0, 1]), one_hot([4, 0, 1])
+    images = {"round_01": below, "round_02": above, "final": below, "served": below}
+
+    def found(**changed: Tensor) -> dict[str, float]:
+        run = view(bench(per_round=5), base=one_hot([1, 0, 4]), images=images | changed, feedback=feedback)
+        return values(Preference().measure(run))
+
+    assert (found()["reached_level"], found()["labels_to_level"]) == (1, 6)
+    never = found(round_02=below, served=above)
+    assert never["reached_level"] == 0 and math.isnan(never["labels_to_level"])
+    assert found(round_02=below, final=above)["labels_to_level"] == 8
+
+
+def test_the_gap_of_a_surrogate_is_what_it_promises_less_what_the_user_gives() -> None:
+    steps = [{"round": "2", "reward": "9", "gamma": "0"}, {"round": "final", "reward": "1.25", "gamma": "0.0"}]
+    final = one_hot([3, 0, 1])
+    assert values(Preference().measure(view(bench(), final, trace=steps)))["surrogate_gap"] == pytest.approx(0.5)
+    mixed = [steps[0], steps[1] | {"gamma": "0.05"}]
+    for given in ({"trace": mixed}, {"trace": steps, "true_tilt": 2.0}, {"trace": []}):
+        assert "surrogate_gap" not in values(Preference().measure(view(bench(), final, **given)))
 
 
 def test_controls_get_their_prediction() -> None:
