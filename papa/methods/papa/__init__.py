@@ -48,18 +48,9 @@ class PapaSettings(FinetuneSettings):
     shared_noise: bool = False
     """One eps per item for all its timesteps (the release), or one for each."""
     frozen_below: Fraction = 0.0
-    """EPAPA's k as a share of T: timesteps below it are neither trained nor sampled with the tuned model."""
-
-    @model_validator(mode="after")
-    def _strata_of_one_width(self) -> PapaSettings:
-        """Strata above `frozen_below` are as wide as those of the whole chain: a sweep over it changes one thing."""
-        if self.timesteps != "exact" and not _whole(self.timesteps * (1 - self.frozen_below)):
-            fit = next((k for k in range(self.timesteps, 101) if _whole(k * (1 - self.frozen_below))), "exact")
-            raise ValueError(
-                f"timesteps: {self.timesteps} strata leave {self.timesteps * (1 - self.frozen_below):g} of them above "
-                f"frozen_below: {self.frozen_below:g}, and none of another width is drawn; take timesteps: {fit}"
-            )
-        return self
+    """EPAPA's k as a share of T: timesteps below it are neither trained nor sampled with the tuned model. The strata
+    above it are as wide as PAPA's where K (1 - k) is a whole number (K = 5 for 0.2, 0.4, ...); at any other k they are
+    as many as are nearest to that, and the estimator has the right mean all the same."""
 
     @model_validator(mode="before")
     @classmethod
@@ -67,10 +58,6 @@ class PapaSettings(FinetuneSettings):
         if isinstance(data, dict) and data.get("preset") == "published":
             return PUBLISHED_PAPA | data
         return data
-
-
-def _whole(value: float) -> bool:
-    return abs(value - round(value)) < 1e-9
 
 
 PUBLISHED_PAPA: dict[str, Any] = {

@@ -83,7 +83,7 @@ def test_samples_of_another_prompt_are_no_stage() -> None:
 
 
 def test_labels_are_counted_up_to_the_first_round_at_the_level() -> None:
-    """Rounds of 3, 3 and 2 labels; the base is below the level, and so is the last curve point, which does not count."""
+    """Rounds of 3, 3 and 2 labels; below the level are the base and the last curve point, which does not count."""
     feedback = [{"liking": [1.0, None, 0.0]}, {"liking": [1.0] * 3}, {"liking": [0.0] * 2}]
     below, above = one_hot([3, 0, 1]), one_hot([4, 0, 1])
     images = {"round_01": below, "round_02": above, "final": below, "served": below}

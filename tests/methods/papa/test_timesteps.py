@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from support.small_papa import method, update
 
+from papa.benchmark.grid import load
 from papa.benchmark.tasks.digits.task import Digits
-from papa.methods.papa import EpapaSettings
+from papa.methods.papa import EpapaSettings, PapaSettings
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("weights", ["uniform", "lambda"])
@@ -34,3 +38,16 @@ def test_epapa_keeps_papas_stratum_width(digits: Digits) -> None:
         return method(digits, EpapaSettings, frozen_below=k, timesteps=20).strata
 
     assert [width(k) for k in (0.0, 0.4, 0.99, 1.0)] == [20, 12, 1, 1]
+
+
+def test_the_sweep_over_k_changes_k_alone() -> None:
+    """In every configuration each k leaves a whole number of strata of PAPA's width."""
+    found = 0
+    for file in [ROOT / "config.yaml", *sorted((ROOT / "config").glob("*.yaml"))]:
+        for label, of in load(file).methods.items():
+            settings = of.settings
+            if isinstance(settings, PapaSettings) and settings.timesteps != "exact":
+                strata = settings.timesteps * (1 - settings.frozen_below)
+                assert strata == pytest.approx(round(strata)), (file, label)
+                found += settings.frozen_below > 0
+    assert found > 10

@@ -144,7 +144,8 @@ class FineTuned(Method[F]):
 
     @property
     def strata(self) -> int:
-        """Timesteps per item. A method that trains a part of the chain keeps the stratum's width."""
+        """Timesteps per item. A method that trains a part of the chain keeps the stratum's width where that leaves a
+        whole number of them, and comes nearest to it elsewhere."""
         trained = self.total - self.first
         if self.settings.timesteps == "exact":
             return trained
