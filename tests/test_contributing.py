@@ -158,7 +158,7 @@ def test_the_ablation_is_one_setting_away_and_gives_other_values(copy: Copy) -> 
     assert set(table.method) == {"base", *ALIKE}
     settings = read(copy.root / "config/rwr.yaml")["methods"]
     assert settings["rwr"] == {} and set(settings["rwr-uniform"]) == {"algorithm", *ALIKE["rwr-uniform"]}
-    shared = table[(table.user == "likes-1479") & (table.stage == "final") & (table.metric == "pairwise")]
+    shared = table[(table.user == "likes-1479") & (table.stage == "final") & (table.metric == "distance")]
     assert shared.groupby("method").value.first().nunique() == len({"base", *ALIKE})
 
 

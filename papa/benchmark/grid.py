@@ -16,7 +16,7 @@ from papa.benchmark.users.declaration import UserSpec
 from papa.errors import SettingsError
 from papa.methods import declaration as method_declaration
 from papa.methods.declaration import Declaration, MethodSettings
-from papa.models.settings import SamplingSettings
+from papa.models.settings import BLOCK, SamplingSettings
 from papa.settings import unknown, validated
 
 BASE = "base"
@@ -252,6 +252,7 @@ class Grid:
                         f"grid.{name}.methods: {label} fine-tunes a network and task {task.label} has none; use base, "
                         "best_of_n or fkc there."
                     )
+                _refuse_few_candidates(task, method, f"grid.{name}.methods")
                 for user in block.users:
                     who = self._user(task, user, f"grid.{name}.users")
                     for seed in block.seeds:
@@ -323,3 +324,15 @@ def load(path: str | Path, overrides: dict[str, Any] | None = None) -> Grid:
     Raises:  SettingsError for an unknown or invalid setting, or as `read` does.
     """
     return Grid(validated(Config, read(path) | (overrides or {})))
+
+
+def _refuse_few_candidates(task: TaskSpec, method: MethodSpec, where: str) -> None:
+    """A request must find its candidates among the base samples; whole blocks can be added to, others cannot."""
+    measures = task.measures
+    needed = measures.served * method.settings.candidates
+    if needed > measures.base and measures.base % BLOCK:
+        raise SettingsError(
+            f"{where}: {method.label} takes {method.settings.candidates} base samples for each sample, so a request of "
+            f"{measures.served} needs {needed}, and measures.base of {task.label} is {measures.base}; make it {needed} "
+            f"or more, or a multiple of {BLOCK}."
+        )

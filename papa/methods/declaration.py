@@ -42,6 +42,11 @@ class MethodSettings(Settings):
         return -(-self.labels // self.per_round)
 
     @property
+    def candidates(self) -> int:
+        """Base samples that one returned sample takes from the shared ones."""
+        return 1
+
+    @property
     def needs_oracle(self) -> bool:
         """Whether this is a control that is handed the user's true liking function."""
         return False

@@ -97,11 +97,6 @@ class Method(ABC, Generic[S]):
         """The model's prompt for k items, or None."""
         return None if self.model.prompt is None else [self.model.prompt] * k
 
-    @property
-    def candidates(self) -> int:
-        """Base samples that one returned sample takes from the shared ones; 1 for most methods."""
-        return 1
-
     def aligned(self) -> nn.Module:
         """The network that draws the aligned result, for methods that train one.
 

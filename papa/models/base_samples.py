@@ -10,10 +10,8 @@ from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral
 from papa.errors import SettingsError
 from papa.models.interface import Model
+from papa.models.settings import BLOCK
 from papa.rng import Stream
-
-BLOCK = 1024
-"""Samples drawn at a time; fixed, so that more samples leave the first ones as they are."""
 
 
 def block_of_base(model: Model, stream: Stream, index: int, cost: Cost, n: int | None = None) -> Tensor:

@@ -8,6 +8,9 @@ from pydantic import Field
 
 from papa.settings import Positive, Settings
 
+BLOCK = 1024
+"""Base samples drawn at a time; fixed, so that more samples leave the first ones as they are."""
+
 
 class SamplingSettings(Settings):
     """How any model is sampled."""

@@ -28,6 +28,7 @@ import yaml
 from pydantic import model_validator
 
 from papa.benchmark.grid import Grid
+from papa.benchmark.metrics.curve import first_at, rising
 from papa.paper import report, select, stats
 from papa.paper.stats import Estimate
 from papa.settings import Settings
@@ -45,7 +46,7 @@ class Part(Settings):
     method: str | list[str]
     reference: str | None = None
     minus: str | None = None
-    users: Literal["mean", "worst"] = "mean"
+    users: Literal["mean", "each"] = "mean"
     at_least: float | None = None
     at_most: float | None = None
 
@@ -57,8 +58,6 @@ class Part(Settings):
             raise ValueError(
                 f"compare: {self.compare} {'takes no' if self.compare == 'value' else 'needs a'} reference."
             )
-        if self.users == "worst" and self.at_least is not None and self.at_most is not None:
-            raise ValueError("users: worst needs one margin, which says on which side the worst user is.")
         return self
 
     @property
@@ -150,7 +149,7 @@ def _effects(part: Part, claim: Claim, method: str, table: pd.DataFrame, grid: G
     """The effect of each (user, seed) that has all it needs."""
     users, reference = select.users_of(grid, claim.task), str(part.reference)
     if part.compare == "matched":
-        found = _matched(part.metric, claim, (method, reference), table, users)
+        found = _matched(part.metric, claim, (method, reference), table, grid)
     elif part.compare == "flips":
         found = _lost(part.metric, claim, method, table, grid) - _lost(part.metric, claim, reference, table, grid)
     else:
@@ -164,29 +163,39 @@ def _effects(part: Part, claim: Claim, method: str, table: pd.DataFrame, grid: G
     return found
 
 
-def _lost(metric: str, claim: Claim, method: str, table: pd.DataFrame, grid: Grid) -> pd.Series:
-    """What answers that are flipped change, for each (user, seed): with the noise less without it."""
-    flipping = {
+def _flipping(claim: Claim, grid: Grid) -> dict[str, str]:
+    """User whose answers are flipped as the claim says -> the same user without noise."""
+    return {
         label: str(entry["user"])
         for label, entry in grid.config.users.items()
         if "user" in entry and math.isclose(entry.get("flip", 0.0), claim.flip) and not entry.get("missing")
     }
+
+
+def _lost(metric: str, claim: Claim, method: str, table: pd.DataFrame, grid: Grid) -> pd.Series:
+    """What answers that are flipped change, for each (user, seed): with the noise less without it."""
+    flipping = _flipping(claim, grid)
     if not flipping:
         raise NotRunError(f"no user who flips {claim.flip:.0%} of their answers")
     noisy = _values(table, claim, method, metric, list(flipping)).rename(index=flipping, level="user")
     return (noisy - _values(table, claim, method, metric, list(flipping.values()))).dropna()
 
 
-def _matched(metric: str, claim: Claim, methods: tuple[str, str], table: pd.DataFrame, users: list[str]) -> pd.Series:
-    """First method less second at equal gold preference: the lower one of their final preferences."""
+def _matched(metric: str, claim: Claim, methods: tuple[str, str], table: pd.DataFrame, grid: Grid) -> pd.Series:
+    """First method less second at equal gold preference: the lower one of their final preferences.
+
+    The curves are those that do not fall, so that a lucky round is no crossing. A pair that meets at the preference of
+    the base has nothing to compare and is left out.
+    """
+    users, measures = select.users_of(grid, claim.task), grid.measures(claim.task)
+    samples = (measures.per_round, measures.final)
     preference, value = (
         {method: _values(table, claim, method, name, users) for method in methods} for name in (PREFERENCE, metric)
     )
-    curves = {
-        (method, user): [select.curves(table, claim.task, method, name, user) for name in (PREFERENCE, metric)]
-        for method in methods
-        for user in users
-    }
+    along, of = (
+        {(m, user): select.curves(table, claim.task, m, name, user) for m in methods for user in users}
+        for name in (PREFERENCE, metric)
+    )
     effects = {}
     first, second = methods
     for user, seed in value[first].index.intersection(value[second].index):
@@ -194,59 +203,82 @@ def _matched(metric: str, claim: Claim, methods: tuple[str, str], table: pd.Data
         at = {
             method: value[method][user, seed]
             if preference[method][user, seed] <= level
-            else _at(level, *(curve[seed] for curve in curves[method, user]))
+            else _at(level, along[method, user][seed], of[method, user][seed], samples)
             for method in methods
         }
         effects[user, seed] = at[first] - at[second]
     return pd.Series(effects, dtype=float).rename_axis(select.RUN)
 
 
-def _at(level: float, preference: pd.Series, value: pd.Series) -> float:
-    """The value at the first round whose preference reaches a level, on the line from the round before.
+def _at(level: float, preference: pd.Series, value: pd.Series, samples: tuple[int, int]) -> float:
+    """The value at the first round whose preference reaches a level, on the line from the round before; NaN where that
+    is the base.
 
-    The last round of `preference` reaches it.
+    Args:    samples: behind every point of the curve, and behind the last one.
     """
-    index = int(np.argmax(preference.to_numpy() >= level))
+    preference = preference.dropna()
+    curve = rising(preference, [samples[0]] * (len(preference) - 1) + [samples[1]])
+    found, index = value.reindex(preference.index).to_numpy(), first_at(curve, level)
+    if index is None:  # the last point, pooled with those before it, has fallen below the level
+        return float(found[-1])
     if index == 0:
-        return float(value.iloc[0])
-    before, after = preference.iloc[index - 1], preference.iloc[index]
-    weight = (level - before) / (after - before)
-    return float((1 - weight) * value.iloc[index - 1] + weight * value.iloc[index])
+        return math.nan
+    weight = (level - curve[index - 1]) / (curve[index] - curve[index - 1])
+    return float((1 - weight) * found[index - 1] + weight * found[index])
 
 
-def _per_seed(part: Part, effects: pd.Series) -> pd.Series:
-    """One value for each seed: the mean over users, or the worst of them."""
+def _units(part: Part, effects: pd.Series) -> dict[str, pd.Series]:
+    """What is tested over the seeds: the mean over users, or each user by themselves."""
     if part.users == "mean":
-        return stats.by_seed(effects)
-    seeds = effects.groupby(level="seed")
-    whole = seeds.count() == effects.index.get_level_values("user").nunique()
-    return (seeds.min() if part.at_least is not None else seeds.max())[whole]
+        return {"": stats.by_seed(effects)}
+    return {f", {user}": effects.xs(user, level="user") for user in effects.index.unique("user")}
+
+
+def _all_users(part: Part, claim: Claim, method: str, effects: pd.Series, grid: Grid) -> None:
+    """A user of the grid for whom there is no effect at all would drop out in silence.
+
+    Raises:  NotRunError that names such a user.
+    """
+    ran = {(spec.method, spec.user) for spec in grid if spec.task == claim.task}
+    planned = [
+        user
+        for user in select.users_of(grid, claim.task)
+        if all((label, user) in ran for label in (method, part.reference) if label)
+    ]
+    if part.compare != "flips" and (lost := sorted(set(planned) - set(effects.index.unique("user")))):
+        raise NotRunError(f"no effect of {method} on {part.metric} for {', '.join(lost)}")
 
 
 def _findings(claim: Claim, table: pd.DataFrame, grid: Grid) -> Iterator[Finding]:
     for part in claim.parts:
         for method in part.methods:
             effects = _effects(part, claim, method, table, grid)
-            users, seeds = list(effects.index.unique("user")), _per_seed(part, effects).to_numpy()
-            found = stats.estimate(seeds, grid.config.confidence)
-            lost = select.diverged(table, claim.task, method, select.users_of(grid, claim.task))
-            text = _spelled(part, method)
-            if (bound := part.at_least) is not None:
-                p = stats.p_at_least(seeds, bound), stats.p_below(seeds, bound)
-                yield Finding(f"{text} ≥ {bound:g}", users, found, *p, lost)
-            if (bound := part.at_most) is not None:
-                p = stats.p_at_most(seeds, bound), stats.p_above(seeds, bound)
-                yield Finding(f"{text} ≤ {bound:g}", users, found, *p, lost)
+            _all_users(part, claim, method, effects, grid)
+            users = list(effects.index.unique("user"))
+            asked = [*select.users_of(grid, claim.task), *(_flipping(claim, grid) if part.compare == "flips" else {})]
+            lost = select.diverged(table, claim.task, method, asked)
+            for whose, values in _units(part, effects).items():
+                yield from _bounds(part, _spelled(part, method + whose), users, values.to_numpy(), grid, lost)
+
+
+def _bounds(part: Part, text: str, users: list[str], seeds: np.ndarray, grid: Grid, lost: int) -> Iterator[Finding]:
+    """A finding for each margin of a part."""
+    found = stats.estimate(seeds, grid.config.confidence)
+    if (bound := part.at_least) is not None:
+        p = stats.p_at_least(seeds, bound), stats.p_below(seeds, bound)
+        yield Finding(f"{text} ≥ {bound:g}", users, found, *p, lost)
+    if (bound := part.at_most) is not None:
+        p = stats.p_at_most(seeds, bound), stats.p_above(seeds, bound)
+        yield Finding(f"{text} ≤ {bound:g}", users, found, *p, lost)
 
 
 def _spelled(part: Part, method: str) -> str:
     what = part.metric + (f" − {part.minus}" if part.minus else "")
-    of = f"{method}, worst user" if part.users == "worst" else method
     return {
-        "value": f"{what} of {of}",
-        "difference": f"{what}: {of} − {part.reference}",
-        "matched": f"{what} at equal preference: {of} − {part.reference}",
-        "flips": f"{what} through flips: {of} − {part.reference}",
+        "value": f"{what} of {method}",
+        "difference": f"{what}: {method} − {part.reference}",
+        "matched": f"{what} at equal preference: {method} − {part.reference}",
+        "flips": f"{what} through flips: {method} − {part.reference}",
     }[part.compare]
 
 

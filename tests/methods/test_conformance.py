@@ -126,12 +126,12 @@ def test_the_first_samples_do_not_depend_on_what_ran_before(name: str, task: str
 @everywhere
 def test_final_samples_never_want_more_candidates_than_the_pool_holds(name: str, task: str) -> None:
     method = build(name, task)
-    assert method.candidates >= 1
+    assert method.settings.candidates >= 1
     spec: Any = SimpleNamespace(of=SimpleNamespace(measures=Measures(final=40, base=64)))
-    count = final_count(spec, method.candidates)
+    count = final_count(spec, method.settings.candidates)
     assert 1 <= count <= 40 and method.sample(count).shape[0] == count
 
 
 def test_best_of_16_draws_as_many_as_there_are_candidates_for() -> None:
     spec: Any = SimpleNamespace(of=SimpleNamespace(measures=Measures(final=40, base=64)))
-    assert final_count(spec, build("best_of_n", "gmm2d", n=16).candidates) == 4
+    assert final_count(spec, build("best_of_n", "gmm2d", n=16).settings.candidates) == 4

@@ -34,12 +34,15 @@ MOST = 1024
 class Diversity(Metric):
     """Distances are those of the task's own space (pixels or features). *_ratio: over a perfect mix's.
 
+    A graded taste is taken for a yes-or-no one here (liking above one half), so an exact tilt is not at exactly 1.
+
     Of all final samples: distance: mean of two images. vendi: effective number of images (Friedman & Dieng 2023).
     coverage: share of the preferred real images with a sample among their 5 nearest neighbours' radius (Naeem et al.
     2020). entropy: of the preferred classes, as a share of its maximum.
     Within what is liked by the labelling judge: liked_distance: mean of two images; its ratio is over the base's.
     Within one request, after every round and in the end: served_distance, served_vendi, served_nearest: mean distance
-    to the nearest other image. served_unique: different images. served_copies: share of images with another one nearer
+    to the nearest other image. The ratio of served_vendi is less the one image that any request has, on both sides: of
+    copies of one image it is 0. served_unique: different images. served_copies: share of images with another one nearer
     than a quarter of what a perfect mix's nearest neighbour is away.
     ess, lowest_ess, unique_ancestors: of particle methods, of each round's population (at its last step, lowest_ess
     along all of them), and for the final samples the means over their populations."""
@@ -140,15 +143,17 @@ class Pool:
 
 @dataclass(frozen=True)
 class RequestMeasure:
-    """A measure of the images of one request. on_features: of the feature network's, else in the task's space."""
+    """A measure of the images of one request. on_features: of the feature network's, else in the task's space. least:
+    its value for copies of one image."""
 
     measure: Callable[[Tensor], float]
     unit: str
     on_features: bool = False
+    least: float = 0.0
 
 
 def served(run: RunView, pool: Pool, images: Tensor) -> list[tuple[str, float, str]]:
-    """(name, value, unit) of the images of one request."""
+    """(name, value, unit) of the images of one request; what there is no mix to compare with is NaN."""
     n = len(images)
     if n < 2:
         return []
@@ -159,11 +164,12 @@ def served(run: RunView, pool: Pool, images: Tensor) -> list[tuple[str, float, s
         value = of.measure(run.bench.embedded(images) if of.on_features else points)
         mix = pool.mean(n, k, name)
         found.append((name, value, of.unit))
-        if not np.isnan(mix):
-            found.append((f"{name}_ratio", value / mix, "share of a perfect mix's"))
-    near = pool.mean(n, k, "served_nearest") / 4
-    if not np.isnan(near):
-        found.append(("served_copies", float((nearest_distances(points) < near).double().mean()), "share"))
+        if pool.scored:
+            found.append((f"{name}_ratio", (value - of.least) / (mix - of.least), "share of a perfect mix's"))
+    if pool.scored:
+        near = pool.mean(n, k, "served_nearest") / 4
+        copies = float((nearest_distances(points) < near).double().mean()) if near > 0 else float("nan")
+        found.append(("served_copies", copies, "share"))
     return found
 
 
@@ -171,7 +177,10 @@ def served(run: RunView, pool: Pool, images: Tensor) -> list[tuple[str, float, s
 
 
 def final(run: RunView, pool: Pool) -> list[Row]:
-    """Distances, the effective number and coverage of the first final samples, the same number for every method."""
+    """Distances, the effective number and coverage of the first final samples.
+
+    The last two grow with the number of samples, so they are left out where a method has fewer than the others.
+    """
     images = run.images["final"][: run.bench.measures.diversity]
     if (n := len(images)) < 2:
         return []
@@ -180,7 +189,7 @@ def final(run: RunView, pool: Pool) -> list[Row]:
     if pool.scored:
         k = int((run.user.verdict(images) > 0.5).sum())
         rows.append(Row("distance_ratio", distance / pool.distance(n, k), "share of a perfect mix's", run.last))
-    if run.bench.features is None:
+    if run.bench.features is None or n < run.bench.measures.diversity:
         return rows
     features = run.bench.embedded(images)
     rows.append(Row("vendi", vendi_score(features), "images", run.last))
@@ -264,7 +273,7 @@ def coverage(real: Tensor, generated: Tensor, k: int = 5) -> float:
 
 REQUEST = {
     "served_distance": RequestMeasure(pairwise_distance, ""),
-    "served_vendi": RequestMeasure(vendi_score, "images", on_features=True),
+    "served_vendi": RequestMeasure(vendi_score, "images", on_features=True, least=1.0),
     "served_nearest": RequestMeasure(lambda points: float(nearest_distances(points).mean()), ""),
 }
 """The measures of one request that are compared with a perfect mix's."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from papa.benchmark.metrics import LEVEL
+from papa.benchmark.metrics.curve import first_at, rising
 from papa.benchmark.metrics.interface import Metric, Row, RunView
 
 
@@ -17,9 +18,10 @@ class Preference(Metric):
     mean verdict; users without classes have no other judge). liking_gold: the mean liking itself.
     over_optimization: gold minus held out. liking_predicted: for the controls that are tilted by the
     true liking s, E[s e^(beta s)] / E[e^(beta s)] over the base samples.
-    reached_level: 1 where some round's preference_gold reaches 0.8, else 0; labels_to_level: the labels up to the first
-    such round, NaN without one (a round's few samples make a first crossing somewhat early).
-    surrogate_gap: of methods that follow a fitted reward, what it gives their final samples less what the user does."""
+    reached_level: 1 where the preference reaches 0.8, else 0; labels_to_level: the labels up to the first such round,
+    NaN without one. Both by the curve over the rounds that does not fall (`papa.benchmark.metrics.curve`).
+    surrogate_gap: of methods that follow a fitted reward, what it gives their final samples less preference_gold, which
+    it was fitted to."""
 
     def measure(self, run: RunView) -> list[Row]:
         if run.user.exact is not None:  # a reward in nats is no share of anything
@@ -47,23 +49,24 @@ def labels_to_level(run: RunView, preference: list[Row]) -> list[Row]:
         return []
     spent = [0, *np.cumsum([len(line["liking"]) for line in run.feedback]).tolist()]
     # After the last round there are more samples than those of the curve.
-    curve = [row for row in preference if row.stage == "final" or row.round < run.last]
-    there = [row.round for row in curve if row.value >= LEVEL]
+    points = sorted((row for row in preference if row.stage == "final" or row.round < run.last), key=lambda r: r.round)
+    behind = [run.bench.measures.per_round] * (len(points) - 1) + [len(run.images["final"])]
+    there = first_at(rising([row.value for row in points], behind), LEVEL)
     return [
-        Row("reached_level", float(bool(there)), "share of runs", run.last),
-        Row("labels_to_level", float(spent[min(there)]) if there else math.nan, "labels", run.last),
+        Row("reached_level", float(there is not None), "share of runs", run.last),
+        Row("labels_to_level", math.nan if there is None else float(spent[points[there].round]), "labels", run.last),
     ]
 
 
 def surrogate_gap(run: RunView) -> list[Row]:
-    """How much more a fitted reward promises of the final samples than the user's liking gives: over-optimization.
+    """How much more a fitted reward promises of the final samples than the user's answers give: over-optimization.
 
     Only where the reward is a fitted one alone: not for controls, nor with a diversity term in it.
     """
     steps = [line for line in run.trace if line["round"] == "final" and line.get("reward")]
     if not steps or run.true_tilt is not None or float(steps[-1].get("gamma") or 0) > 0:
         return []
-    gap = float(steps[-1]["reward"]) - mean_liking(run, run.images["final"])
+    gap = float(steps[-1]["reward"]) - float(run.user.verdict(run.images["final"]).mean())
     return [Row("surrogate_gap", gap, "liking", run.last)]
 
 

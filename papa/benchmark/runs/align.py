@@ -201,7 +201,7 @@ def draw_final(spec: RunSpec, session: Session, task: AnyTask, user: AnyUser, ta
     Controls are no aligned models: they are asked for nothing else.
     """
     began = time.monotonic()
-    taken.images["final"] = session.model.pack(session.sample(final_count(spec, session.method.candidates)))
+    taken.images["final"] = session.model.pack(session.sample(final_count(spec, session.settings.candidates)))
     taken.trace += [{"round": "final"} | step for step in session.method.trace()]
     taken.seconds["final_samples"] = time.monotonic() - began
     began = time.monotonic()

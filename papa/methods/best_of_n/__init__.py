@@ -21,6 +21,10 @@ class BestOfNSettings(MethodSettings):
     surrogate: SurrogateSettings = SurrogateSettings()
 
     @property
+    def candidates(self) -> int:
+        return self.n
+
+    @property
     def training(self) -> Training | None:
         return self.queries_of
 

@@ -53,10 +53,6 @@ class BestOfN(Method[B]):
         fit_stream = self.stream.at("surrogate", "fit", round=self.round)
         self._error = self.surrogate.fit(self.seen.latents, self.seen.liking, fit_stream)
 
-    @property
-    def candidates(self) -> int:
-        return self.settings.n
-
     def scored(self, n: int) -> tuple[Tensor, Tensor]:
         """Candidates of n samples, (n, candidates, ...), and their scores, (n, candidates)."""
         candidates = self.base_latents(n * self.settings.n)

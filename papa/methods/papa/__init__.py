@@ -32,7 +32,7 @@ class PapaSettings(FinetuneSettings):
     """What is shown: samples of the model as aligned so far, or of the base (a passive session)."""
     balance: Literal["none", "equal"] = "none"
     """Likes and dislikes as they were labelled, or weighted to as many of each, with the anchor weighted to the base's
-    shares: the optimum at c_qpde = c_pref holds then for PAPA's own queries too (see `papa.methods.papa.method`)."""
+    shares: the optimum at c_qpde = c_pref does not depend on the share of likes then (`papa.methods.papa.method`)."""
     negatives: Literal["bounded", "published", "none"] = "bounded"
     """Disliked items: ascent that stops at a margin, unbounded ascent, or left out."""
     margin: NonNegative = 1.0
@@ -51,6 +51,12 @@ class PapaSettings(FinetuneSettings):
     """EPAPA's k as a share of T: timesteps below it are neither trained nor sampled with the tuned model. The strata
     above it are as wide as PAPA's where K (1 - k) is a whole number (K = 5 for 0.2, 0.4, ...); at any other k they are
     as many as are nearest to that, and the estimator has the right mean all the same."""
+
+    @model_validator(mode="after")
+    def _balance_needs_both(self) -> PapaSettings:
+        if self.balance == "equal" and self.negatives == "none":
+            raise ValueError("balance: equal weighs likes against dislikes, and negatives: none leaves those out")
+        return self
 
     @model_validator(mode="before")
     @classmethod

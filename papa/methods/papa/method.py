@@ -23,7 +23,13 @@ so it falls short of eps_L, by at most half. Two settings put that right. `queri
 `balance: equal` weighs the preference term to as many likes as dislikes, p' = 1/2, weighs the items of the anchor to
 the base's shares (p_0/p_h for a liked one, (1-p_0)/(1-p_h) for a disliked one), and takes c (1-p') / (1-p_0) for c:
 then eps_D cancels at every x_t, whatever p_h is, and c = 1 gives f = eps_L again. p_0 is estimated from the first
-round, whose items the base drew (Laplace's rule).
+round, whose items the base drew (Laplace's rule); likes and dislikes count for an eighth of the items at least, so that
+one answer among many of the other kind, which may be a slip, does not outweigh them.
+
+All this takes two things for granted. Own queries that are liked must be distributed as the base's liked samples are,
+and the disliked ones likewise; as PAPA narrows, they are not quite, and `balance` puts the shares right and not that.
+And the bound on dislikes (`negatives: bounded`) must not bind: where the error of a disliked item has reached its
+ceiling, its push away stops and its anchor stays, and f is drawn back towards f*.
 
 On a guided model this optimum is of the conditional model; what guidance makes of it is a heuristic, as in the base.
 """
@@ -45,6 +51,9 @@ from papa.methods.papa import PapaSettings
 from papa.methods.papa.loss import Networks, Pairs, accumulate_gradients, lambda_weights
 from papa.methods.shared.finetune.training import FineTuned, Update
 from papa.models.lora import twin
+
+LEAST_SHARE = 1 / 8
+"""Share of the items that likes, and dislikes, count for at least where they are balanced."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +142,8 @@ class Papa(FineTuned[PapaSettings]):
         """Weights of the items in the preference term, signs included, and in the anchor term; see the module."""
         if self.settings.balance == "none":
             return 2 * liking - 1, np.ones_like(liking)
-        h, p = self.shares.labelled, self.shares.base
-        like, dislike = (liking / h if h > 0 else 0 * liking), ((1 - liking) / (1 - h) if h < 1 else 0 * liking)
+        h, p = min(max(self.shares.labelled, LEAST_SHARE), 1 - LEAST_SHARE), self.shares.base
+        like, dislike = liking / h, (1 - liking) / (1 - h)
         return (like - dislike) / 2, (p * like + (1 - p) * dislike) / (2 * (1 - p))
 
     def _timestep_weights(self) -> Tensor:

@@ -63,7 +63,9 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     users = [user for task in tasks for user in select.users_of(grid, task)]
     return report.paragraph(
         "Final preference under the judge that gave the labels (gold) against judges of another kind that no method "
-        f"queried; one point per run, variants open. Below the band ({MARGIN}) a method over-optimizes the gold judge.",
+        f"queried; one point per run, variants open. Below the band ({MARGIN}) a method over-optimizes the gold "
+        "judge; none here follows its gradient, so this is a check of the judges (what a surrogate is exploited "
+        "for: F5).",
         report.quote(table, grid, tasks, methods, users),
         report.diverged_sentence(table, tasks, methods),
     )

@@ -31,8 +31,7 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
             ax.set_xlabel(words)
         line[0].set_title(user, loc="left")
         line[0].set_ylabel("preference (held-out judge)")
-    fullest = max(axes.flat, key=lambda ax: len(ax.get_legend_handles_labels()[1]))
-    style.legend_below(drawn, fullest, columns=5)
+    style.legend_below(drawn, *axes.flat, columns=5)
     return drawn
 
 

@@ -151,10 +151,12 @@ def line_with_band(ax: Axes, x: Sequence[float], ys: Sequence[Estimate], **look:
     ax.fill_between(x, [y.lower for y in ys], [y.upper for y in ys], color=str(look["color"]), alpha=0.08, linewidth=0)
 
 
-def legend_below(drawn: Figure, ax: Axes, columns: int) -> None:
-    """One legend for all panels, under them."""
-    handles, labels = ax.get_legend_handles_labels()
-    drawn.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=1.8, columnspacing=1.4)
+def legend_below(drawn: Figure, *axes: Axes, columns: int) -> None:
+    """One legend for these panels, under all of them."""
+    keys = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    drawn.legend(
+        list(keys.values()), list(keys), loc="outside lower center", ncols=columns, handlelength=1.8, columnspacing=1.4
+    )
 
 
 @dataclass(frozen=True)

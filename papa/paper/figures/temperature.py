@@ -17,9 +17,9 @@ TOLERANCE = 0.07
 MEASURED, PREDICTED = "liking_measured", "liking_predicted"
 
 
-def points(table: pd.DataFrame, grid: Grid) -> dict[str, float]:
-    """Method -> beta, of the sweep's methods that ran, the true liking left out."""
-    ran = set(table.loc[table.metric == "preference_gold", "method"])
+def points(table: pd.DataFrame, grid: Grid, task: str) -> dict[str, float]:
+    """Method -> beta, of the sweep's methods that ran on a task, the true liking left out."""
+    ran = set(table.loc[(table.metric == "preference_gold") & (table.task == task), "method"])
     return select.sweep(grid, REFERENCE, SETTING, ran).points
 
 
@@ -36,8 +36,8 @@ def controls(table: pd.DataFrame, grid: Grid) -> list[tuple[str, str, str, float
 
 def draw(table: pd.DataFrame, grid: Grid) -> Figure:
     """F5 from the long table."""
-    sweep, checks = points(table, grid), controls(table, grid)
-    tasks = [task for task in select.preference_tasks(table) if len(sweep) > 1]
+    checks = controls(table, grid)
+    tasks = [task for task in select.preference_tasks(table) if len(points(table, grid, task)) > 1]
     if not tasks and not checks:
         return style.nothing("No sweep over FKC's beta and no control with the true liking ran.")
     drawn = style.figure(style.FULL, 4.6)
@@ -63,13 +63,13 @@ def users(table: pd.DataFrame, grid: Grid, task: str) -> list[str]:
     """The users for whom every method of the sweep ran."""
     ran = [
         set(select.values(table, task, m, "preference_gold").index.get_level_values("user"))
-        for m in points(table, grid)
+        for m in points(table, grid, task)
     ]
     return [user for user in select.users_of(grid, task) if all(user in found for found in ran)]
 
 
 def _sweep(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, metrics: dict[str, str]) -> None:
-    sweep, who = points(table, grid), users(table, grid, task)
+    sweep, who = points(table, grid, task), users(table, grid, task)
     for (metric, label), ink in zip(metrics.items(), style.COLOURS["fkc"], strict=True):
         ys = [select.estimate(select.values(table, task, method, metric, who), grid) for method in sweep]
         kept = [(beta, y) for beta, y in zip(sweep.values(), ys, strict=True) if y.n]
@@ -81,10 +81,12 @@ def _sweep(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, metrics: dict[s
 def _gap(ax: Axes, table: pd.DataFrame, grid: Grid, task: str) -> None:
     """What the fitted reward promises of the final samples less what the user gives: how far it is exploited."""
     ax.axhline(0, color=style.FAINT, lw=0.8)
-    for user, ink in zip(users(table, grid, task), [style.COLOURS["fkc"][0], *style.SPARE], strict=False):
+    inks = [style.COLOURS["fkc"][0], *style.SPARE]
+    for index, user in enumerate(users(table, grid, task)):
+        ink = inks[index % len(inks)]
         found = {
             beta: select.estimate(select.values(table, task, method, "surrogate_gap", [user]), grid)
-            for method, beta in points(table, grid).items()
+            for method, beta in points(table, grid, task).items()
         }
         kept = {beta: value for beta, value in found.items() if value.n}
         if kept:
@@ -97,7 +99,7 @@ def _sample_size(ax: Axes, table: pd.DataFrame, grid: Grid, task: str) -> None:
     who = users(table, grid, task)
     for metric, label, dashes in (("ess", "effective sample size / N", 4), ("unique_ancestors", "ancestors / N", 1)):
         line = []
-        for method, beta in points(table, grid).items():
+        for method, beta in points(table, grid, task).items():
             particles = grid.methods[method].settings.model_dump()["particles"]
             share = select.estimate(select.values(table, task, method, metric, who) / particles, grid)
             line += [(beta, share)] if share.n else []
@@ -143,7 +145,8 @@ def _prediction(ax: Axes, table: pd.DataFrame, grid: Grid, checks: list[tuple[st
 
 def caption(table: pd.DataFrame, grid: Grid) -> str:
     """The caption of F5."""
-    tasks, sweep, checks = select.preference_tasks(table)[:1], points(table, grid), controls(table, grid)
+    tasks, checks = select.preference_tasks(table)[:1], controls(table, grid)
+    sweep = points(table, grid, tasks[0]) if tasks else {}
     who = [user for task in tasks for user in users(table, grid, task)]
     handed = list(dict.fromkeys(method for _, _, method, _ in checks))
     base = report.samples(grid, list(dict.fromkeys(task for task, _, _, _ in checks)), "base")

@@ -32,12 +32,15 @@ SAID = (
     "never queried (held-out) count as liked; distance to reference images of the preferred classes; diversity; cost."
 )
 DIVERSITY = (
-    "Diversity, 1 being a model tilted exactly to the taste: mean distance of two images over that of a mix of base "
-    "samples of which as many are liked; of two liked images over that of two liked base samples; and within one "
-    "request ({served} images), against such mixes: Vendi score, distance to the nearest other image, and how many "
-    "images are different. Ancestors: starting points that a particle population's samples descend from; few mean near "
-    f"copies. Cost: denoiser evaluations for a served image, and with what learning took spread over {IMAGES} of them."
+    "Diversity, 1 being a model tilted exactly to a yes-or-no taste: mean distance of two images over that of a mix "
+    "of base samples of which as many are liked; of two liked images over that of two liked base samples; and "
+    f"within one request ({{served}} images), against such mixes: Vendi score, distance to the nearest other image, "
+    "and how many images are different. Ancestors: starting points that a particle population's samples descend "
+    "from; few mean near copies. Cost: denoiser evaluations for a served image, and with what learning took spread "
+    f"over {IMAGES} of them."
 )
+OF_THOSE_THAT_DID = {"labels_to_level", "labels_to_first_like"}
+"""Measures without a value for runs that did not get there; a mean over the others would flatter (T3 has medians)."""
 POOLED = "pooled"
 NOTHING = pd.Series(dtype=float, index=pd.MultiIndex.from_arrays([[], []], names=select.RUN))
 AXES = ["task", "user", "method", "algorithm", "metric", "mean", "lower", "upper", "n_seeds", "diverged"]
@@ -71,15 +74,19 @@ def build(table: pd.DataFrame, grid: Grid, shown: Shown, said: str) -> Made:
 
 
 def _estimates(table: pd.DataFrame, grid: Grid, task: str, users: list[str]) -> dict[tuple[str, str], Estimate]:
-    """(method, metric) -> estimate over seeds, for whatever was measured."""
+    """(method, metric) -> estimate over seeds, for whatever was measured.
+
+    What is measured for some users only (a graded one has no other judge) is pooled over those.
+    """
     final = table[(table.task == task) & (table.stage == "final") & table.user.isin(users)]
     found = {}
     for method in select.main_methods(grid, task):
         mine = final[final.method == method]
         whole = select.finished(mine).set_index(["metric", *select.RUN]).value.sort_index()
-        for metric in mine.metric.unique():
+        for metric in set(mine.metric.unique()) - OF_THOSE_THAT_DID:
             values = whole.loc[metric] if metric in whole.index else NOTHING
-            found[method, metric] = select.estimate(values, grid, users)
+            measured = set(final.loc[final.metric == metric, "user"])
+            found[method, metric] = select.estimate(values, grid, [user for user in users if user in measured])
     return found
 
 
@@ -89,12 +96,13 @@ def _markdown(found: dict[tuple[str, str], Estimate], lost: dict[str, int], show
     for method in dict.fromkeys(key[0] for key in found):
         cells = [found.get((method, metric)) for metric in shown]
         name = method + (f" ({lost[method]} diverged)" if lost[method] else "")
-        seeds = max((cell.n for cell in cells if cell), default=0)
+        counts = sorted({cell.n for cell in cells if cell})
+        seeds = "–".join(str(count) for count in dict.fromkeys([counts[0], counts[-1]])) if counts else "0"
         texts = [
             report.plus_minus(cell, shown[m][1]) if cell else report.NOTHING
             for m, cell in zip(shown, cells, strict=True)
         ]
-        rows.append([name, *texts, str(seeds)])
+        rows.append([name, *texts, seeds])
     return report.markdown(["method", *(head for head, _ in shown.values()), "seeds"], rows)
 
 

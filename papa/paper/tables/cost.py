@@ -7,6 +7,7 @@ import pandas as pd
 
 from papa.benchmark.grid import Grid
 from papa.benchmark.metrics import IMAGES, LEVEL
+from papa.benchmark.metrics.curve import first_at, rising
 from papa.paper import report, select, stats
 from papa.paper.stats import Estimate, Reached
 from papa.paper.tables import Made
@@ -47,26 +48,35 @@ def compared(grid: Grid, task: str) -> list[str]:
 
 
 def to_level(table: pd.DataFrame, grid: Grid, task: str, method: str, user: str, metric: str) -> Reached:
-    """What the runs had spent at their first round at the level; a run that never gets there is censored at its end.
+    """What the runs had spent at their first round at the level; a run that never gets there is censored at its end,
+    one that diverged at the end of the others.
 
     Of no runs where one of them has no measurement at its round: the others would be a selection.
     """
     preference = select.curves(table, task, method, "preference_gold", user)
     if preference.empty:
         return Reached(0, 0, np.nan)
-    there = (preference >= LEVEL).any()
-    row = (preference >= LEVEL).idxmax().where(there, preference.index[-1])
-    if metric == "labels":  # known from the settings at every round
-        settings = grid.methods[method].settings
-        found = (row * settings.per_round).clip(upper=settings.labels).astype(float)
-    else:
-        cost = select.curves(table, task, method, metric, user)
-        found = pd.Series({seed: cost[seed].get(at, np.nan) if seed in cost else np.nan for seed, at in row.items()})
-    return stats.reached(found, ~there) if found.notna().all() else Reached(0, 0, np.nan)
+    settings, measures = grid.methods[method].settings, grid.measures(task)
+    cost = select.curves(table, task, method, metric, user)
+    spent, censored = [], []
+    for seed, curve in preference.items():
+        curve = curve.dropna()
+        behind = [measures.per_round] * (len(curve) - 1) + [measures.final]
+        there = first_at(rising(curve, behind), LEVEL)
+        at = int(curve.index[-1 if there is None else there])
+        if metric == "labels":  # known from the settings at every round
+            spent.append(float(min(at * settings.per_round, settings.labels)))
+        else:  # before the first round nothing was spent
+            spent.append(0.0 if at == 0 else float(cost[seed].get(at, np.nan)) if seed in cost else np.nan)
+        censored.append(there is None)
+    lost = select.diverged(table, task, method, [user])
+    spent, censored = spent + [max(spent)] * lost, censored + [True] * lost
+    return stats.reached(spent, censored) if np.isfinite(spent).all() else Reached(0, 0, np.nan)
 
 
 def pays_off(table: pd.DataFrame, grid: Grid, task: str, method: str, other: str, user: str) -> Estimate:
-    """Served images from which a method costs less than another, learning included; nothing where it never does."""
+    """Served images from which on a method costs less than another, learning included; 0 where it does from the first
+    one on, nothing where it never does."""
 
     def of(name: str, *metrics: str) -> pd.Series:
         return pd.concat([select.values(table, task, name, metric, [user]) for metric in metrics], axis=1).sum(
@@ -76,9 +86,9 @@ def pays_off(table: pd.DataFrame, grid: Grid, task: str, method: str, other: str
     learning = ("forward", "backward", "frozen")
     saved = (of(other, "sample") - of(method, "sample")).dropna()
     more = (of(method, *learning) - of(other, *learning)).dropna()
-    if not len(saved) or not (saved > 0).all() or not (more > 0).all():
+    if not len(saved) or not saved.mean() > 0 or not (saved > 0).all():
         return stats.estimate([])
-    return select.estimate((more / saved).dropna(), grid)
+    return select.estimate((more.clip(lower=0) / saved).dropna(), grid)
 
 
 def make(table: pd.DataFrame, grid: Grid) -> Made:
@@ -156,12 +166,12 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     users = [user for task in tasks for user in select.users_of(grid, task)]
     return report.paragraph(
         "Cost: labels, denoiser evaluations while learning (training: backward, the forward that it needs, and the "
-        "frozen base; forward: all of them, drawing what is shown included) and for each served image, alone and with "
-        f"what learning took spread over {IMAGES}, and seconds of a run. Then what it took to reach a preference of "
-        f"{LEVEL:g}: how many runs got there, and the median over all of them (Kaplan and Meier; runs that did not get "
-        "there are censored at their end; a dash where fewer than half did). A round's preference comes from fewer "
-        "samples than the final one, so a first crossing is somewhat early. Last, from how many served images on a "
-        "method that learns more costs less in all than one that pays for each image.",
+        "frozen base; forward: all of them, drawing what is shown included) and for each served image, alone and "
+        f"with what learning took spread over {IMAGES}, and seconds of a run. Then what it took to reach a "
+        f"preference of {LEVEL:g}: how many runs got there, and the median over all of them (Kaplan and Meier; runs "
+        "that did not get there are censored at their end; a dash where fewer than half did), by the curve over the "
+        "rounds that does not fall, since a round's preference comes from few samples. Last, from how many served "
+        "images on a method that learns more costs less in all than one that pays for each image.",
         report.quote(table, grid, tasks, methods, users),
         f"Per round: {report.samples(grid, tasks, 'per_round')} samples.",
         report.unit_sentence(grid),
