@@ -117,8 +117,8 @@ def test_the_gap_of_a_surrogate_is_what_it_promises_less_what_the_user_gives() -
     final = one_hot([3, 0, 1])
     assert values(Preference().measure(view(bench(), final, trace=steps)))["surrogate_gap"] == pytest.approx(0.5)
     mixed = [steps[0], steps[1] | {"gamma": "0.05"}]
-    for given in ({"trace": mixed}, {"trace": steps, "true_tilt": 2.0}, {"trace": []}):
-        assert "surrogate_gap" not in values(Preference().measure(view(bench(), final, **given)))
+    for other in ({"trace": mixed}, {"trace": steps, "true_tilt": 2.0}, {"trace": []}):
+        assert "surrogate_gap" not in values(Preference().measure(view(bench(), final, **other)))
 
 
 def test_controls_get_their_prediction() -> None:
