@@ -306,7 +306,7 @@ def write_files(folder: Path, **texts: str) -> Path:
 
 PARENT = """
 root_seed: 5
-measures: {final: 8, base: 16}
+measures: {final: 8, served: 4, per_round: 4, base: 16}
 measures_by_task: {gmm2d: {final: 4}}
 tasks: {gmm2d: {steps: 5}}
 methods: {base: {labels: 4, per_round: 2}, fkc: {labels: 4, per_round: 2, particles: 6}}

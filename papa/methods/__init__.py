@@ -15,6 +15,7 @@ METHODS: dict[str, str] = {
     "base": "papa.methods.base:BASE",
     "best_of_n": "papa.methods.best_of_n:BEST_OF_N",
     "accept": "papa.methods.accept:ACCEPT",
+    "reward_model": "papa.methods.reward_model:REWARD_MODEL",
     "papa": "papa.methods.papa:PAPA",
     "epapa": "papa.methods.papa:EPAPA",
     "fkc": "papa.methods.fkc:FKC",

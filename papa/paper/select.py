@@ -152,17 +152,14 @@ def is_control(grid: Grid, method: str) -> bool:
 
 
 def reference_of(grid: Grid, method: str) -> str | None:
-    """The method that a variant is compared with: the one named like its algorithm, or of those before it in the
-    configuration the one that differs in the fewest settings.
+    """The method that a variant is compared with: the one named like its algorithm, or the first of it.
 
     None for a reference itself, and for a method alone of its algorithm.
     """
     algorithm = grid.methods[method].name
     family = [label for label, of in grid.methods.items() if of.name == algorithm and not is_control(grid, label)]
-    if algorithm in family:
-        return None if algorithm == method else algorithm
-    before = family[: family.index(method)] if method in family else family
-    return min(before, key=lambda label: len(changes(grid, method, label)), default=None)
+    reference = algorithm if algorithm in family else next(iter(family), None)
+    return None if reference == method else reference
 
 
 def main_methods(grid: Grid, task: str) -> list[str]:
@@ -213,12 +210,8 @@ def changes(grid: Grid, method: str, reference: str) -> dict[str, tuple[Any, Any
     A preset stands for all the settings that it brings.
     """
     ours, theirs = grid.methods[method].settings, grid.methods[reference].settings
-    left, right = ours.model_dump(), theirs.model_dump()
-    # A group of settings that one of them does not have is one difference.
-    groups = {key for key in left if isinstance(left[key], dict) != isinstance(right.get(key), dict)}
-    found = {key: (right.get(key), left[key]) for key in groups}
-    left, right = (flat({k: v for k, v in dump.items() if k not in groups}) for dump in (left, right))
-    found |= {key: (right.get(key), left[key]) for key in left if left[key] != right.get(key)}
+    left, right = flat(ours.model_dump()), flat(theirs.model_dump())
+    found = {key: (right.get(key), left[key]) for key in left if left[key] != right.get(key)}
     if "preset" in found:
         brought = flat(type(ours)(**{"preset": left["preset"]}).model_dump())
         found = {key: pair for key, pair in found.items() if key == "preset" or pair[1] != brought[key]}
@@ -233,8 +226,6 @@ def spelled(change: dict[str, tuple[Any, Any]]) -> str:
 def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
-    if value is None or isinstance(value, dict):
-        return "given" if value else "none"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -7,19 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError
 from support import tiny
 from support.every_method import build, model_of
 from support.small_papa import method as papa_alone
 
 from papa.benchmark.tasks.digits.task import Digits
 from papa.feedback import Feedback
-from papa.methods.accept import AcceptSettings
 from papa.methods.accept.method import Accept
-from papa.methods.best_of_n import BestOfNSettings
-from papa.methods.best_of_n.method import BestOfN
 from papa.methods.interface import evaluations_per_sample
 from papa.methods.papa import PapaSettings
+from papa.methods.reward_model import RewardModelSettings
+from papa.methods.reward_model.method import RewardModel
 from papa.rng import Stream
 
 
@@ -58,9 +56,9 @@ def test_accept_at_its_ends_is_the_base_and_best_of_n(level: float) -> None:
 def test_a_reward_model_on_papas_labels_asks_what_papa_asks(digits: Digits) -> None:
     """The same queries to the last bit, and in the end another thing is drawn: the base's samples, picked."""
     papa = papa_alone(digits)
-    settings = tiny.small(BestOfNSettings, queries_of=tiny.small(PapaSettings).model_dump(exclude_unset=True))
+    settings = tiny.small(RewardModelSettings, papa=tiny.small(PapaSettings))
     base = torch.from_numpy(Stream(3).normal(64, *digits.model.shape))
-    method: BestOfN[Any] = BestOfN(settings, digits.model, Stream(0), lambda n: base[:n])
+    method = RewardModel(settings, digits.model, Stream(0), lambda n: base[:n])
     for liking in ([1.0, 0.0], [0.0, 1.0], [1.0]):
         ours, theirs = method.ask(len(liking)), papa.ask(len(liking))
         assert torch.equal(ours.latents, theirs.latents)
@@ -75,9 +73,9 @@ def test_a_reward_model_on_papas_labels_asks_what_papa_asks(digits: Digits) -> N
 
 
 def test_a_reward_model_on_papas_labels_survives_a_restart(digits: Digits) -> None:
-    settings = tiny.small(BestOfNSettings, queries_of=tiny.small(PapaSettings).model_dump(exclude_unset=True))
+    settings = tiny.small(RewardModelSettings, papa=tiny.small(PapaSettings))
     one, other = (
-        BestOfN(settings, digits.model, Stream(0), lambda n: torch.zeros(n, *digits.model.shape)) for _ in range(2)
+        RewardModel(settings, digits.model, Stream(0), lambda n: torch.zeros(n, *digits.model.shape)) for _ in range(2)
     )
     query = one.ask(2)
     one.tell(query, Feedback(np.array([1.0, 0.0]), np.array([1.0, 0.0])))
@@ -85,9 +83,7 @@ def test_a_reward_model_on_papas_labels_survives_a_restart(digits: Digits) -> No
     assert torch.equal(one.ask(2).latents, other.ask(2).latents)
 
 
-@pytest.mark.parametrize("settings", [BestOfNSettings, AcceptSettings])
-def test_a_second_budget_is_refused(settings: type[BestOfNSettings]) -> None:
-    with pytest.raises(ValidationError, match="labels and per_round are those of the method"):
-        settings(labels=16, queries_of=PapaSettings(labels=80))
-    assert settings(labels=16, queries_of=PapaSettings(labels=16)).training is not None
-    assert settings().training is None
+def test_papa_asks_within_the_budget_of_the_reward_model() -> None:
+    settings = RewardModelSettings(labels=16, per_round=4, papa=PapaSettings(labels=80, c_qpde=0.5))
+    assert (settings.asker.labels, settings.asker.per_round, settings.asker.c_qpde) == (16, 4, 0.5)
+    assert settings.training.chunk == PapaSettings().chunk

@@ -63,7 +63,7 @@ def learned(name: str, seed: int, **given: Any) -> Method[Any]:
 @pytest.mark.parametrize("case", CASES)
 def test_what_is_drawn_has_one_law_for_every_count_and_position(case: str) -> None:
     name, given = CASES[case]
-    seeds = 24 if declaration(name).settings().training else 160
+    seeds = 24 if declaration(name).settings().training else 240
     drawn: dict[int, list[np.ndarray]] = {n: [] for n in COUNTS}
     for seed in range(seeds):
         method = learned(name, seed, **given)
@@ -73,4 +73,4 @@ def test_what_is_drawn_has_one_law_for_every_count_and_position(case: str) -> No
     mean = values[COUNTS[-1]].mean(1)
     differences = [column - mean for found in values.values() for column in found.T]
     p = [stats.ttest_1samp(difference, 0).pvalue for difference in differences if np.ptp(difference) > 0]
-    assert len(p) == sum(COUNTS) and min(p) * len(p) > 0.01, f"position {int(np.argmin(p))} has another law"
+    assert len(p) == sum(COUNTS) and min(p) * len(p) > 0.002, f"position {int(np.argmin(p))} has another law"

@@ -26,7 +26,7 @@ FLIPS = {f"{user}-flip20": {"user": user, "flip": 0.2} for user in synthetic.USE
 def grid() -> Grid:
     """Every method that a claim names, for users with and without flipped answers."""
     blocks = {name: block.model_dump() for name, block in synthetic.grid(seeds=SEEDS).config.grid.items()}
-    methods, seeds = ["papa", "best_of_16-papa-labels"], list(range(SEEDS))
+    methods, seeds = ["papa", "reward_model"], list(range(SEEDS))
     blocks["labels"] = {"task": "digits", "methods": methods[1:], "users": synthetic.USERS, "seeds": seeds}
     blocks["flips"] = {"task": "digits", "methods": methods, "users": list(FLIPS), "seeds": seeds}
     return synthetic.grid(seeds=SEEDS, users=FLIPS, grid=blocks)
@@ -160,13 +160,13 @@ def test_at_equal_preference_by_hand(grid: Grid) -> None:
 
 def test_flips_by_hand(grid: Grid) -> None:
     """PAPA falls from 0.8 to 0.7, the reward model from 0.9 to 0.6: flips cost PAPA 0.2 less."""
-    levels = {"papa": (0.8, 0.7), "best_of_16-papa-labels": (0.9, 0.6)}
+    levels = {"papa": (0.8, 0.7), "reward_model": (0.9, 0.6)}
     users = synthetic.USERS[:2]
     found = []
     for method, (clean, noisy) in levels.items():
         found += rows(method, users, "preference_gold", lambda _, value=clean: value, False)
         found += rows(method, list(FLIPS), "preference_gold", lambda _, value=noisy: value, False)
-    part = {"metric": "preference_gold", "compare": "flips", "method": "papa", "reference": "best_of_16-papa-labels"}
+    part = {"metric": "preference_gold", "compare": "flips", "method": "papa", "reference": "reward_model"}
     judged = one(pd.DataFrame(found), grid, **part, at_least=0)
     assert judged.findings[0].estimate.mean == pytest.approx(0.2) and judged.findings[0].users == users
 

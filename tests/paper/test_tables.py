@@ -264,7 +264,7 @@ def test_t3_shows_a_method_that_diverged(grid: Grid) -> None:
 
 def test_t4_pairs_each_variant_with_its_reference(table: pd.DataFrame, grid: Grid) -> None:
     frame = tables.make("T4", table, grid).frame
-    assert set(frame.method) == set(synthetic.ABLATIONS) | {"papa", "epapa", "fkc", "best_of_16"}
+    assert set(frame.method) == set(synthetic.ABLATIONS) | {"papa", "epapa", "fkc"}
     row = only(frame, method="papa-lambda", metric="preference_gold")
     pairs = (raw(table, "papa-lambda", "preference_gold") - raw(table, "papa", "preference_gold"))["likes-1479"]
     mean, half = by_hand(pairs)

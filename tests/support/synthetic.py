@@ -18,7 +18,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "best_of_1": {"algorithm": "best_of_n", "n": 1},
     "best_of_4": {"algorithm": "best_of_n", "n": 4},
     "best_of_16": {"algorithm": "best_of_n", "n": 16},
-    "best_of_16-papa-labels": {"algorithm": "best_of_n", "n": 16, "queries_of": {}},
+    "reward_model": {"n": 16},
     "accept": {},
     "papa": {},
     "epapa": {},
@@ -44,7 +44,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "fkc-through": {"algorithm": "fkc", "gradient": "through"},
     **{f"fkc-true-b{b:g}": {"algorithm": "fkc", "reward": "true", "beta_max": b} for b in (0.5, 1.0, 2.0, 4.0)},
 }
-MAIN = ["base", "best_of_1", "best_of_4", "best_of_16", "accept", "papa", "epapa", "fkc", "fkc-tuned"]
+MAIN = ["base", "best_of_1", "best_of_4", "best_of_16", "reward_model", "accept", "papa", "epapa", "fkc", "fkc-tuned"]
 CONTROLS = [label for label in METHODS if label.startswith("fkc-true")]
 ABLATIONS = [label for label in METHODS if label not in MAIN + CONTROLS]
 USERS = ["likes-1479", "likes-068", "likes-3"]
@@ -57,7 +57,7 @@ LEVELS: dict[str, tuple[float, float]] = {
     "best_of_1": (0.37, 1.0),
     "best_of_4": (0.74, 0.985),
     "best_of_16": (0.88, 0.96),
-    "best_of_16-papa-labels": (0.87, 0.96),
+    "reward_model": (0.87, 0.96),
     "accept": (0.82, 0.99),
     "papa": (0.85, 0.975),
     "epapa": (0.80, 0.985),
@@ -126,7 +126,9 @@ def _measures(method: str, user: str, share: float, draw: np.random.Generator) -
     reach = start + (gold - LEVELS["base"][0]) * TAMER[user]
     preference = float(np.clip(start + (reach - start) * (1 - np.exp(-3 * share)) / (1 - np.exp(-3)), 0, 1))
     preference = float(np.clip(preference + draw.normal(0, 0.015), 0, 1))
-    trained = 0.0 if method.startswith(("base", "best", "fkc")) else 10_240 * share * (1 - FROZEN.get(method, 0))
+    trained = (
+        0.0 if method.startswith(("base", "best", "accept", "fkc")) else 10_240 * share * (1 - FROZEN.get(method, 0))
+    )
     return {
         "preference_gold": (preference, "share"),
         "preference_held_out": (preference - abs(draw.normal(0.01, 0.01)), "share"),

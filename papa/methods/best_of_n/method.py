@@ -10,7 +10,6 @@ from torch import Tensor
 from papa.feedback import Feedback, Query
 from papa.methods.best_of_n import BestOfNSettings
 from papa.methods.interface import Method
-from papa.methods.papa.method import Papa
 from papa.methods.shared.labelled import Labelled
 from papa.methods.shared.surrogate.network import Surrogate
 
@@ -26,26 +25,13 @@ class BestOfN(Method[B]):
         self.surrogate = Surrogate(self.model.shape, self.settings.surrogate, self.stream.at("surrogate"))
         self.surrogate.to(self.model.device)
         self._error = float("nan")
-        self.asker = self._asker()
-
-    def _asker(self) -> Papa | None:
-        """PAPA, where its queries are labelled; of the same streams, so it shows what PAPA alone shows."""
-        if self.settings.queries_of is None:
-            return None
-        asker = Papa(self.settings.queries_of, self.model, self.stream, self._base)
-        asker.cost = self.cost
-        return asker
 
     def ask(self, k: int) -> Query:
-        if self.asker is not None:
-            return self.asker.ask(k)
         denoise = self.model.denoiser(self.cost)
         return Query(self.draw(denoise, k, self.stream.at("ask", round=self.round)), self.condition(k))
 
     def learn(self, query: Query, feedback: Feedback) -> None:
         self.seen.add(query, feedback)
-        if self.asker is not None:
-            self.asker.tell(query, feedback)
         if self.settings.n > 1:  # one candidate leaves nothing to choose
             self._fit()
 
@@ -68,12 +54,9 @@ class BestOfN(Method[B]):
         return {"surrogate_mse": self._error}
 
     def state(self) -> dict[str, Any]:
-        asker = None if self.asker is None else self.asker.state()
-        return super().state() | {"seen": self.seen.state(), "surrogate": self.surrogate.state(), "asker": asker}
+        return super().state() | {"seen": self.seen.state(), "surrogate": self.surrogate.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         super().restore(state)
         self.seen.restore(state["seen"])
         self.surrogate.restore(state["surrogate"])
-        if self.asker is not None:
-            self.asker.restore(state["asker"])

@@ -31,7 +31,7 @@ METHODS: dict[str, Any] = {
     "fkc": {"labels": 6, "per_round": 2, "particles": 4, "diversity": True, "surrogate": tiny.SMALL["surrogate"]},
     "control": {"algorithm": "fkc", "labels": 2, "per_round": 2, "particles": 4, "reward": "true"},
 }
-MEASURES = tiny.MEASURES | {"retention": 6}
+MEASURES = tiny.MEASURES | {"retention": 6, "served": 4}
 
 
 @pytest.fixture

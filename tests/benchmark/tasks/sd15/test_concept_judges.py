@@ -79,11 +79,11 @@ def test_without_references_liked_images_are_compared_by_the_held_out_judge(smal
     user = ConceptUser(ConceptTaste(wanted={"kind": ["apple", "grape", "banana"]}))
     user.meet(small)
     images = images_of(small, 24)
-    bench = Bench(small, Measures(diversity=16, per_round=4), Stream(0))
+    bench = Bench(small, Measures(diversity=12, per_round=4), Stream(0), "features")
     run = RunView(bench, META, {"final": images[:12]}, images[12:], [{}], [], user)
     found = {row.metric: row.value for row in Diversity().measure(run) if row.stage == "final"}
-    assert bench.references is None and found["preferred_distance"] > 0 and found["vendi"] > 1
+    assert bench.references is None and found["liked_distance"] > 0 and found["vendi"] > 1
     assert "coverage" not in found  # it compares with references
     liked = images[:12][torch.from_numpy(user.verdict(images[:12]) > 0.5)]
     embedded: Any = small.judges()["held_out"]
-    assert found["preferred_distance"] == pytest.approx(torch.pdist(embedded.embed(liked).double()).mean().item())
+    assert found["liked_distance"] == pytest.approx(torch.pdist(embedded.embed(liked).double()).mean().item())

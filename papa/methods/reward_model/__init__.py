@@ -1,0 +1,34 @@
+"""A reward model on PAPA's labels: PAPA asks, a surrogate learns from the answers, and best of n draws."""
+
+from __future__ import annotations
+
+from papa.methods.best_of_n import BestOfNSettings
+from papa.methods.declaration import Declaration, Training
+from papa.methods.papa import PapaSettings
+
+
+class RewardModelSettings(BestOfNSettings):
+    """Best of n by a surrogate that learned from the labels of what PAPA shows: what a reward model makes of them.
+
+    PAPA's training, which asking takes, is counted as this method's too.
+    """
+
+    papa: PapaSettings = PapaSettings()
+    """PAPA's settings; labels and per_round are this method's."""
+
+    @property
+    def asker(self) -> PapaSettings:
+        """PAPA's settings with the budget of this method."""
+        return self.papa.model_copy(update={"labels": self.labels, "per_round": self.per_round})
+
+    @property
+    def training(self) -> Training:
+        return self.papa
+
+
+REWARD_MODEL = Declaration(
+    RewardModelSettings,
+    "papa.methods.reward_model.method:RewardModel",
+    "rejection by a reward model, on the labels of PAPA (arXiv 2607.00486)",
+    draws="picked",
+)
