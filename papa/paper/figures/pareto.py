@@ -25,17 +25,21 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
         return style.nothing("No run measured preference.")
     drawn = style.figure(style.FULL, 2.1 * len(rows) + 0.5)
     axes = drawn.subplots(len(rows), len(select.DIVERSITY), squeeze=False, sharey="row")
+    variants = []
     for line, (task, user) in zip(axes, rows, strict=True):
         for ax, (metric, words) in zip(line, select.DIVERSITY.items(), strict=True):
-            _panel(ax, table, grid, task, user, metric)
+            variants.append((ax, _panel(ax, table, grid, task, user, metric)))
             ax.set_xlabel(words)
         line[0].set_title(user, loc="left")
         line[0].set_ylabel("preference (held-out judge)")
     style.legend_below(drawn, *axes.flat, columns=5)
+    for ax, labels in variants:
+        style.direct_labels(ax, labels)
     return drawn
 
 
-def _panel(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, user: str, metric: str) -> None:
+def _panel(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, user: str, metric: str) -> list[style.Label]:
+    """One user by one sort of diversity; returns the labels of the variants, which stand in no legend."""
     main = select.main_methods(grid, task)
     points: dict[str, tuple[Estimate, Estimate]] = {}
     for method in [*main, *select.variant_methods(grid, task)]:
@@ -61,6 +65,11 @@ def _panel(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, user: str, metr
     ax.axvline(1, color=style.FAINT, lw=0.6, linestyle=(0, (1, 1.5)), zorder=1)
     ax.set_ylim(-0.03, 1.03)
     ax.locator_params(nbins=5)
+    return [
+        style.Label(x, y, _short(grid, method), style.colour(grid, method), 5.2)
+        for method, (x, y) in points.items()
+        if method not in main
+    ]
 
 
 def _size(table: pd.DataFrame, task: str, method: str, user: str) -> float:
@@ -68,6 +77,12 @@ def _size(table: pd.DataFrame, task: str, method: str, user: str) -> float:
     own, base = (select.values(table, task, m, COST, [user]).mean() for m in (method, select.BASE))
     ratio = own / base if base > 0 else math.nan
     return 1 + 0.5 * math.log10(ratio) if ratio > 1 else 1.0
+
+
+def _short(grid: Grid, method: str) -> str:
+    """A variant's label without the name of its reference."""
+    reference = select.reference_of(grid, method)
+    return method if reference is None else method.removeprefix(f"{reference}-")
 
 
 def _look_at(ax: Axes, means: list[tuple[float, float]]) -> None:
@@ -86,8 +101,8 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
         "Preference (held-out judge) against diversity: of all final samples, of what is liked, and within one "
         f"request of {report.samples(grid, tasks, 'served')} images (distance to the nearest other one). Up and "
         "right is better; at the dotted line is a model that is tilted exactly to the taste. Filled: compared "
-        "methods, the larger the more evaluations a served image takes; open and small: their variants, in their "
-        "colour; lines join the sweeps of FKC's beta and of EPAPA's k. Wide intervals may leave the frame.",
+        "methods, the larger the more evaluations a served image takes; open and small, with names: their variants, "
+        "in their colour; lines join the sweeps of FKC's beta and of EPAPA's k. Wide intervals may leave the frame.",
         report.quote(table, grid, tasks, methods, users),
         report.unit_sentence(grid),
         report.diverged_sentence(table, tasks, methods),

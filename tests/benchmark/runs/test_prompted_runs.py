@@ -176,7 +176,9 @@ def test_samples_are_dealt_out_from_the_populations_in_turn(grid: Grid) -> None:
     _, method = method_of(grid, "control")
     settings = method.settings
     whole = method.particles(3, settings.beta_max, settings.gamma_min, method.stream.at("sample")).samples.view(3, 4, 3)
-    samples = method.sample(10)
-    for i in range(10):
-        assert torch.equal(samples[i], whole[i % 3, i // 3])
-    assert np.isfinite(samples.numpy()).all()
+    samples = method.sample(12)
+    for population in range(3):
+        drawn, own = samples[population::3], whole[population]
+        assert torch.equal(drawn.sort(0).values, own.sort(0).values), "the same particles, in another order"
+    assert not all(torch.equal(samples[p::3], whole[p]) for p in range(3))
+    assert torch.equal(samples[:10], method.sample(10)) and np.isfinite(samples.numpy()).all()
