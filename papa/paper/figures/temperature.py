@@ -48,10 +48,11 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
         _sweep(middle, table, grid, task, kept)
         _sample_size(middle, table, grid, task)
         _gap(gap, table, grid, task)
+        middle.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2)
     left.set_ylabel("preference")
     left.set_ylim(0, 1)
     middle.set_ylabel("diversity")
-    gap.set_ylabel("surrogate − true liking")
+    gap.set_ylabel("surrogate reward − preference")
     _prediction(right, table, grid, checks)
     for ax, letter in ((left, "a"), (middle, "b"), (gap, "c"), (right, "d")):
         ax.set_xlabel("inverse temperature β")

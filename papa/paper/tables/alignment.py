@@ -16,17 +16,17 @@ Shown = dict[str, tuple[str, int]]
 SHOWN: Shown = {
     "preference_gold": ("preference (gold) ↑", 3),
     "preference_held_out": ("held-out ↑", 3),
-    "fid_preferred": ("FID to preferred ↓", 2),
-    "fid_preferred_floor": ("its floor", 2),
+    "fid_preferred": ("FID to preferred (floor) ↓", 2),
     "distance_ratio": ("distance / mix's", 3),
     "liked_distance_ratio": ("within liked / base's", 3),
     "served_vendi_ratio": ("request: Vendi / mix's", 3),
     "served_nearest_ratio": ("request: nearest / mix's", 3),
     "served_unique": ("request: different", 1),
     "unique_ancestors": ("ancestors", 1),
-    "sample": ("evaluations / image", 1),
-    "image_of_100": ("with learning, of 100", 1),
+    "sample": ("evaluations / image (with learning)", 1),
 }
+ASIDE = {"fid_preferred": "fid_preferred_floor", "sample": "image_of_100"}
+"""What stands in brackets behind a measure: its mean alone."""
 SAID = (
     "Alignment to one user's taste: share of final samples that the judge behind the labels (gold) and a judge "
     "never queried (held-out) count as liked; distance to reference images of the preferred classes; diversity; cost."
@@ -98,12 +98,17 @@ def _markdown(found: dict[tuple[str, str], Estimate], lost: dict[str, int], show
         name = method + (f" ({lost[method]} diverged)" if lost[method] else "")
         counts = sorted({cell.n for cell in cells if cell})
         seeds = "–".join(str(count) for count in dict.fromkeys([counts[0], counts[-1]])) if counts else "0"
-        texts = [
-            report.plus_minus(cell, shown[m][1]) if cell else report.NOTHING
-            for m, cell in zip(shown, cells, strict=True)
-        ]
+        texts = [_cell(found, method, metric, digits) for metric, (_, digits) in shown.items()]
         rows.append([name, *texts, seeds])
     return report.markdown(["method", *(head for head, _ in shown.values()), "seeds"], rows)
+
+
+def _cell(found: dict[tuple[str, str], Estimate], method: str, metric: str, digits: int) -> str:
+    value, aside = found.get((method, metric)), found.get((method, ASIDE.get(metric, "")))
+    if value is None or not value.n:
+        return report.NOTHING
+    behind = f" ({report.number(aside.mean, digits)})" if aside and aside.n else ""
+    return report.plus_minus(value, digits) + behind
 
 
 def caption(table: pd.DataFrame, grid: Grid, said: str) -> str:
@@ -115,7 +120,7 @@ def caption(table: pd.DataFrame, grid: Grid, said: str) -> str:
         said,
         DIVERSITY.format(served=report.samples(grid, tasks, "served")),
         report.quote(table, grid, tasks, methods, users),
-        "The floor of FID is real against real images, as many as the method's own samples.",
+        "The floor of FID, in brackets, is real against real images, as many as the method's own samples.",
         report.unit_sentence(grid),
         report.diverged_sentence(table, tasks, methods),
     )
