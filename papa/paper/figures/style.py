@@ -176,7 +176,8 @@ def direct_labels(ax: Axes, labels: Sequence[Label]) -> None:
     Call it last: the places depend on the final limits and size of the panel.
     """
     drawn = ax.get_figure(root=True)
-    assert drawn is not None
+    if drawn is None or not labels:
+        return
     drawn.draw_without_rendering()
     renderer = drawn.canvas.get_renderer()  # type: ignore[attr-defined]
     taken = [box for label in labels for box in _obstacles(ax, label, drawn.dpi / 72)]
