@@ -1,11 +1,12 @@
 """Whether two commits measure the same: run the same configurations on both and compare the long tables.
 
+    python tools/same_values.py ac0757b d49125a                   # before and after the move into three floors
     python tools/same_values.py OLD NEW                           # config/smoke.yaml and config/every.yaml
     python tools/same_values.py OLD NEW --config config/fruits.yaml
 
-Each commit is checked out into a folder of its own (--work, kept, so that a second call goes on from there). Every
-value of every run must be equal to the last bit; what a clock or the kernel measured (seconds, memory) is left out.
-The exit code is 0 if all are equal.
+Each commit is checked out into a folder of its own (--work, kept, so that a second call goes on from there). Both run
+the configurations of NEW, which must not name what OLD does not know. Every value of every run must be equal to the
+last bit; what a clock or the kernel measured (seconds, memory) is left out. The exit code is 0 if all are equal.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def main() -> int:
     places = [checked_out(commit, Path(args.work)) for commit in (args.old, args.new)]
     unequal = 0
     for config in args.config:
-        old, new = (long_table(place, REPOSITORY / config, args.cores) for place in places)
+        old, new = (long_table(place, places[1] / config, args.cores) for place in places)
         found = differences(old, new)
         print(f"{config}: {len(old)} values before, {len(new)} after, {len(found)} not the same", flush=True)
         if len(found):
