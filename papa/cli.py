@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def log(message: str) -> None:
-    """One line of progress, at once, on standard error."""
+    """Print one line of progress on standard error, without delay."""
     print(message, file=sys.stderr, flush=True)
 
 
@@ -55,7 +55,7 @@ def open_task(of: TaskSpec, device: str, threads: int) -> AnyTask:
 
 
 def stamp(args: argparse.Namespace, text: str) -> None:
-    """Tell the workflow that the stage is done: everything it was asked for stands in the store."""
+    """Write the stamp that tells the workflow that this stage is done."""
     from papa.files import write_atomic
 
     if args.stamp:
@@ -137,7 +137,7 @@ def score(args: argparse.Namespace) -> None:
 
     for name in dict.fromkeys(spec.task for spec in specs):
         chosen = [spec for spec in specs if spec.task == name]
-        # Every chunk scores its share: runs are dealt out in turn, so that the shares are equal.
+        # Runs are dealt to the parts in turn, so that the parts are equally large.
         chosen = chosen[args.part :: args.parts]
         if not all(map(is_scored, chosen)):
             of = chosen[0].of
@@ -215,7 +215,7 @@ def schema(args: argparse.Namespace) -> None:
 
 
 def positive(text: str) -> int:
-    """A number of things on the command line."""
+    """A whole number of 1 or more, from the command line."""
     if (value := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
     return value
@@ -284,7 +284,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def out_of_memory(error: RuntimeError, task: str | None) -> str | None:
-    """What to do if this is a full GPU, else None. Nothing without torch can fill one."""
+    """What to do if the GPU ran out of memory; None for any other error, or if torch was never imported."""
     if "torch" not in sys.modules:
         return None
     from papa.benchmark.machine import memory_advice
@@ -295,7 +295,7 @@ def out_of_memory(error: RuntimeError, task: str | None) -> str | None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     args = parser().parse_args(argv)
-    os.environ["MPLBACKEND"] = "agg"  # of a notebook it may name a backend that is not there
+    os.environ["MPLBACKEND"] = "agg"  # in a notebook it may name a backend that is not installed here
     try:
         args.run(args)
     except PapaError as error:

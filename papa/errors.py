@@ -18,7 +18,7 @@ class AnswerError(PapaError):
 
 
 class SessionError(PapaError):
-    """A session whose log cannot be gone on with."""
+    """A log that a session cannot continue, or a call that does not fit: no question is open, a folder is taken."""
 
 
 class ArtefactError(PapaError):
@@ -26,7 +26,7 @@ class ArtefactError(PapaError):
 
 
 class RecordError(PapaError):
-    """A run record that is missing, truncated or of other settings."""
+    """A run record that is missing, damaged or made with other settings."""
 
 
 class DivergedError(PapaError):

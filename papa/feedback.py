@@ -19,7 +19,7 @@ Kind = Literal["binary", "graded", "pairs"]
 class Query:
     """What a method asks.
 
-    latents: (k, ...) items. condition: the prompt of each item, or None. kind: of answer asked for.
+    latents: (k, ...) items. condition: the prompt of each item, or None. kind: the kind of answer asked for.
     """
 
     latents: Tensor
@@ -57,9 +57,9 @@ class Question:
 class Feedback:
     """Answers to a query.
 
-    liking: (k,) float64 in [0, 1], NaN where unanswered. probability: (k,) a simulated user's own certainty that it
-    likes the item, recorded beside a binary answer and never shown to a method. pairs: (m, 2) indices (preferred,
-    rejected), ties: (m, 2) indices of items that are liked equally, for methods that ask for pairs.
+    liking: (k,) float64 in [0, 1], NaN where unanswered. probability: (k,) a simulated user's `liking` of
+    the items, recorded beside the answers and never shown to a method. pairs: (m, 2) indices (preferred, rejected),
+    ties: (m, 2) indices of items that are liked equally, for methods that ask for pairs.
 
     Raises:  AnswerError for a liking outside [0, 1] or an answer of another shape.
     """
@@ -82,7 +82,7 @@ class Feedback:
         object.__setattr__(self, "liking", liking.astype(np.float64))
 
     def check(self, k: int) -> None:
-        """Whether this answers a query of k items.
+        """Check that this answers a query of k items.
 
         Raises:  AnswerError for another number of answers, or for a pair of items that were not shown.
         """
@@ -140,7 +140,7 @@ def feedback_of(answers: Sequence[Any] | Feedback, query: Query) -> Feedback:
 def liking_of(answers: Iterable[Any]) -> np.ndarray:
     """Answers as (k,) float64, NaN where there is none.
 
-    Raises:  AnswerError for an entry that is no number; text is none, even where it reads like one.
+    Raises:  AnswerError for an entry that is not a number; text is refused, even "0.5".
     """
     return np.array([_number(answer) for answer in answers], dtype=np.float64)
 
@@ -159,7 +159,7 @@ def _number(answer: Any) -> float:
 def pairs_of(answers: Iterable[Any]) -> np.ndarray:
     """Pairs of item numbers as (m, 2) int64.
 
-    Raises:  AnswerError for what is no pair of whole numbers.
+    Raises:  AnswerError for an entry that is not a pair of whole numbers.
     """
     try:
         return np.array([(_item(first), _item(second)) for first, second in answers], np.int64).reshape(-1, 2)

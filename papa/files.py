@@ -1,4 +1,4 @@
-"""Files that are whole or not there: the one place that replaces a file, and the hash of what a file says."""
+"""Files that are written whole or not at all, and the hash of their content."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from typing import Any
 from papa.errors import PapaError
 
 TEXT = frozenset({".json", ".jsonl", ".md", ".txt", ".yaml", ".yml", ".csv", ".py"})
-"""Endings of text files, which mean the same with other line ends."""
+"""Suffixes of text files, whose hash does not depend on the kind of line ends."""
 
 
 ABANDONED = 3600
-"""Seconds after which what lies beside a place was left by a process that was killed; writing one takes seconds."""
+"""Age in seconds from which a temporary folder counts as left by a killed process; writing one takes seconds."""
 
 
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
-    """A temporary name beside `file` that takes its place when the block ends well, once it is on the disk.
+    """A temporary file beside `file`; when the block ends without an error it is synced to disk and takes its place.
 
     Raises:  PapaError where the place cannot be written or the disk is full; `file` is then as before.
     """
@@ -44,12 +44,12 @@ def replacing(file: Path) -> Iterator[Path]:
 
 
 def beside(place: Path, kind: str, suffix: str = "") -> Path:
-    """A hidden name beside a place that nobody else has: process numbers repeat between containers."""
+    """A hidden, unique name beside a place. Not by process number, which repeats between containers."""
     return place.with_name(f".{place.name}.{uuid.uuid4().hex}.{kind}{suffix}")
 
 
 def sweep(place: Path) -> None:
-    """Remove what killed writers of this place left beside it."""
+    """Remove the temporary folders that killed processes left beside this place."""
     if place.parent.is_dir():
         for leftover in place.parent.glob(f".{place.name}.*"):
             with suppress(OSError):
@@ -90,7 +90,7 @@ def sha256(file: Path) -> str:
 
 
 def forget_paths(folder: Path) -> None:
-    """Take the paths of this machine, which diffusers notes as `_name_or_path`, out of a saved model."""
+    """Remove the paths of this machine, which diffusers writes as `_name_or_path`, from a saved model."""
     for file in folder.rglob("*.json"):
         data = json.loads(file.read_text(encoding="utf-8"))
         if isinstance(data, dict) and data.pop("_name_or_path", None) is not None:

@@ -1,6 +1,6 @@
-"""The log of a session: every answered round on the disk before a method learns from it, and read again.
+"""The log of a session: every answered round is on the disk before the method learns from it, and is replayed later.
 
-`docs/sessions.md` describes its form, and what is refused.
+`docs/sessions.md` describes its format, and which logs are refused.
 """
 
 from __future__ import annotations
@@ -19,23 +19,24 @@ from papa.feedback import Feedback, Question, liking_of, pairs_of
 from papa.files import cannot_write
 
 VERSION = 1
-"""Of the log's form."""
+"""Version of the log's format."""
 SAME = 0.05
-"""How far a mark of a replayed item may be from the logged one: another machine's last bits move it less."""
+"""Largest difference allowed between a mark of a replayed item and the logged one (relative to the largest mark, where
+that is above 1). Rounding on another machine stays below it."""
 FEW = 3
-"""Differences that an error names."""
+"""How many differences an error names."""
 
 
 class Log:
     """The answers of one session: a line that says what it is, then a line for each answered round.
 
     Args:    file: made if missing. about: what the first line must say.
-    Raises:  SessionError where another session has it open, or where it is of another session.
+    Raises:  SessionError if another session has it open, or if it is damaged, no log, or of another session.
     """
 
     def __init__(self, file: Path, about: Mapping[str, Any]) -> None:
         self.file = file
-        # Of the process and not of the thread: a server may open a session in one thread and close it in another.
+        # The lock is the process's, not a thread's: a server may open a session in one thread and close it in another.
         self._lock = FileLock(f"{file}.lock", thread_local=False)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -105,7 +106,7 @@ class Log:
     def _write(self, line: str, truncate: int | None = None, mode: Literal["r+b", "ab"] = "r+b") -> None:
         """Append a line, or nothing; a write that fails leaves the log as it was.
 
-        Without a buffer, which would keep what a full disk did not take and try again at the next step.
+        Unbuffered: a buffer would keep what did not fit on a full disk and write it at the next step.
         """
         try:
             with open(self.file, mode, buffering=0) as handle:
@@ -124,9 +125,9 @@ class Log:
             raise cannot_write(self.file, error) from error
 
     def compare(self, line: Mapping[str, Any], question: Question, marks: list[list[float]]) -> None:
-        """Whether a round that is replayed is the one that was answered.
+        """Check that a replayed round is the one that was answered.
 
-        Raises:  SessionError where it shows other items, for another prompt, or asks for another kind of answer.
+        Raises:  SessionError if it shows other items, for another prompt, or asks for another kind of answer.
         """
         place = f"round {line['round'] + 1} of {self.file}"
         try:
@@ -150,7 +151,7 @@ class Log:
 
 
 def differences(logged: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """What a log says otherwise, in words: `settings.lr is 0.1 in the log and 0.01 here`; the first few."""
+    """Where a log differs, in words: `settings.lr is 0.1 in the log and 0.01 here`; the first few."""
     found = [f"{name} is {then!r} in the log and {now!r} here" for name, then, now in _differing(logged, here)]
     more = len(found) - FEW
     return ", ".join(found[:FEW]) + (f", and {more} more" if more > 0 else "")

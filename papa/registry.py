@@ -33,7 +33,7 @@ def find(kind: str, registry: Mapping[str, str], name: str) -> Any:
 
 
 class Declared:
-    """Something that is known before it is loaded: target is the "module:Class" of its implementation."""
+    """Something that is described without being loaded; target is the "module:Class" of its implementation."""
 
     target: str
 

@@ -46,9 +46,9 @@ class Stream:
 
     @contextmanager
     def seeding_torch(self) -> Iterator[None]:
-        """Inside, PyTorch's global CPU generator starts from here; afterwards it is as it was.
+        """Inside the block, PyTorch's global CPU generator is seeded from this stream; afterwards it is as it was.
 
-        For code that knows no other source: the first weights of modules, dropout, torchmetrics.
+        For code that takes no generator: the first weights of modules, dropout, torchmetrics.
         """
         import torch  # this module is loaded where PyTorch is not needed
 
@@ -61,5 +61,5 @@ class Stream:
         return self.generator().standard_normal(shape, dtype=dtype)
 
     def uniform(self, *shape: int) -> np.ndarray:
-        """Uniform numbers in [0, 1) of `shape`, float64, with the same property of rows."""
+        """Uniform numbers in [0, 1) of `shape`, float64; row i does not depend on the number of rows."""
         return self.generator().random(shape)

@@ -51,11 +51,11 @@ class Session:
     """One person, one model, one method.
 
     Args:    model: what is aligned. method: a name of the registry. labels, per_round: the budget and the items of a
-             round; they win over `settings`. seed: everything follows from it and the answers. log: a file that holds
-             every answer; gone on with if it is there. settings: the method's own. stream, base, oracle: as in
-             `papa.methods.interface.Method`, for those who share noise and samples between sessions. about: what the
-             log says beside, JSON-serializable; a log of something else is refused.
-    Raises:  SettingsError for settings that do not fit. SessionError for a log that cannot be gone on with.
+             round; they override `settings`. seed: everything follows from it and the answers. log: the file of all
+             answers; continued if it exists. settings: the method's own. stream, base, oracle: as in
+             `papa.methods.interface.Method`, for callers that share noise and samples between sessions. about: further
+             entries of the log's first line, JSON-serializable; a log with other entries is refused.
+    Raises:  SettingsError for settings that do not fit. SessionError for a log that cannot be continued.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Session:
 
     @property
     def logged(self) -> int:
-        """Rounds that the log holds the answers of."""
+        """Rounds whose answers are in the log."""
         return 0 if self._log is None else len(self._log.rounds)
 
     def ask(self) -> Question:
@@ -147,7 +147,7 @@ class Session:
         return self._learn(question, feedback, replayed=False)
 
     def _learn(self, question: Question, feedback: Feedback, replayed: bool) -> Round:
-        self._learning = True  # stays so where learning is interrupted: what was learned until then is of no round
+        self._learning = True  # remains True if learning is interrupted: what was learned until then is half a round
         self.method.tell(question.query, feedback)
         self._learning = False
         return Round(question, feedback, replayed)
@@ -186,13 +186,13 @@ class Session:
             self._replaying = False
 
     def _catch_up(self) -> None:
-        """Learn what the log holds, unless somebody goes through it and looks at what was learned up to a round."""
+        """Learn the rest of the log; not during a replay, whose caller looks at the state after a certain round."""
         if not self._replaying:
             for _ in self.replay():
                 pass
 
     def play(self, answerer: Answerer) -> Iterator[Round]:
-        """Run the whole session with somebody who answers by function: rounds of the log first, then new ones."""
+        """Run the whole session with a function that answers: the rounds in the log first, then new ones."""
         yield from self.replay()
         for question in self:
             yield self.answer(answerer(question))
@@ -202,7 +202,7 @@ class Session:
     def sample(self, n: int) -> Tensor:
         """n images of the aligned result; changes nothing that was learned.
 
-        Between the rounds of `replay` and `play`, of what was learned up to there.
+        Between the rounds of `replay` and `play`, the result is of what was learned up to that round.
         """
         self._catch_up()
         return self.model.decode(self.method.sample(n))
@@ -210,9 +210,9 @@ class Session:
     def save(self, folder: str | Path, about: Mapping[str, Any] | None = None) -> Path:
         """Write the aligned model as a folder that diffusers loads, whole or not at all.
 
-        Args:    about: what else `papa.json` says.
-        Raises:  ModelError for a method or a model that has none. SessionError for a folder that is taken. PapaError
-                 for a place that cannot be written.
+        Args:    about: further entries of `papa.json`.
+        Raises:  ModelError for a method or a model that cannot be saved. SessionError for a folder that is not empty.
+                 PapaError for a place that cannot be written.
         """
         self._catch_up()
         place = Path(folder).resolve()
@@ -234,7 +234,7 @@ class Session:
         return place
 
     def close(self) -> None:
-        """Let go of the log, so that another session may open it. Nothing can be answered then."""
+        """Release the log, so that another session may open it; a session with a log then takes no answers."""
         if self._log is not None:
             self._log.close()
 

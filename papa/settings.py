@@ -1,6 +1,6 @@
 """What all settings share: typed, frozen, checked once, and an error that names the place and the nearest known name.
 
-Imports no torch, as every module that only declares settings.
+Imports no torch, like every module that only declares settings.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LONGEST = 80
 
 
 class Settings(BaseModel):
-    """Base of all settings: frozen, typed, no unknown keys, no infinities, no yes or no where a number is meant."""
+    """Base of all settings: frozen, typed, no unknown keys, no infinities, no booleans where a number is meant."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
