@@ -1,1 +1,1 @@
-"""Noise schedules, denoisers, samplers and losses. Knows tensors and callables, nothing else."""
+"""Noise schedules, denoisers, samplers and losses. Works on tensors and callables alone."""

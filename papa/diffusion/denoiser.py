@@ -1,4 +1,4 @@
-"""Denoisers: what a sampler knows of a model.
+"""Denoisers: the form in which samplers use a model.
 
 A denoiser maps (y, sigma) to the estimate x0 of the clean data (Tweedie), in the VE view:
 
@@ -36,7 +36,7 @@ class Cost:
 
 @dataclass
 class UNetDenoiser:
-    """A diffusers UNet that predicts eps, seen as a denoiser.
+    """A diffusers UNet that predicts eps, used as a denoiser.
 
     Args:    unet: module with `unet(x_t, t).sample`. alphas_cumprod: (T,) of its training schedule.
              clip: range of x0 in pixel space, or None. chunk: items per forward call (changes the

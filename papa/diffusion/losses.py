@@ -125,7 +125,7 @@ def stratified_timesteps(uniforms: np.ndarray, first: int, total: int) -> Tensor
 def unscaled(parameters: Iterable[nn.Parameter], scale: float) -> bool:
     """Divide the gradients by the factor that the loss had; returns whether all of them are finite.
 
-    In half precision the gradients of activations are smaller than the smallest number, so the loss is
+    In half precision the gradients of activations can be too small to represent, so the loss is
     multiplied by a power of two first. Dividing float32 gradients by it is exact.
     """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]

@@ -3,7 +3,7 @@
 The Euler-ancestral chain is a Markov chain of Gaussian transitions p(y' | y) = N(mean(y), vbar I), whose mean goes
 through the denoiser. Its log-probabilities are what policy-gradient methods differentiate (Black et al. 2024, DDPO;
 Fan et al. 2023, DPOK). The last transition, to noise level 0, is deterministic: it has no density and is not counted.
-Where a reward is of the clean samples, what is trained acts on it through that last step too: the gradient of the
+Where a reward is of the clean samples, the trained network also acts on it through that last step: the gradient of the
 expected reward is E[reward grad log p] + E[grad reward(last step)], whose second part needs a differentiable reward.
 """
 
@@ -62,7 +62,7 @@ def log_prob(denoise: Denoiser, y: Tensor, y_next: Tensor, sigma: float, sigma_n
 def sample_trajectory(denoise: Denoiser, sigmas: Tensor, noise: Noise) -> Trajectory:
     """Draw a batch as `papa.diffusion.sampler.euler_ancestral` does, and keep every state.
 
-    Args:    as there. The samples are the same bits.
+    Args:    as there; the samples are the same to the last bit.
     Returns: the trajectory; its log-probabilities follow from the noise, so they cost no evaluation.
     """
     levels, log_probs = sigmas.tolist(), []

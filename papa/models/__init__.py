@@ -1,1 +1,1 @@
-"""Diffusion models as methods see them."""
+"""Diffusion models behind the interface that methods use."""

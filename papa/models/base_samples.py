@@ -1,4 +1,4 @@
-"""The base samples of a model and a stream: the same rows whoever asks, however many."""
+"""The base samples of a model, from a stream. Row i is the same however many are asked for."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def base_latents(model: Model, stream: Stream, n: int, cost: Cost) -> Tensor:
 
 
 def extended(latents: Tensor, model: Model, stream: Stream, n: int) -> Tensor:
-    """The first n base latents, of which some are there already.
+    """The first n base latents, given some of them.
 
-    Raises:  SettingsError where those end inside a block, so that the next ones would be others.
+    Raises:  SettingsError if more are needed and the given ones end inside a block: only whole blocks can be added.
     """
     while len(latents) < n:
         if len(latents) % BLOCK:

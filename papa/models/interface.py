@@ -1,6 +1,6 @@
-"""What a method knows of a diffusion model: noise levels, a denoiser, a decoder, and a network to fine-tune.
+"""What methods use of a diffusion model: noise levels, a denoiser, a decoder, and a network to fine-tune.
 
-A model has no judges, no users and no references. What is aligned on a benchmark is a task, which has a model.
+A model has no judges, no users and no references; the benchmark's tasks have those, and a model each.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Model(ABC):
 
     Attributes: device, dtype: of latents. shape: of one latent. steps: of every sampler. chunk: items of one forward
     pass when sampling (another size changes the last bits). spread: standard deviation of the data per coordinate
-    (sigma_d). alphas_cumprod: (T,) training schedule, None without a network. prompt: what is drawn, None for a model
-    without prompts.
+    (sigma_d). alphas_cumprod: (T,) training schedule, None without a network. prompt: what images are
+    sampled for, None for a model without prompts.
     """
 
     device: str = "cpu"
@@ -52,7 +52,7 @@ class Model(ABC):
 
     @property
     def own_prompt(self) -> bool:
-        """Whether it draws what it was made to draw, and is not inside `prompted`."""
+        """Whether the current prompt is the model's own, not another one set by `prompted`."""
         return True
 
     @abstractmethod
@@ -85,7 +85,7 @@ class Model(ABC):
         return self.network().requires_grad_(False)
 
     def prompted(self, prompt: str) -> AbstractContextManager[None]:
-        """Everything that is drawn inside is drawn for another prompt.
+        """Inside this block, the model samples for another prompt.
 
         Raises:  ModelError for a model that does not support prompts.
         """

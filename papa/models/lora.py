@@ -25,7 +25,7 @@ N = TypeVar("N", bound=nn.Module)
 
 
 def twin(net: N) -> N:
-    """A copy that trains apart. Frozen weights are shared, so a network with adapters costs its adapters."""
+    """A copy that is trained separately. Frozen weights are shared, so a network with adapters costs its adapters."""
     return copy.deepcopy(net, {id(p): p for p in net.parameters() if not p.requires_grad})
 
 
@@ -35,7 +35,7 @@ def add_adapters(net: nn.Module, rank: int, stream: Stream) -> None:
     Args:    rank: of B A. stream: where the first A comes from (uniform, as PyTorch starts a linear layer).
     Raises:  SettingsError for a network without attention layers.
     """
-    from peft import LoraConfig, inject_adapter_in_model  # a second and more that only adapters need
+    from peft import LoraConfig, inject_adapter_in_model  # takes more than a second, and only adapters need it
 
     try:
         with torch.random.fork_rng(devices=[]):  # peft starts A from the global generator; it is replaced below

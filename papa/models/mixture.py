@@ -3,7 +3,7 @@
     p(x)       = sum_k w_k N(x; m_k, S_k)
     q_sigma(y) = sum_k w_k N(y; m_k, C_k),   C_k = S_k + sigma^2 I       (y = x + sigma eps)
 
-K components in d dimensions. Everything is float64: it is the reference that samplers are held against.
+K components in d dimensions. Everything is float64: it is the reference that samplers are compared with.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ class Mixture:
         return self._assembled(log_z, means, covariances)
 
     def reweigh(self, log_factors: Tensor) -> tuple[Mixture, float]:
-        """The mixture with component k counted exp(log_factors_k) times, and the log of what all sum to.
+        """The mixture with weight k multiplied by exp(log_factors_k), and the log of the sum of the new weights.
 
         It is the tilt of p by the function log sum_k r_k(x) exp(log_factors_k), r_k = P(k | x).
         """
@@ -156,7 +156,7 @@ class Mixture:
         log_weights = self.weights.log() + log_z
         return Mixture(log_weights.softmax(0), means, covariances), log_weights.logsumexp(0).item()
 
-    # ------------------------------------------------------------ samples held against the mixture
+    # ------------------------------------------------------------ samples compared with the mixture
 
     def shares(self, x: Tensor) -> Tensor:
         """(K,) share of each component among samples x (n, d): its mean posterior responsibility.
@@ -209,7 +209,7 @@ class MixtureModel(Model):
     def denoiser(self, cost: Cost, network: nn.Module | None = None) -> Denoiser:
         """The exact posterior mean, one evaluation per point counted in `cost`.
 
-        Raises:  ModelError if a network is given: there is none to stand in for.
+        Raises:  ModelError if a network is given: a mixture has none to replace.
         """
         if network is not None:
             self.network()

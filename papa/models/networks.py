@@ -1,4 +1,4 @@
-"""UNets of diffusers: what they say of themselves, and which of them the samplers and losses here are not made for."""
+"""diffusers' UNets: the shape of their latents, and which of them the samplers and losses here do not support."""
 
 from __future__ import annotations
 

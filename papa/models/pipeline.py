@@ -30,16 +30,16 @@ from papa.models.settings import PipelineSettings
 
 
 def hush() -> None:
-    """Keep the loading bars and remarks of diffusers and transformers out of a log (a program's choice, not ours)."""
+    """Keep the loading bars and remarks of diffusers and transformers out of a log (for programs to call)."""
     for library in (diffusers.utils.logging, transformers.utils.logging):
         library.disable_progress_bar()
         library.set_verbosity_error()
 
 
 class Prompted(nn.Module):
-    """A UNet that was given its prompt, so that it is called as an unconditional one: (x_t, t) -> eps.
+    """A UNet with its prompt bound, so that it is called like an unconditional one: (x_t, t) -> eps.
 
-    Half-precision models predict in their own type and answer in the type that they are asked in.
+    A half-precision UNet computes in its own type; the result has the type of x_t.
     """
 
     def __init__(self, unet: Any, prompt: Tensor, autocast: torch.dtype | None = None) -> None:
@@ -73,7 +73,7 @@ class Guided(nn.Module):
 
 
 class PipelineModel(Model):
-    """A text-to-image pipeline that draws for one prompt.
+    """A text-to-image pipeline that samples for one prompt.
 
     Args:    pipe: the pipeline, in the type it is to run in; its parts are frozen and moved to the device. settings:
              prompt, guidance, steps. spread: standard deviation of latents per coordinate.
@@ -99,7 +99,7 @@ class PipelineModel(Model):
     def from_folder(cls, folder: str | Path, settings: PipelineSettings | None = None, **given: Any) -> PipelineModel:
         """A folder in the layout of `StableDiffusionPipeline.save_pretrained`, in float32.
 
-        Raises:  ArtefactError where the folder cannot be read, and as the class.
+        Raises:  ArtefactError where the folder cannot be read, and what the class raises.
         """
         try:
             pipe: Any = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None, local_files_only=True)
@@ -175,7 +175,7 @@ class PipelineModel(Model):
         vae = self.pipe.vae
         z = latents.to(vae.dtype) / vae.config.scaling_factor
         images = torch.cat([vae.decode(part).sample.to(latents.dtype) for part in z.split(self.chunk)])
-        if not torch.isfinite(images).all():  # a judge would see its first concept in them
+        if not torch.isfinite(images).all():  # a judge's argmax would take NaN for its first concept
             raise DivergedError("the autoencoder returned NaN or infinity; set dtype: fp32")
         return images.clamp(-1, 1)
 

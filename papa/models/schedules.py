@@ -1,4 +1,4 @@
-"""Schedulers of diffusers: what they say of a model, and the noise levels that these samplers take from them."""
+"""diffusers' schedulers: the noise levels that the samplers here take from them, and which are not supported."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class UNetModel(Model):
              (`network` gives a copy to train). scheduler: the diffusers scheduler that it was trained with.
              settings: steps and chunk. clip: range of clean estimates. spread: standard deviation of the data per
              coordinate.
-    Raises:  ModelError for a network that predicts something else than noise, or that is conditioned on a class.
+    Raises:  ModelError for a network that predicts anything but noise, or that is conditioned on a class.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class UNetModel(Model):
     def from_folder(cls, folder: str | Path, **given: Any) -> UNetModel:
         """A folder with `unet/` and `scheduler/`, as diffusers' `DDPMPipeline` saves it.
 
-        Raises:  ArtefactError where the folder cannot be read, and as the class.
+        Raises:  ArtefactError where the folder cannot be read, and what the class raises.
         """
         try:
             place = Path(folder)

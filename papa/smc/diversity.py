@@ -1,4 +1,4 @@
-"""The diversity term of the FKC document: particles keep away from each other and from the past."""
+"""The diversity term of the FKC document: a reward for distance from the other particles and from past ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def diversity(z: Tensor, history: Tensor | None = None) -> Tensor:
 
     Source:  the FKC document, "Diversity Loss". The others are constants in the gradient. The term
              depends on the other particles, so it is a heuristic outside the Feynman-Kac theory.
-    Args:    z: (P, N, ...) populations of particles; each population sees itself alone.
+    Args:    z: (P, N, ...) populations of particles; each is compared with itself alone.
              history: (M, ...) past particles that count among the others, or None.
     Returns: (P, N), mean squared distance per dimension.
     """

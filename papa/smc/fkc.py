@@ -100,7 +100,7 @@ class Particles:
 
 @dataclass(frozen=True)
 class Point:
-    """States with everything that is known of them at their noise level: (n, ...) each, reward (n,)."""
+    """States at one noise level with their clean estimates, rewards and gradients: (n, ...) each, reward (n,)."""
 
     y: Tensor
     x0: Tensor
@@ -158,7 +158,7 @@ def continuous_increment(
 ) -> Tensor:
     """The integral of u dbeta + (beta/2) <G, score> dv over one step, by the trapezoidal rule (n,).
 
-    At sigma' = 0 the score has no limit that the model knows: the left point stands for both.
+    At sigma' = 0 the model gives no score, so the left point stands for both.
     """
     v = levels[0] ** 2 - levels[1] ** 2
     first = betas[0] * _inner(before, levels[0])
@@ -188,7 +188,7 @@ def fkc(
     Args:    denoise: the base model. reward: u, on clean points or states (`options.reward_on`).
              sigmas: (n + 1,) falling noise levels, the last one 0. betas: (n + 1,) along them.
              noise: step -> (P N, ...) normals, keyed by step and slot: two children of one ancestor
-             sit in two slots and so separate. uniforms: step -> (P, N) in [0, 1) for resampling.
+             have two slots, hence different noise. uniforms: step -> (P, N) in [0, 1) for resampling.
              start: (P N, ...) states at the first level; pure noise if None.
     Returns: the particles, equally weighted (unless `options.resample_last` is off).
     Raises:  ValueError where weights are NaN or all zero.
