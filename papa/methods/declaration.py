@@ -43,7 +43,7 @@ class MethodSettings(Settings):
 
     @property
     def candidates(self) -> int:
-        """Base samples that one returned sample takes from the shared ones."""
+        """How many of the shared base samples one returned sample takes."""
         return 1
 
     @property

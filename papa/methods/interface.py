@@ -1,4 +1,4 @@
-"""What an alignment method is, and what all of them share. A method sees a model: no user, no judge, no file."""
+"""What an alignment method is, and what all of them share. A method is given a model: no user, judge or file."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Method(ABC, Generic[S]):
         self._base = base or (lambda n: base_latents(model, stream, n, Cost()))
         self._sigmas = model.sigmas()
 
-    # ------------------------------------------------------------ what a method has to say
+    # ------------------------------------------------------------ what a method implements
 
     @abstractmethod
     def ask(self, k: int) -> Query:
@@ -75,7 +75,7 @@ class Method(ABC, Generic[S]):
         self.round += 1
 
     def check(self, query: Query, feedback: Feedback) -> None:
-        """Refuse answers that this method cannot learn from. A session asks before it writes them into its log.
+        """Refuse answers that this method cannot learn from. A session calls this before it writes them to its log.
 
         Raises:  AnswerError that says what is asked for.
         """
@@ -98,7 +98,7 @@ class Method(ABC, Generic[S]):
         return None if self.model.prompt is None else [self.model.prompt] * k
 
     def aligned(self) -> nn.Module:
-        """The network that draws the aligned result, for methods that train one.
+        """The network of the aligned result, for methods that train one.
 
         Raises:  ModelError where there is no such network.
         """

@@ -1,7 +1,7 @@
 """What the recipes of shipped artefacts share: seeding, and a folder that is whole or not there at all.
 
 Everything is made in a folder beside the shipped one, with a model card that names every file's sha256, and
-takes its place in one move. Its quality is measured there, so the values are those of what users load.
+takes its place in one move. Quality is measured after that, so the values are those of what users load.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NO_ARTEFACT = ("card.json", "README.md", "samples.png")
 
 
 def reproducible(training: Callable[P, R]) -> Callable[P, R]:
-    """A training whose first weights and dropout come from its argument `stream`, as everything else does."""
+    """Let initial weights and dropout of a training come from its argument `stream`, as everything random does."""
     signature = inspect.signature(training)
 
     @functools.wraps(training)
@@ -39,7 +39,7 @@ def reproducible(training: Callable[P, R]) -> Callable[P, R]:
 
 
 def staging(task: str, steps: int | None) -> Path:
-    """The folder in which the artefacts of a task are made; a try with fewer steps has one of its own."""
+    """The folder in which the artefacts of a task are made; a trial with fewer steps has another one."""
     home = folder(task)
     return home.with_name(f".{home.name}.new" + (f"-{steps}" if steps else ""))
 

@@ -1,4 +1,4 @@
-"""Accept: a reward model learns from labels and lets the first candidate pass that it takes for liked."""
+"""Accept: a reward model learns from labels, and the first candidate that it predicts to be liked is taken."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from papa.settings import Fraction, Positive
 
 
 class AcceptSettings(BestOfNSettings):
-    """The first candidate of the base that passes by a surrogate; of none that passes, the best."""
+    """The first candidate of the base that a surrogate lets pass; if none passes, the one with the highest score."""
 
     n: Positive = 16
     """Candidates per returned sample, at most."""

@@ -1,4 +1,4 @@
-"""Accept: the first candidate that a surrogate takes for liked. It stops where best of n goes on looking."""
+"""Accept: the first candidate that a surrogate predicts to be liked. It stops there, where best of n goes on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from papa.methods.interface import evaluations_per_sample
 
 
 class Accept(BestOfN[AcceptSettings]):
-    """Rejection sampling. `cost` counts the candidates up to the one that was taken, though whole blocks are drawn."""
+    """Rejection sampling. `cost` counts the candidates up to the one that was taken, though all n are sampled."""
 
     def sample(self, n: int) -> Tensor:
         candidates, scores = self.scored(n)

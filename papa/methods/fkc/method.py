@@ -89,7 +89,7 @@ class Fkc(Method[FkcSettings]):
         noise = stream_noise(stream, (populations * n, *model.shape), model.dtype, model.device)
         start = None
         if self.settings.init == "base":
-            # Noise of its own: the base latents were drawn from the noise of the final samples.
+            # Separate noise: the base latents were drawn from the noise of the final samples.
             fresh = stream_noise(stream.at("init"), (populations * n, *model.shape), model.dtype, model.device)
             start = self.base_latents(populations * n) + self._sigmas[0].item() * fresh(0)
 
@@ -127,8 +127,8 @@ class Fkc(Method[FkcSettings]):
     def sample(self, n: int) -> Tensor:
         """n particles of P = ceil(n / N) populations; sample i is one of population i mod P.
 
-        Which one is drawn at random: resampling leaves the slots sorted by ancestor, so a particle's law depends on
-        its slot, and only that of a slot chosen at random is the population's.
+        Which particle of it is chosen at random: resampling leaves the slots sorted by ancestor, so a particle's
+        distribution depends on its slot, and only that of a random slot is the population's.
         """
         self._trace = []
         if not self.tilted:

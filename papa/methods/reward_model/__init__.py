@@ -8,9 +8,9 @@ from papa.methods.papa import PapaSettings
 
 
 class RewardModelSettings(BestOfNSettings):
-    """Best of n by a surrogate that learned from the labels of what PAPA shows: what a reward model makes of them.
+    """Best of n by a surrogate that learned from the labels of what PAPA shows.
 
-    PAPA's training, which asking takes, is counted as this method's too.
+    Choosing what to show takes PAPA's training, which is counted as this method's.
     """
 
     papa: PapaSettings = PapaSettings()

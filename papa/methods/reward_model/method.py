@@ -1,4 +1,4 @@
-"""A reward model on PAPA's labels: PAPA asks and is taught, and a surrogate picks what is drawn."""
+"""A reward model on PAPA's labels: PAPA asks and learns, and a surrogate picks among base samples."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from papa.methods.reward_model import RewardModelSettings
 
 
 class RewardModel(BestOfN[RewardModelSettings]):
-    """Best of n that learns from PAPA's queries. PAPA has the same streams, so it shows what it shows alone."""
+    """Best of n that learns from PAPA's queries. PAPA uses the same streams, so it shows the same items as alone."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

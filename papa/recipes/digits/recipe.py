@@ -32,7 +32,7 @@ EMA_DECAY = 0.999
 
 
 def new_unet() -> UNet2DModel:
-    """The base network: 0.9 M parameters, attention at 2x2, where a digit's class is one decision."""
+    """The base network: 0.9 M parameters, attention at 2x2, where a digit's class is decided."""
     return UNet2DModel(
         sample_size=8,
         in_channels=1,
@@ -132,8 +132,8 @@ def train(folder: Path, images: Tensor, labels: Tensor, log: Log, steps: int) ->
     """Make every artefact of the task in `folder`.
 
     Args:    images: (1797, 1, 8, 8) in [-1, 1]. labels: (1797,).
-    Returns: the split indices. The base model and the feature network see parts A and B, the gold
-             judge part A; part C is the reference that nothing was fitted to.
+    Returns: the split indices. The base model and the feature network are trained on parts A and B,
+             the gold judge on part A; part C is the reference that nothing was fitted to.
     """
     stream = Stream(SEED).at("digits", "recipe")
     parts = split_indices(labels.numpy(), stream)

@@ -20,14 +20,14 @@ KL_WEIGHT = 1e-5
 LOG_VARIANCE = -5.0
 """Where the posterior's log-variance starts: at 0 the decoder learns to ignore noisy latents first."""
 PULL_STEPS = 1_500
-"""Steps during which three latents are pulled to the pooled picture; it keeps the hues apart."""
+"""Steps during which three latent channels are pulled to the pooled picture, which keeps the hues apart."""
 
 OPPONENT = torch.tensor([[0.299, 0.587, 0.114], [0.85, -0.85, 0.0], [0.3, 0.3, -0.6]])
-"""RGB to lightness, red-green and yellow-blue, the last two weighted up: the eye's axes, and the fruits'."""
+"""RGB to lightness, red-green and yellow-blue, the last two weighted up: the axes of colour vision and of fruit."""
 
 
 def new_autoencoder() -> AutoencoderKL:
-    """0.8 M parameters. Two groups a norm: with many, the norm takes the hue away."""
+    """0.8 M parameters. Two groups per norm: with many, normalization removes the hue."""
     levels: Any = {  # diffusers annotates these as tuples of one
         "down_block_types": ("DownEncoderBlock2D",) * 3,
         "up_block_types": ("UpDecoderBlock2D",) * 3,

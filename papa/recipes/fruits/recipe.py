@@ -1,7 +1,7 @@
 """The recipe of the `fruits` artefacts: pictures, autoencoder, diffusion model, judges, feature network.
 
-Run it with `papa prepare --task fruits --retrain`. About two hours of one CPU thread, minutes of it with
-`--steps` for a try. A recipe that was stopped goes on from its last finished part.
+Run it with `papa prepare --task fruits --retrain`. About two hours of one CPU thread; a trial with
+`--steps 100` takes minutes. A recipe that was stopped goes on from its last finished part.
 The result is package data; users load it and never need to run this.
 """
 
@@ -54,10 +54,10 @@ def training_pictures(log: Log) -> Pictures:
 def train(place: Path, log: Log, steps: int | None = None) -> None:
     """Make every artefact of the task in `place`; parts that are there already are kept.
 
-    The labelling proxy and the feature network see the first half of the pictures, the held-out judges the
-    second half, the autoencoder and the diffusion model all of them.
+    The labelling proxy and the feature network are trained on the first half of the pictures, the held-out
+    judges on the second half, the autoencoder and the diffusion model on all of them.
 
-    Args:    steps: training steps of every part, for a try; None takes each part's own.
+    Args:    steps: training steps of every part, for a trial; None takes each part's own.
     """
     x, shown = training_pictures(log)
     first, second = (x[:HALF], shown[:HALF]), (x[HALF:], shown[HALF:])
@@ -75,12 +75,12 @@ def given(steps: int | None) -> dict[str, Any]:
 
 
 def half(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Half the size, and the judges' decisions do not show it."""
+    """Weights in float16: half the size, and no effect on the judges' decisions."""
     return {key: value.half().contiguous() for key, value in weights.items()}
 
 
 def once(place: Path, make: Callable[[Path], object]) -> None:
-    """Make a folder under another name and rename it, so that a folder that is there is whole."""
+    """Make a folder under another name and rename it, so that a folder under its own name is complete."""
     if place.exists():
         return
     new = place.with_name(f".{place.name}.new")

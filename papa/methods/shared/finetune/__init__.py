@@ -14,14 +14,14 @@ class FinetuneSettings(MethodSettings):
     updates: Positive = 8
     """Adam steps per round."""
     items: Positive = 20
-    """Items per Adam step, drawn from the labelled ones (with replacement once those run out)."""
+    """Items per Adam step. Within a round every labelled item is used once before any is used again."""
     timesteps: Positive | Literal["exact"] = 5
     """Stratified timesteps K per item over the whole range 1..T, or the exact sum over all."""
     lr: Rate = 5e-4
     """Adam's learning rate."""
     chunk: Positive = 256
-    """(item, timestep) pairs per forward pass. Gradients accumulate over the passes of an update, so this is
-    memory, not mathematics."""
+    """(item, timestep) pairs per forward pass. Gradients accumulate over the passes of an update, so this
+    changes the memory needed, and the result only by rounding."""
     trainable: Literal["all", "lora"] = "all"
     """What is fine-tuned: every weight, or low-rank adapters of the attention layers (to_q, to_k, to_v, to_out)
     beside frozen weights that all copies of the network share."""

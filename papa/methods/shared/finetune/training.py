@@ -3,7 +3,7 @@
 A method says what the gradient of an update is (`gradient`) and on which items it learns (`learn`, by `train`). The
 rest stands here: the whole network or adapters, Adam, the order of items, the loss scale of half precision, the state.
 
-On a guided model the branch with the prompt is trained and both branches of the sampler are the tuned network. On a
+On a guided model the branch with the prompt is trained and both branches of the sampler use the tuned network. On a
 half-precision model the networks run under autocast; trained weights, losses and Adam are float32.
 """
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from diffusers import ModelMixin
 
 LOSS_SCALE = 2.0**16
-"""Factor on a half-precision loss to begin with, so that its gradients do not vanish."""
+"""Initial factor on a half-precision loss, so that its gradients do not vanish."""
 
 F = TypeVar("F", bound=FinetuneSettings)
 
@@ -88,7 +88,7 @@ class FineTuned(Method[F]):
     # ------------------------------------------------------------ ask, sample
 
     def denoiser(self) -> Denoiser:
-        """What draws the aligned result."""
+        """The denoiser of the aligned model."""
         return self.model.denoiser(self.cost, self.network)
 
     def ask(self, k: int) -> Query:
@@ -144,8 +144,8 @@ class FineTuned(Method[F]):
 
     @property
     def strata(self) -> int:
-        """Timesteps per item. A method that trains a part of the chain keeps the stratum's width where that leaves a
-        whole number of them, and comes nearest to it elsewhere."""
+        """Timesteps per item. A method that trains only part of the chain has proportionally fewer, rounded, so that
+        the strata keep their width as nearly as possible."""
         trained = self.total - self.first
         if self.settings.timesteps == "exact":
             return trained

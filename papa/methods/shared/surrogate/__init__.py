@@ -13,6 +13,6 @@ class SurrogateSettings(Settings):
     lr: Rate = 1e-3
     """Adam's learning rate."""
     batch: Positive = 32
-    """Items a step."""
+    """Items per step."""
     epochs: Positive = 200
     """Passes over all labels at every round."""

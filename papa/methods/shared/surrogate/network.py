@@ -51,7 +51,7 @@ class Surrogate(nn.Module):
         return self.net(latents.float()).squeeze(-1)
 
     def fit(self, latents: Tensor, liking: np.ndarray, stream: Stream) -> float:
-        """Regress the liking on everything seen, `epochs` passes; unanswered items (NaN) are left out.
+        """Fit the liking of all labelled items, in `epochs` passes; unanswered items (NaN) are left out.
 
         Returns: the last epoch's mean squared error, NaN where nothing was answered.
         Raises:  DivergedError where the error is NaN or infinite.
