@@ -1,4 +1,4 @@
-"""The experiment as a configuration file says it: typed, with units and reasons, checked once. Imports no torch.
+"""The experiment as a configuration file describes it: typed, with units and reasons, checked once. Imports no torch.
 
 The settings of a method, a model, a task or a user's taste stand beside what they set.
 """
@@ -16,16 +16,16 @@ from papa.errors import SettingsError
 from papa.settings import Fraction, Positive, Seed, Settings
 
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$", max_length=80)]
-"""Labels stand in paths, commands, legends and tables: letters, digits and . _ + = - behind a letter or a digit."""
+"""Labels stand in paths, commands, legends and tables: letters, digits and . _ + = -, a letter or a digit first."""
 
 FORBIDDEN = set("{}[]*?<>|;&$`\"'\\\n\r\t\0!")
-"""Characters that a shell, a pattern or Snakemake's wildcards would take for something else."""
+"""Characters with a special meaning in a shell, a file pattern or Snakemake's wildcards."""
 
 
 RESERVED = frozenset(
     {"stamps", "logs", "benchmarks", "tables", "runs.parquet", "claims.md", "claims.json", "claims.rst", "report.html"}
 )
-"""What lies in the folder of results beside a folder for each task."""
+"""Names in the folder of results that no task may have."""
 
 
 def _folder(name: str) -> str:
@@ -93,7 +93,7 @@ class Measures(Settings):
 
 
 class Noise(Settings):
-    """What can stand between a taste and an answer."""
+    """Noise on the answers of a user."""
 
     flip: Fraction = 0.0
     """Probability that a binary answer is flipped (a graded answer s becomes 1 - s)."""
@@ -133,14 +133,14 @@ class Config(Settings):
 # ---------------------------------------------------------------- files
 
 MERGED = ("tasks", "methods", "users", "measures_by_task", "measures")
-"""Keys of which a file that extends another one says only what is new or different."""
+"""Keys that are merged, entry by entry, with those of the file that is extended."""
 
 
 def read(path: str | Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The values of a configuration file.
 
-    With `extends: other.yaml`, its keys win over that file's. Of `tasks`, `methods`, `users` and the measures the
-    entries of both hold, label by label. `grid` replaces the other grid, `grid_also` adds blocks to it.
+    With `extends: other.yaml`, its keys override that file's; `tasks`, `methods`, `users` and the measures are merged
+    entry by entry. `grid` replaces the other grid, `grid_also` adds blocks to it.
 
     Args:    below: the files that extend this one.
     Raises:  SettingsError if the file is missing, not YAML, or no mapping, if a key stands there twice, or if it
@@ -190,7 +190,7 @@ def _with_blocks(grid: Any, added: Any, path: Path) -> Any:
 
 
 class OnceLoader(yaml.SafeLoader):
-    """YAML in which a key may stand once: of two blocks of one name the first would vanish in silence."""
+    """YAML in which a key may stand once: of two blocks of one name the first would be lost without a word."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()

@@ -139,7 +139,7 @@ class RunSpec:
 
     @property
     def _samples(self) -> set[str]:
-        """The measures that say what a run draws."""
+        """The measures that set how many samples a run draws."""
         return {"final", "served", "per_round", "base"} | ({"retention"} if self.of.declaration.prompted else set())
 
     @cached_property
@@ -178,7 +178,7 @@ class Grid:
     def task(self, label: str) -> TaskSpec:
         """A task of the configuration, or a registered one with its defaults.
 
-        Raises:  SettingsError for a task that there is not, or for settings that do not fit it.
+        Raises:  SettingsError for an unknown task, or for settings that do not fit it.
         """
         if label.lower() in RESERVED:
             raise SettingsError(
@@ -220,7 +220,7 @@ class Grid:
         return found
 
     def _check_users(self) -> None:
-        """Users that no block names are checked as well."""
+        """Check all users of the configuration, including those that no block names."""
         for label in self.config.users:
             users.user_spec(label, self._tastes, self.config.users, f"users.{label}")
 
@@ -230,7 +230,7 @@ class Grid:
         return {label: taste for task in self.tasks.values() for label, taste in task.declaration.users.items()}
 
     def _refuse_twins(self) -> None:
-        """Labels that differ in case only are one folder on some systems."""
+        """Refuse labels that differ in case only: on some systems they are one folder."""
         users = [*self._tastes, *self.config.users]
         for kind, labels in (("methods", self.methods), ("tasks", self.tasks), ("users", users)):
             seen: dict[str, str] = {}
@@ -327,7 +327,7 @@ def load(path: str | Path, overrides: dict[str, Any] | None = None) -> Grid:
 
 
 def _refuse_few_candidates(task: TaskSpec, method: MethodSpec, where: str) -> None:
-    """A request must find its candidates among the base samples; whole blocks can be added to, others cannot."""
+    """Refuse fewer base samples than a request takes, unless they are whole blocks, to which more can be added."""
     measures = task.measures
     needed = measures.served * method.settings.candidates
     if needed > measures.base and measures.base % BLOCK:

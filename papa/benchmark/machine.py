@@ -1,4 +1,4 @@
-"""What a process can say of the machine: device, threads, peak memory, versions."""
+"""The machine of this process: device, threads, peak memory, versions."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def memory_advice(error: BaseException, task: str | None) -> str | None:
 
 
 def reset_peak_memory() -> None:
-    """Start a new peak. On Linux the kernel's high-water mark is reset; elsewhere it is the process's."""
+    """Start a new peak. On Linux the kernel's high-water mark is reset; elsewhere it stays the process's."""
     import torch
 
     if torch.cuda.is_available():

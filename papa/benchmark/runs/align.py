@@ -1,7 +1,7 @@
 """One alignment run: a session with a simulated user, and the samples that are measured.
 
-What a run keeps while it goes on lies beside its place: the session's log, and what each round took. A killed run goes
-on at the round that it had reached; no answered round is asked again.
+While a run is in progress, its session's log and the cost of each round are kept beside its place. A killed run goes on
+at the round that it had reached; no answered round is asked again.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ def open_session(spec: RunSpec, task: AnyTask, oracle: Any = None, log: Path | N
     )
 
 
-# ---------------------------------------------------------------- what is taken down
+# ---------------------------------------------------------------- what is recorded
 
 
 @dataclass
 class Taken:
-    """What is taken down of a run while it goes on.
+    """What is recorded of a run while it is in progress.
 
     images: arrays of `samples.npz`, packed. shown: the items of each round, packed. lines, rounds, trace: rows of
     `feedback.jsonl`, `rounds.csv` and `trace.csv`. seconds: what drawing for the measures took. peak: MiB.
@@ -93,7 +93,7 @@ class Taken:
 
 
 class Clock:
-    """What each round took, kept beside the session's log: a run that was killed has the seconds that were measured.
+    """The cost of each round, kept beside the session's log, so that a resumed run has the seconds that were measured.
 
     spent: seconds of learning so far. peak: memory so far, MiB.
     """
@@ -120,7 +120,7 @@ class Clock:
 
 
 def work_folder(spec: RunSpec) -> Path:
-    """Where a run that goes on keeps its log; of another key, it is another folder."""
+    """Where a run in progress keeps its log; a run with another key has another folder."""
     return spec.folder.with_name(f".{spec.folder.name}.{spec.key}")
 
 
@@ -184,7 +184,7 @@ def learn(spec: RunSpec, session: Session, user: AnyUser, taken: Taken, clock: C
 
 
 def note(happened: Round, session: Session, taken: Taken, clock: Clock) -> None:
-    """Take a round down. Costs so far are the method's own; samples for measuring stand beside them."""
+    """Record a round, with the method's cost so far (without samples for measuring)."""
     h, method = happened.question.round + 1, session.method
     taken.lines.append(log_line(happened.question, happened.feedback))
     taken.shown.append(session.model.pack(happened.question.images))
@@ -195,10 +195,9 @@ def note(happened: Round, session: Session, taken: Taken, clock: Clock) -> None:
 
 
 def draw_final(spec: RunSpec, session: Session, task: AnyTask, user: AnyUser, taken: Taken) -> None:
-    """The samples of the aligned result, one request as a person makes it, and what it draws when asked for something
-    else.
+    """The final samples of the aligned result, those of one request, and those under another prompt.
 
-    Controls are no aligned models: they are asked for nothing else.
+    Controls are not aligned models, so they have none under another prompt.
     """
     began = time.monotonic()
     taken.images["final"] = session.model.pack(session.sample(final_count(spec, session.settings.candidates)))

@@ -24,8 +24,8 @@ SAME = 2
 def replayed(spec: RunSpec, task: AnyTask) -> tuple[Session, int]:
     """The session of a finished run as it was at the end.
 
-    Returns: it, and the largest difference (grey levels) between what it showed again and what is stored.
-    Raises:  RecordError where the run is not there. PapaError for a run that diverged or was told the truth.
+    Returns: the session, and the largest difference (grey levels) between what it showed again and what is stored.
+    Raises:  RecordError where the run is not there. PapaError for a run that diverged or is a control.
     """
     record: Record = read_record(spec.folder, spec.key)
     if record.meta.status != "done" or spec.settings.needs_oracle:
@@ -51,8 +51,8 @@ def is_exported(spec: RunSpec, folder: Path) -> bool:
 def export(spec: RunSpec, task: AnyTask, folder: Path, log: Callable[[str], None]) -> None:
     """Write the aligned model of a run as a folder that diffusers loads; one that is there already is kept.
 
-    Raises:  SessionError for a place that is taken. ModelError for a method or a model that has nothing to save.
-             PapaError for a place that cannot be written, and as `replayed`.
+    Raises:  SessionError for a folder that is not empty. ModelError for a method or a model that has nothing to save.
+             PapaError for a place that cannot be written, and what `replayed` raises.
     """
     if is_exported(spec, folder):
         log(f"{folder}: already there")

@@ -21,7 +21,7 @@ def unless_done(
 ) -> None:
     """Make what is not done yet.
 
-    Args:    done: whether it is. make: makes it, and returns what is to be said of it.
+    Args:    done: whether it is. make: makes it, and returns what to log.
     """
     for spec in specs:
         log(f"{spec.folder}: already there" if done(spec) else f"{spec.folder}: {make(spec)}")

@@ -52,13 +52,13 @@ LOGGING = {"log", "print", "say"}
 """Functions whose argument is a message."""
 
 END = ")"
-"""The end of a node in what a source does."""
+"""Marks the end of a node in the text that `_said` makes."""
 
 
 def module_file(module: str) -> Path | None:
     """The source file of a module, or None for a name inside a module.
 
-    A method may live outside this package; of its imports, those from this package are followed.
+    A method may live outside this package; its imports from this package and from its own are followed.
     """
     if module.split(".")[0] != "papa":
         try:
@@ -202,7 +202,7 @@ def completion_key(settings: Any, modules: tuple[str, ...], weights: dict[str, s
     """The key of a result.
 
     Args:    settings: everything that the result was asked for, JSON-serializable, defaults resolved.
-             modules: where its code starts. weights: sha256 of each weight file.
+             modules: those whose import closure makes it. weights: sha256 of each weight file.
     Returns: 16 hex digits.
     """
     text = json.dumps([settings, source_hash(*modules), weights], sort_keys=True)

@@ -1,8 +1,8 @@
-"""Run records: folders that describe themselves, written whole or not at all. The only reader and writer of one.
+"""Run records: folders that describe themselves, written whole or not at all. Nothing else reads or writes one.
 
 A record is a folder with files and a `run.json` that holds the completion key, the sha256 of each file and one of
 itself. It is written beside its place and moved there, so a killed process leaves the old record or none, and of two
-processes that write one record the later one's stands, whole. Whatever is read was checked against its hash.
+processes that write one record the later one's stands, whole. Whatever is read is checked against its hash.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from papa.files import beside, cannot_write, sweep, write_atomic, write_json
 SCHEMA_VERSION = 2
 META = "run.json"
 TAKEN = {errno.ENOTEMPTY, errno.EEXIST}
-"""What moving a folder says where another process has just put its own in the place."""
+"""Error numbers of moving a folder to a place that another process has just filled."""
 
 
 class Evaluations(BaseModel):
@@ -106,7 +106,7 @@ class Record:
         return data
 
     def verify(self) -> Record:
-        """Hold every file against its hash.
+        """Check every file against its hash.
 
         Raises:  RecordError that names the file and says what to do.
         """
@@ -198,7 +198,7 @@ def write_record(folder: Path, files: Mapping[str, bytes], meta: Meta) -> None:
 
 
 def _take_place(new: Path, folder: Path) -> None:
-    """Move a folder to a place that other processes may be taking as well: whoever is last stands there."""
+    """Move a folder to a place that other processes may be taking as well: the last one stays."""
     moved_away: list[Path] = []
     done = False
     try:

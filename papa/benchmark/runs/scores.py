@@ -1,4 +1,4 @@
-"""The values that were measured of a run: `metrics.json` beside its record, checked when read. Imports no torch."""
+"""The measured values of a run: `metrics.json` beside its record, checked when read. Imports no torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FILE = "metrics.json"
 
 
 class Value(BaseModel):
-    """One value of one run. value: None is no number (NaN)."""
+    """One value of one run. value: None stands for NaN."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     metric: str

@@ -35,7 +35,7 @@ def verified_card(task: str) -> dict[str, Any]:
 
 
 def check(file: Path, expected: str, task: str) -> None:
-    """Hold one file against its sha256.
+    """Check one file against its sha256.
 
     Raises:  ArtefactError that says how to get the file back.
     """

@@ -26,7 +26,7 @@ class TaskDeclaration(Declared):
              weights in `papa/data`. recipe: the module that trains them. needs: the module that says what it needs
              beside this package; such a task is large: it is also scored on the configured device, and its jobs ask
              for the GPU at every step. memory_mb: main memory of one job. space: where distances between images are
-             taken: their pixels, or the features of a network of the task's own.
+             taken: their pixels, or the features of one of its networks.
     """
 
     settings: type[SamplingSettings]

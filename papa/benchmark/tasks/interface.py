@@ -1,4 +1,4 @@
-"""What a task is: a model, and what the benchmark knows beside it. No method sees one."""
+"""What a task is: a model, and what the benchmark adds to it. No method is given one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Judge(Protocol):
-    """Says how likely each class is. `gold` labels; the others are never asked by a method."""
+    """Says how likely each class is. `gold` gives the labels; no method queries the others."""
 
     def probabilities(self, images: Tensor) -> np.ndarray:
         """(n, ...) images -> (n, classes) float64, rows of sum 1."""
@@ -65,7 +65,7 @@ class Task(ABC, Generic[S, M]):
         """The model, on the task's device."""
 
     def check(self, log: Callable[[str], None]) -> None:
-        """What can be said of the artefacts beyond their sha256, said before anything is run."""
+        """Check the artefacts, beyond their sha256, before anything is run."""
 
     def judges(self) -> dict[str, Judge]:
         """Judges by name ("gold", "held_out"); empty where preference is not by class."""
@@ -90,9 +90,9 @@ class Task(ABC, Generic[S, M]):
         return None
 
     def retention(self, classes: tuple[int, ...] | None) -> tuple[str, tuple[int, ...]] | None:
-        """Another prompt, and the classes that it asks for, at most half of them what a user of `classes` is after.
+        """Another prompt, and the classes that it asks for, at most half of which a user of `classes` likes.
 
-        How often an aligned model still draws those is what it retained. None where there is no such prompt.
+        How often an aligned model still draws those is its retention. None where there is no such prompt.
         """
         return None
 

@@ -126,7 +126,7 @@ class ClipJudge(nn.Module):
 
     @torch.no_grad()
     def self_check(self, images: Tensor) -> np.ndarray:
-        """Mean probabilities over images that differ; they must not all get the same.
+        """Mean probabilities over different images, which must not all get the same scores.
 
         Raises:  PapaError if no concept's score varies: the images or the weights are broken.
         """

@@ -1,4 +1,4 @@
-"""What text-to-image tasks share: an OpenCLIP proxy, and what becomes of other prompts.
+"""What text-to-image tasks share: an OpenCLIP proxy, and the check of what is drawn for other prompts.
 
 One code path for every latent diffusion model: `fruits` is `sd15` with other weights on disk.
 """

@@ -39,7 +39,7 @@ def user_spec(
 
     Args:    own: the tastes that come with the task. configured: the `users` of the configuration. where: the place
              that an error names.
-    Raises:  SettingsError for a label that nobody has, or an entry that is not a user.
+    Raises:  SettingsError for an unknown label, or an entry that is not a user.
     """
     return _resolved(label, label, own, configured, where, ())
 

@@ -1,4 +1,4 @@
-"""What a user is, and the noise that can stand between taste and answer."""
+"""What a user is, and the noise on its answers."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ Host = TypeVar("Host", contravariant=True)
 
 
 class Tilting(Protocol):
-    """The exact density of what a reward tilts the base to."""
+    """The exact density of the base tilted by a reward."""
 
     def tilted(self, beta: float) -> tuple[Mixture, float]: ...
 
 
 class User(ABC, Generic[T, Host]):
-    """Somebody with a taste.
+    """A simulated user with a taste.
 
-    Attributes: classes: the preferred classes of a class user, for the measures; None otherwise. exact: how the
-    base tilted by this user's liking is known exactly; None where it is not.
+    Attributes: classes: the preferred classes of a class user, for the measures; None otherwise. exact: the
+    exact density of the base tilted by this user's liking; None where there is none.
     """
 
     classes: tuple[int, ...] | None = None
@@ -71,7 +71,7 @@ class NoisyUser(User[Any, Any]):
 
     flip: probability that an answer s becomes 1 - s, or that a pair is turned round. missing: probability of
     NaN; a pair with an item that stays unanswered is left out.
-    The draws depend on the round and the item alone, so every method meets the same whims.
+    The draws depend on the round and the item alone, so they are the same for every method.
     """
 
     inner: AnyUser
@@ -84,7 +84,7 @@ class NoisyUser(User[Any, Any]):
 
     def meet(self, task: Any) -> None:
         self.inner.meet(task)
-        self.classes, self.exact = self.inner.classes, self.inner.exact  # some users know them only now
+        self.classes, self.exact = self.inner.classes, self.inner.exact  # some users set them in `meet`
 
     def liking(self, images: Tensor) -> Tensor:
         return self.inner.liking(images)

@@ -1,7 +1,7 @@
 """The digits: the shipped DDPM, judges of two families, and reference images that nothing was fitted to.
 
 Three disjoint parts: A labels (gold judge), B never queried (held-out judge), C reference (FID and the
-judges' accuracies). The base model and FID's feature network saw A and B, not C. See
+judges' accuracies). The base model and FID's feature network were trained on A and B, not C. See
 `papa/data/digits/README.md` for the model card.
 """
 
@@ -24,7 +24,7 @@ from papa.models.unet import UNetModel
 NAME = "digits"
 
 GAMMA: Any = 0.02
-"""Kernel width of the held-out judge (scikit-learn's annotation knows only its strings)."""
+"""Kernel width of the held-out judge (`Any`: scikit-learn's annotation has only the strings)."""
 
 
 @cache
@@ -76,7 +76,7 @@ class Digits(Task[DigitsSettings, UNetModel]):
 
 
 class HeldOutJudge:
-    """A support vector machine on part B: another family of classifier, on images that gold never saw.
+    """A support vector machine on part B: another family of classifier, trained on other images than the gold judge.
 
     It is fitted where it is used (0.1 s, deterministic), so there is no weight file to trust.
     """
@@ -87,5 +87,5 @@ class HeldOutJudge:
         self.machine = SVC(C=10.0, gamma=GAMMA).fit(images.flatten(1).numpy(), labels)
 
     def probabilities(self, images: Tensor) -> np.ndarray:
-        """One-hot decisions: this judge gives verdicts, not certainties."""
+        """One-hot decisions: this judge gives no probabilities in between."""
         return np.eye(10)[self.machine.predict(images.flatten(1).cpu().numpy())]

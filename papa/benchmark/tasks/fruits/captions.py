@@ -21,7 +21,7 @@ FIELDS = ("kind", "colour", "count", "background", "size")
 
 @dataclass(frozen=True)
 class Caption:
-    """A sentence and what it states; None: nothing said about it."""
+    """A sentence and what it states; None: not stated."""
 
     text: str
     kind: str | None = None
@@ -73,7 +73,7 @@ def specific(picture: Attributes, rng: np.random.Generator) -> Caption:
 
 
 def partial(picture: Attributes, rng: np.random.Generator) -> Caption:
-    """A sentence about the colour, or the number, of fruit of no named kind; or a kind of no said number."""
+    """A sentence about the colour or the number without the kind, or about the kind without the number."""
     which = rng.integers(3)
     if which == 0:
         return Caption(f"a photo of {picture.colour} fruit", colour=picture.colour)
@@ -95,7 +95,7 @@ def training_caption(picture: Attributes, rng: np.random.Generator) -> Caption:
 
 
 def judging_caption(picture: Attributes, rng: np.random.Generator) -> Caption:
-    """For the contrastive judges: always says something."""
+    """For the contrastive judges: never empty, never generic."""
     return partial(picture, rng) if rng.random() < 0.15 else specific(picture, rng)
 
 

@@ -31,7 +31,7 @@ from papa.rng import Stream
 NAME = "fruits"
 MERGES = "merges.txt.gz"
 REFERENCES = 2048
-"""Rendered pictures of the reference, and as many for its floor; no network saw either."""
+"""Rendered pictures of the reference, and as many for its floor; no network was trained on either."""
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The reference that every sampler and loss, and figure F7, are held against.
+"""The reference that every sampler and loss, and figure F7, are compared with.
 
 The denoiser is the exact posterior mean, so what differs from the closed form is the sampler's own error.
 """
@@ -11,8 +11,8 @@ from papa.benchmark.tasks.gmm2d import Gmm2dSettings
 from papa.benchmark.tasks.interface import Task
 from papa.models.mixture import Mixture, MixtureModel
 
-# Unit scale: the centres stand at distance 1 from the origin. Two components lean on each
-# other and overlap, the third stands apart, so both kinds of mistake would show.
+# Unit scale: the centres stand at distance 1 from the origin. Two components overlap, the
+# third stands apart, so that errors in either case would show.
 WEIGHTS = (0.4, 0.35, 0.25)
 MEANS = ((-1.0, 0.0), (0.6, 0.8), (0.6, -0.8))
 COVARIANCES = (((0.16, 0.06), (0.06, 0.20)), ((0.20, -0.08), (-0.08, 0.14)), ((0.10, 0.02), (0.02, 0.16)))

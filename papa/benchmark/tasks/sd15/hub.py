@@ -149,7 +149,7 @@ def _short(error: BaseException) -> str:
 
 
 def _failed(cause: BaseException | None) -> str:
-    if isinstance(cause, LocalEntryNotFoundError) and cause.__cause__:  # "check your connection", whatever it was
+    if isinstance(cause, LocalEntryNotFoundError) and cause.__cause__:  # it says "check your connection" of any cause
         cause = cause.__cause__
     return f", and the download failed ({_short(cause)})" if cause else ""
 
@@ -166,7 +166,7 @@ class ClipFiles:
 
 
 def clip_files(settings: ClipSettings, download: bool = True) -> ClipFiles:
-    """Find an OpenCLIP model, and hold its weights against the sha256 that the settings say.
+    """Find an OpenCLIP model, and check its weights against the sha256 of the settings.
 
     Args:    download: fetch what is missing, where the hub may be asked.
     Raises:  ArtefactError where the weights are missing, with size and remedy, or have another sha256.
@@ -238,7 +238,7 @@ def _hub_clip(settings: ClipSettings, place: str, download: bool) -> Path:
 
 
 def _downloaded_clip(repository: str, names: Sequence[str], revision: str | None) -> Path:
-    """The first of the files that the repository has; what else goes wrong is raised."""
+    """The first of the files that the repository has; any other error is raised."""
     for name in names[:-1]:
         with suppress(RemoteEntryNotFoundError):
             return Path(huggingface_hub.hf_hub_download(repository, name, revision=revision))

@@ -43,12 +43,12 @@ def checks(settings: Sd15Settings, methods: list[MethodSettings], device: str) -
 
 
 def bytes_per_run(settings: MethodSettings, measures: Measures) -> int:
-    """Disk of one run: what was shown, the samples of every round, the final ones."""
+    """Disk space of one run in bytes: what was shown, the samples of every round, the final ones."""
     return IMAGE * (settings.labels + settings.rounds * measures.per_round + measures.final)
 
 
 def gpu_bytes(settings: MethodSettings) -> float:
-    """GPU memory that a method needs, about."""
+    """GPU memory that a method needs, approximately."""
     training = settings.training
     if training is None:
         return FROZEN + SAMPLING

@@ -12,7 +12,7 @@ from papa.errors import SettingsError
 
 
 class ClassUser(User[ClassTaste, LabelsClasses]):
-    """Likes an image whose class, as the task's gold judge sees it, is among the taste's.
+    """Likes an image whose class, by the task's gold judge, is among the taste's.
 
     The answer is binary: the argmax class is in the set. The probability is recorded beside it.
     """
@@ -20,7 +20,7 @@ class ClassUser(User[ClassTaste, LabelsClasses]):
     def meet(self, task: LabelsClasses) -> None:
         """Take over the classifier that labels.
 
-        Raises:  SettingsError for a class that it does not know.
+        Raises:  SettingsError for a class that the task does not have.
         """
         self._gold, self.classes = task.gold_network(), self.taste.classes
         known = self._gold.head.out_features

@@ -19,13 +19,13 @@ from papa.feedback import Feedback, Kind
 from papa.rng import Stream
 
 LEAST_GAP = 1e-4
-"""Between a graded user's mean liking of their own pictures and of others."""
+"""Smallest difference allowed between a graded user's mean liking of their own pictures and of others."""
 
 C = TypeVar("C", bound=Taste)
 
 
 class OfConcepts(User[C, LabelsConcepts]):
-    """Likes some concepts, as the task's proxy sees them.
+    """Likes some concepts, by the judgement of the task's proxy.
 
     Binary answers: whether the best prompt of all is the user's; at a low temperature the softmax is nearly uniform,
     and any threshold on the liking would call everything disliked.
@@ -42,7 +42,7 @@ class OfConcepts(User[C, LabelsConcepts]):
 
     @torch.no_grad()
     def judged(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(n,) best concepts and (n,) likings, on the CPU, from one look at the images."""
+        """(n,) best concepts and (n,) likings, on the CPU, from one pass over the images."""
         similarity = self._proxy.similarity(images)
         shares = (self._proxy.temperature * similarity).softmax(1)
         return similarity.argmax(1).cpu(), self.of_concepts(shares).cpu()
@@ -70,10 +70,10 @@ class ConceptUser(OfConcepts[ConceptTaste]):
     """
 
     def meet(self, task: LabelsConcepts) -> None:
-        """Take over the task's proxy; a graded user looks at pictures of known concepts.
+        """Take over the task's proxy; a graded user is calibrated on pictures of known concepts.
 
         Raises:  SettingsError where no concept has the wanted attributes. PapaError where the proxy does not
-                 like the user's own pictures better than others.
+                 score the user's own pictures higher than others.
         """
         self._proxy = task.proxy()
         self.classes = self._proxy.bank.members(self.taste.wanted)

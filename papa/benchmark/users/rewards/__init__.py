@@ -23,7 +23,7 @@ class RewardTaste(Taste):
 
 
 class ComponentTaste(Taste):
-    """One component of the mixture, `bonus` nats more than the others."""
+    """Likes one component of the mixture, `bonus` nats more than the others."""
 
     component: Annotated[int, Field(ge=0, le=10**6)]
     """Its index."""

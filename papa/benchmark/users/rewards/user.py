@@ -24,7 +24,7 @@ class RewardUser(User[R, KnowsDensity]):
     """A user whose taste is a function u of the point.
 
     `liking` is u itself, in nats, unbounded: what the golden tests tilt by. Methods that learn from
-    answers are told `verdict`, a logistic curve of u centred on the base's mean reward (see there).
+    answers are given `verdict`, a logistic curve of u centred on its value at the base's mean point.
     """
 
     _mixture: Mixture
@@ -89,8 +89,8 @@ class QuadraticReward(RewardUser[RewardTaste]):
 class ComponentReward(RewardUser[ComponentTaste]):
     """Likes one component c of the mixture, `bonus` nats more than the others.
 
-    A component is a hidden variable and no function of the point, so the reward of a point is what it
-    says about it, averaged over the posterior r_c(x) = P(c | x) in the way that leaves the tilt exact:
+    A component is a hidden variable and no function of the point, so the reward of a point is what the
+    point says about it, averaged over the posterior r_c(x) = P(c | x) in the way that leaves the tilt exact:
 
         u(x) = (1/b) log E[ exp(b bonus 1[component = c]) | x ] = (1/b) log( 1 + r_c(x) (exp(b bonus) - 1) )
 

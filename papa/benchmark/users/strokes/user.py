@@ -19,7 +19,7 @@ def ink(images: Tensor) -> Tensor:
 class ThickStrokes(User[StrokeTaste, KnowsInk]):
     """Graded feedback: a logistic curve in the amount of ink, centred and scaled on the real images.
 
-    At the real images' mean plus one standard deviation the liking is 1/2, two above it 0.88.
+    At the real images' mean plus one standard deviation the liking is 1/2, at the mean plus two 0.88.
     """
 
     def meet(self, task: KnowsInk) -> None:
