@@ -96,7 +96,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def made_from(grid: Grid) -> About | None:
-    """What the long table that lies there was made from, by its metadata alone; None where there is none to read."""
+    """What the existing long table was made from, by its metadata alone; None where there is none to read."""
     try:
         return _about(pq.read_schema(table_path(grid)))
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):

@@ -61,7 +61,7 @@ def columns(found: Estimate, prefix: str = "") -> dict[str, float | int]:
 
 
 def markdown(headers: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """A Markdown table whose first `left` columns stand to the left and the others to the right."""
+    """A Markdown table whose first `left` columns are left-aligned and the others right-aligned."""
     lines = [list(headers), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(headers))]
     rule = [":" + "-" * (w - 1) if column < left else "-" * (w - 1) + ":" for column, w in enumerate(widths)]

@@ -1,4 +1,4 @@
-"""The long table and the grid as tables, figures and claims look at them.
+"""What tables, figures and claims read from the long table and the grid.
 
 Which methods are compared, which are variants of which, and which form a sweep is read from the
 settings of the configuration; a method added there appears by itself. Nothing here imports torch.
@@ -139,7 +139,7 @@ def users_of(grid: Grid, task: str) -> list[str]:
 
 
 def common_users(table: pd.DataFrame, grid: Grid, task: str) -> list[str]:
-    """The users for whom every compared method ran that ran at all."""
+    """The users for whom every compared method ran, of those methods that ran for anybody."""
     main = set(main_methods(grid, task))
     rows = table[(table.task == task) & table.method.isin(main)]
     methods = rows.groupby("user").method.nunique()
@@ -240,7 +240,7 @@ class Sweep:
 def sweep(grid: Grid, reference: str, setting: str, among: Collection[str] | None = None) -> Sweep:
     """The methods that differ from the reference in `setting` alone, itself included, by ascending value.
 
-    Methods of another algorithm belong to it where they share all settings (PAPA is EPAPA at k = 0).
+    Methods of another algorithm belong to it where they share all other settings (PAPA is EPAPA at k = 0).
     Of two methods with the same settings the first one counts. `among`: only these, for example what ran.
     """
     if reference not in grid.methods:

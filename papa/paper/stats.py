@@ -144,7 +144,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True)
 class Reached:
-    """How many of n runs reached a level, and the median of what it took them, of those that did not too (censored).
+    """How many of n runs reached a level, and the median of what that took over all n; the others are censored.
 
     median: by Kaplan and Meier; NaN where fewer than half of the runs got there.
     """

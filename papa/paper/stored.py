@@ -1,6 +1,6 @@
 """Stored samples for figures, read through their records.
 
-Pictures of other settings than the values of the long table are refused.
+Samples that were made with other settings than the grid's are refused.
 """
 
 from __future__ import annotations

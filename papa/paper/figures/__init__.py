@@ -15,7 +15,7 @@ from papa.paper import select
 from papa.registry import find, load, module_of
 
 TEXT_TO_IMAGE = "-t2i"
-"""Ends the name of a figure that shows the text-to-image tasks; the one without shows the others then."""
+"""Suffix of a figure that shows the text-to-image tasks; the figure without it then shows the others."""
 
 FIGURES: dict[str, str] = {
     "F1": "papa.paper.figures.labels:draw",
@@ -43,7 +43,7 @@ def part(name: str, table: pd.DataFrame, grid: Grid) -> pd.DataFrame:
 def plot(name: str, table: pd.DataFrame, grid: Grid, folder: Path) -> list[Path]:
     """Draw a figure and write it as PNG and PDF, with its caption for the report.
 
-    A figure for which nothing ran says so in its place: the files are there in any case.
+    If nothing ran for a figure, its files are written all the same and say so.
 
     Returns: the paths `<name>.png`, `.pdf` and `.rst` in `folder`.
     Raises:  SettingsError for an unknown name, RecordError for a long table that is not one or for

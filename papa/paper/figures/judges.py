@@ -16,7 +16,7 @@ MARGIN = 0.05
 
 
 JUDGES = {"held_out": "held-out judge", "attributes": "classifier of true attributes"}
-"""Names of the judges that have better words than their name."""
+"""Judge -> what an axis calls it, where that is not its name."""
 
 
 def panels(table: pd.DataFrame) -> list[tuple[str, str]]:

@@ -73,7 +73,7 @@ def _panel(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, user: str, metr
 
 
 def _size(table: pd.DataFrame, task: str, method: str, user: str) -> float:
-    """Of a marker: 1 at the evaluations that the base takes for an image, half as much again at ten times those."""
+    """Relative size of a marker: 1 at the base's evaluations per image, 1.5 at ten times as many."""
     own, base = (select.values(table, task, m, COST, [user]).mean() for m in (method, select.BASE))
     ratio = own / base if base > 0 else math.nan
     return 1 + 0.5 * math.log10(ratio) if ratio > 1 else 1.0
@@ -86,7 +86,7 @@ def _short(grid: Grid, method: str) -> str:
 
 
 def _look_at(ax: Axes, means: list[tuple[float, float]]) -> None:
-    """Limits no further from the means than their own range: intervals of very few seeds leave the frame."""
+    """Limit x to half the range of the means beyond them; wide intervals, of very few seeds, leave the frame."""
     values, limits = [x for x, _ in means], ax.get_xlim()
     room = max(max(values) - min(values), 0.1)
     ax.set_xlim(max(limits[0], min(values) - room / 2), min(limits[1], max(values) + room / 2))

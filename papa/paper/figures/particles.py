@@ -49,7 +49,7 @@ def exact_density(spec: RunSpec, tilt: float) -> tuple[np.ndarray, np.ndarray]:
     Returns: (POINTS,) coordinates of both axes, and (POINTS, POINTS) density per unit of area, rows along y. A tilt
              without a closed form is normalized by its sum over the grid.
     """
-    import torch  # two seconds that a table need not wait for
+    import torch  # takes two seconds, and tables do not need it
 
     from papa.benchmark.runs.align import build_user
 

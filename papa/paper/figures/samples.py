@@ -77,7 +77,7 @@ def _cell(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, user: str, metho
     if images is None or images.ndim != 4 or len(images) == 0:
         ax.text(0.5, 0.5, "not run", ha="center", va="center", color=style.FAINT, transform=ax.transAxes)
         return
-    ax.imshow(montage(images))  # pixels stay pixels, unless there are more of them than the paper has
+    ax.imshow(montage(images))  # not smoothed, unless the image has more pixels than its place in the figure
     liked = select.values(table, task, method, "preference_gold", [user]).get((user, seed))
     if liked is not None:
         ax.text(

@@ -97,9 +97,9 @@ def marker(grid: Grid, method: str) -> str:
 
 @contextmanager
 def paper() -> Iterator[None]:
-    """Draw and save inside this block."""
+    """The settings of Matplotlib for this package's figures; draw and save inside this block."""
     with mpl.rc_context():
-        mpl.rcdefaults()  # a matplotlibrc of the machine's would draw something else under the same key
+        mpl.rcdefaults()  # a matplotlibrc on this machine must not change a figure
         mpl.rcParams.update(RC)
         yield
 

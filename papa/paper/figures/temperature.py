@@ -1,4 +1,4 @@
-"""F5: FKC's inverse temperature, how far its surrogate is exploited, and the check of what the true liking reaches."""
+"""F5: FKC's inverse temperature, how far its surrogate is exploited, and a check with the true liking as reward."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _sweep(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, metrics: dict[s
 
 
 def _gap(ax: Axes, table: pd.DataFrame, grid: Grid, task: str) -> None:
-    """What the fitted reward promises of the final samples less what the user gives: how far it is exploited."""
+    """The surrogate's mean reward of the final samples minus their preference: how far it is exploited."""
     ax.axhline(0, color=style.FAINT, lw=0.8)
     inks = [style.COLOURS["fkc"][0], *style.SPARE]
     for index, user in enumerate(users(table, grid, task)):

@@ -26,7 +26,7 @@ SHOWN: Shown = {
     "sample": ("evaluations / image (with learning)", 1),
 }
 ASIDE = {"fid_preferred": "fid_preferred_floor", "sample": "image_of_100"}
-"""What stands in brackets behind a measure: its mean alone."""
+"""Measure -> the one whose mean, without an interval, stands in brackets behind it."""
 SAID = (
     "Alignment to one user's taste: share of final samples that the judge behind the labels (gold) and a judge "
     "never queried (held-out) count as liked; distance to reference images of the preferred classes; diversity; cost."

@@ -49,9 +49,9 @@ def compared(grid: Grid, task: str) -> list[str]:
 
 def to_level(table: pd.DataFrame, grid: Grid, task: str, method: str, user: str, metric: str) -> Reached:
     """What the runs had spent at their first round at the level; a run that never gets there is censored at its end,
-    one that diverged at the end of the others.
+    one that diverged at the most that another run spent.
 
-    Of no runs where one of them has no measurement at its round: the others would be a selection.
+    If a run has no measurement at its round, no run counts: the others would be a selection.
     """
     preference = select.curves(table, task, method, "preference_gold", user)
     if preference.empty:
@@ -75,8 +75,9 @@ def to_level(table: pd.DataFrame, grid: Grid, task: str, method: str, user: str,
 
 
 def pays_off(table: pd.DataFrame, grid: Grid, task: str, method: str, other: str, user: str) -> Estimate:
-    """Served images from which on a method costs less than another, learning included; 0 where it does from the first
-    one on, nothing where it never does."""
+    """The number of served images from which on a method costs less than another, learning included.
+
+    0 where it does from the first one on; an empty estimate where it does not save on each image in every run."""
 
     def of(name: str, *metrics: str) -> pd.Series:
         return pd.concat([select.values(table, task, name, metric, [user]) for metric in metrics], axis=1).sum(
