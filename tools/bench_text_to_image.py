@@ -3,7 +3,7 @@
     python tools/bench_text_to_image.py --tasks sd15 fruits > bench.json
 
 `sd15` is a network of Stable Diffusion 1.5's true size with random weights, so nothing is downloaded; the
-OpenCLIP proxy is left out (answers are tossed). A round is: draw and decode the items, learn from 8 answers.
+OpenCLIP proxy is left out (answers are random). A round is: draw and decode the items, learn from 8 answers.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ CONDA = ROOT / "environment.yml"
 PYTHON = "3.11"
 EXTRAS = ("test",)
 LINUX = 'sys_platform == "linux"'
-# What the markers are asked: the machine of the lock, and one that needs less.
+# What markers are evaluated for: the machine of the lock, and one that needs fewer packages.
 HERE = {"python_version": PYTHON, "sys_platform": "linux", "platform_system": "Linux", "platform_machine": "x86_64"}
 MAC = HERE | {"sys_platform": "darwin", "platform_system": "Darwin", "platform_machine": "arm64"}
 

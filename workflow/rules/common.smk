@@ -42,8 +42,8 @@ ARGUMENTS = shlex.join(["--config", CONFIG_FILE, *(["--override", json.dumps(OVE
 
 
 def command(wildcards, output):
-    """How a rule calls `papa`, as a parameter that no rerun depends on; results depend on settings, wherever those
-    stand. Snakemake compares parameters between runs, except those that it takes to be made from the outputs.
+    """How a rule calls `papa`, as a parameter that no rerun depends on: results depend on the settings, not on where
+    their file lies. Snakemake compares parameters between runs, except those whose function takes `output`.
     """
     return f"{PYTHON} -m papa"
 
@@ -59,7 +59,7 @@ def arguments(wildcards, output):
 def generation(made, holds):
     """A number that grows where what a stamp, or the long table, claims does not hold any more.
 
-    Each says of which generation it is (`made`; None: there is none, or it says nothing). While what it claims holds,
+    Each says of which generation it is (`made`; None where there is none that says so). While what it claims holds,
     the number stays as it is; where a record was deleted, damaged, or made with other settings since, it is the next
     one, and Snakemake makes the job again because a parameter changed. Nothing is deleted for that: planning only looks.
     """
@@ -67,7 +67,7 @@ def generation(made, holds):
 
 
 def stamped(stamp):
-    """The generation that a stamp says."""
+    """The generation that a stamp says; None where there is no stamp."""
     try:
         return int(Path(stamp).read_text(encoding="utf-8").split()[1])
     except (OSError, ValueError, IndexError):
@@ -140,7 +140,7 @@ def score_generation(wildcards):
 
 
 def table_generation(wildcards):
-    """Whether the long table is that of this grid; see `generation`. One that cannot be read is of another grid."""
+    """Whether the long table is that of this grid; see `generation`. One that cannot be read counts as another's."""
     about = made_from(GRID)
     if about is None:
         return -1 if table_path(GRID).exists() else 0
@@ -157,7 +157,7 @@ def memory(wildcards):
 
 
 def needs_gpu(wildcards):
-    """1 where a job of a light step has to do with a task that is too large for a CPU."""
+    """1 where a job of a light step handles a task that is too large for a CPU."""
     labels = [wildcards.task] if "task" in wildcards.keys() else TASKS
     return int(any(GRID.tasks[label].declaration.needs for label in labels))
 
@@ -175,7 +175,7 @@ def align_stamps():
 
 
 # What the scores, and the long table after them, are made from. All that follows an alignment carries it. A
-# failed job leaves no output, and Snakemake takes older tables for up to date where only a file between them
+# failed job leaves no output, and Snakemake considers older tables up to date where only a file between them
 # and the change is missing.
 SCORE_KEY = completion_key(
     {"runs": sorted(spec.key for spec in GRID), "measures": {task: GRID.measures(task).model_dump() for task in TASKS}},
