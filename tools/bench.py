@@ -108,7 +108,7 @@ def network_shares(place: Path, runs: list[tuple[str, str, str]], spent: dict[st
     speed = json.loads(said.stdout.splitlines()[-1])
     shares = {}
     for task, method, user in runs:
-        record = place / "results-bench" / task / method / user / "seed0" / "run.json"
+        record = place / "results-bench" / task / "runs" / method / user / "seed0" / "run.json"
         total = json.loads(record.read_text(encoding="utf-8"))["total"]
         ideal = (total["forward"] + total["frozen"]) * speed[task]["forward"]
         ideal += total["backward"] * speed[task]["backward"]
