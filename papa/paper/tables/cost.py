@@ -100,7 +100,8 @@ def make(table: pd.DataFrame, grid: Grid) -> Made:
             lines = [row for method in compared(grid, task) for row in _rows(table, grid, task, user, method)]
             rows += lines
             for up_to, readable in ((WHOLE, _whole), (TO_LEVEL, _level), (PAYS, _pays)):
-                if chosen := [line for line in lines if line["up_to"] == up_to]:
+                chosen = [line for line in lines if line["up_to"] == up_to and (up_to != PAYS or line["mean"] > 0)]
+                if chosen:
                     parts.append(f"### {task}: {user}, {up_to}\n\n{readable(chosen)}")
     return Made(pd.DataFrame(rows, columns=AXES), "\n".join(parts), caption(table, grid))
 
@@ -172,7 +173,7 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
         f"preference of {LEVEL:g}: how many runs got there, and the median over all of them (Kaplan and Meier; runs "
         "that did not get there are censored at their end; a dash where fewer than half did), by the curve over the "
         "rounds that does not fall, since a round's preference comes from few samples. Last, from how many served "
-        "images on a method that learns more costs less in all than one that pays for each image.",
+        "images on a method that learns more costs less in all than one that pays more for each image (the CSV has 0 where it does at once).",
         report.quote(table, grid, tasks, methods, users),
         f"Per round: {report.samples(grid, tasks, 'per_round')} samples.",
         report.unit_sentence(grid),
