@@ -173,7 +173,8 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
         f"preference of {LEVEL:g}: how many runs got there, and the median over all of them (Kaplan and Meier; runs "
         "that did not get there are censored at their end; a dash where fewer than half did), by the curve over the "
         "rounds that does not fall, since a round's preference comes from few samples. Last, from how many served "
-        "images on a method that learns more costs less in all than one that pays more for each image (the CSV has 0 where it does at once).",
+        "images on a method that learns more costs less in all than one that pays more for each image (the CSV has 0 "
+        "where it does at once).",
         report.quote(table, grid, tasks, methods, users),
         f"Per round: {report.samples(grid, tasks, 'per_round')} samples.",
         report.unit_sentence(grid),
