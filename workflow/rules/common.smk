@@ -42,7 +42,7 @@ ARGUMENTS = shlex.join(["--config", CONFIG_FILE, *(["--override", json.dumps(OVE
 
 
 def command(wildcards, output):
-    """How a rule calls `papa`, as a parameter that no rerun depends on: results depend on the settings, not on where
+    """How a rule calls `papa`, as a parameter that no rerun depends on; results depend on the settings, not on where
     their file lies. Snakemake compares parameters between runs, except those whose function takes `output`.
     """
     return f"{PYTHON} -m papa"

@@ -83,7 +83,9 @@ def _estimates(table: pd.DataFrame, grid: Grid, task: str, users: list[str]) -> 
     for method in select.main_methods(grid, task):
         mine = final[final.method == method]
         whole = select.finished(mine).set_index(["metric", *select.RUN]).value.sort_index()
-        for metric in set(mine.metric.unique()) - OF_THOSE_THAT_DID:
+        for metric in mine.metric.drop_duplicates():
+            if metric in OF_THOSE_THAT_DID:
+                continue
             values = whole.loc[metric] if metric in whole.index else NOTHING
             measured = set(final.loc[final.metric == metric, "user"])
             found[method, metric] = select.estimate(values, grid, [user for user in users if user in measured])
