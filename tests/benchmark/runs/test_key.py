@@ -264,7 +264,7 @@ def test_other_weights_change_every_run_of_their_task(copied: Path, tmp_path: Pa
 
 REWORDED = {
     "an error": ("lower surrogate.lr", "make surrogate.lr smaller"),
-    "a docstring": ("Regress the liking on everything seen", "Fit the liking of everything seen"),
+    "a docstring": ("Fit the liking of all labelled items", "Other words"),
     "layout": ("        return copy.deepcopy(", "        return copy.deepcopy(\n            "),
     "a comment": ("        answered = np.flatnonzero", "        # A comment.\n        answered = np.flatnonzero"),
     "line ends": ("\n", "\r\n"),
