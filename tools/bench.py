@@ -20,6 +20,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from same_values import checked_out
@@ -123,7 +124,9 @@ def main() -> int:
     parser.add_argument("new", nargs="?", default="HEAD", help="a commit, or a folder with its checkout")
     parser.add_argument("--pairs", type=int, default=3, help="how often each is run")
     parser.add_argument("--only", choices=sorted({task for task, _, _ in RUNS}), help="one task")
-    parser.add_argument("--work", default="/tmp/papa-bench", help="where the checkouts lie")
+    parser.add_argument(
+        "--work", default=str(Path(tempfile.gettempdir()) / "papa-bench"), help="where the checkouts lie"
+    )
     args = parser.parse_args()
     old, new = (checked_out(commit, Path(args.work)) for commit in (args.old, args.new))
     runs = [run for run in RUNS if args.only in (None, run[0])]

@@ -16,6 +16,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -85,7 +86,9 @@ def main() -> int:
     parser.add_argument("old", help="a commit, or a folder with its checkout")
     parser.add_argument("new", help="a commit, or a folder with its checkout")
     parser.add_argument("--config", nargs="+", default=["config/smoke.yaml", "config/every.yaml"])
-    parser.add_argument("--work", default="/tmp/papa-same-values", help="where the checkouts lie")
+    parser.add_argument(
+        "--work", default=str(Path(tempfile.gettempdir()) / "papa-same-values"), help="where the checkouts lie"
+    )
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()
     places = [checked_out(commit, Path(args.work)) for commit in (args.old, args.new)]

@@ -82,6 +82,10 @@ class Measures(Settings):
     kid_subsets: Positive = 100
     """Number of KID subsets."""
 
+    def final_of(self, candidates: int) -> int:
+        """Final samples: as asked, or as many as the base samples have candidates for (best of 16 draws fewer)."""
+        return min(self.final, max(1, self.base // candidates))
+
     @model_validator(mode="after")
     def _one_request(self) -> Measures:
         if self.per_round > self.served:

@@ -28,14 +28,13 @@ import yaml
 from pydantic import model_validator
 
 from papa.benchmark.grid import Grid
-from papa.benchmark.metrics.curve import first_at, rising
 from papa.paper import report, select, stats
+from papa.paper.curve import PREFERENCE, first_at, rising
 from papa.paper.stats import Estimate
 from papa.settings import Settings
 
 MIN_SEEDS = 5
 Verdict = Literal["supported", "refuted", "undecided", "not run", "retired"]
-PREFERENCE = "preference_gold"
 
 
 class Part(Settings):
@@ -187,15 +186,13 @@ def _matched(metric: str, claim: Claim, methods: tuple[str, str], table: pd.Data
     The curves are those that do not fall, so that a lucky round is no crossing. A pair that meets at the preference of
     the base has nothing to compare and is left out.
     """
-    users, measures = select.users_of(grid, claim.task), grid.measures(claim.task)
-    samples = (measures.per_round, measures.final)
+    users = select.users_of(grid, claim.task)
     preference, value = (
         {method: _values(table, claim, method, name, users) for method in methods} for name in (PREFERENCE, metric)
     )
-    along, of = (
-        {(m, user): select.curves(table, claim.task, m, name, user) for m in methods for user in users}
-        for name in (PREFERENCE, metric)
-    )
+    pairs = [(method, user) for method in methods for user in users]
+    along = {pair: rising(table, grid, claim.task, *pair) for pair in pairs}
+    of = {(method, user): select.curves(table, claim.task, method, metric, user) for method, user in pairs}
     effects = {}
     first, second = methods
     for user, seed in value[first].index.intersection(value[second].index):
@@ -203,27 +200,23 @@ def _matched(metric: str, claim: Claim, methods: tuple[str, str], table: pd.Data
         at = {
             method: value[method][user, seed]
             if preference[method][user, seed] <= level
-            else _at(level, along[method, user][seed], of[method, user][seed], samples)
+            else _at(level, along[method, user][seed], of[method, user][seed])
             for method in methods
         }
         effects[user, seed] = at[first] - at[second]
     return pd.Series(effects, dtype=float).rename_axis(select.RUN)
 
 
-def _at(level: float, preference: pd.Series, value: pd.Series, samples: tuple[int, int]) -> float:
+def _at(level: float, curve: pd.Series, value: pd.Series) -> float:
     """The value at the first round whose preference reaches a level, on the line from the round before; NaN where that
-    is the base.
-
-    Args:    samples: behind every point of the curve, and behind the last one.
-    """
-    preference = preference.dropna()
-    curve = rising(preference, [samples[0]] * (len(preference) - 1) + [samples[1]])
-    found, index = value.reindex(preference.index).to_numpy(), first_at(curve, level)
+    is the base."""
+    found, index = value.reindex(curve.index).to_numpy(), first_at(curve, level)
     if index is None:  # the last point, pooled with those before it, has fallen below the level
         return float(found[-1])
     if index == 0:
         return math.nan
-    weight = (level - curve[index - 1]) / (curve[index] - curve[index - 1])
+    before, after = curve.iloc[index - 1], curve.iloc[index]
+    weight = (level - before) / (after - before)
     return float((1 - weight) * found[index - 1] + weight * found[index])
 
 

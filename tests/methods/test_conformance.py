@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
 import torch
 from support.every_method import LABELS, PAIRS, K, build, everywhere, rounds, task_of, user_of
@@ -12,7 +9,6 @@ from support.playing import rounds_of
 from torch import Tensor
 
 from papa.benchmark.config import Measures
-from papa.benchmark.runs.align import final_count
 from papa.benchmark.tasks import TASKS
 from papa.diffusion.denoiser import Cost
 from papa.errors import PapaError
@@ -127,11 +123,9 @@ def test_the_first_samples_do_not_depend_on_what_ran_before(name: str, task: str
 def test_final_samples_never_want_more_candidates_than_the_pool_holds(name: str, task: str) -> None:
     method = build(name, task)
     assert method.settings.candidates >= 1
-    spec: Any = SimpleNamespace(of=SimpleNamespace(measures=Measures(final=40, base=64)))
-    count = final_count(spec, method.settings.candidates)
+    count = Measures(final=40, base=64).final_of(method.settings.candidates)
     assert 1 <= count <= 40 and method.sample(count).shape[0] == count
 
 
 def test_best_of_16_draws_as_many_as_there_are_candidates_for() -> None:
-    spec: Any = SimpleNamespace(of=SimpleNamespace(measures=Measures(final=40, base=64)))
-    assert final_count(spec, build("best_of_n", "gmm2d", n=16).settings.candidates) == 4
+    assert Measures(final=40, base=64).final_of(build("best_of_n", "gmm2d", n=16).settings.candidates) == 4

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from papa.registry import module_of
 
-LEVEL = 0.8
-"""The preference that labels and evaluations are counted up to."""
 IMAGES = 100
 """Served images that the cost of learning is spread over."""
 

@@ -1,19 +1,11 @@
 """How different the samples are from each other, against a perfect mix at the same preference.
 
-A method that draws more of what is liked draws from fewer kinds, so its samples come closer to each other even where
-it does everything right. What a run is compared with is therefore a mix of base samples: as many of them liked as of
-the run's own samples are, and the others not. A model tilted exactly to the user's liking has a ratio of 1 at any
-preference.
-
 A mean over pairs hardly sees near copies: 32 images of four ancestors keep most of it. So there are three sorts of
 measures: over all final samples, within what is liked, and within one request (`served`), as a person is served.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,14 +13,11 @@ import torch
 from scipy.stats import entropy
 from torch import Tensor
 
-from papa.benchmark.metrics.interface import Bench, Metric, Row, RunView
-from papa.benchmark.users.interface import AnyUser
+from papa.benchmark.metrics.interface import Metric, Row, RunView
+from papa.benchmark.metrics.mix import REQUEST, Pool
+from papa.benchmark.metrics.spread import coverage, nearest_distances, pairwise_distance, vendi_score
 
 PARTICLES = ("ess", "lowest_ess", "unique_ancestors")
-MIXES = 16
-"""Mixes of base samples that a measure of one request is compared with the mean of."""
-MOST = 1024
-"""Base samples of a kind (liked or not) whose mean distances are taken: half a million pairs."""
 
 
 class Diversity(Metric):
@@ -69,87 +58,7 @@ class Diversity(Metric):
         return self._pools[key]
 
 
-# ---------------------------------------------------------------- what a perfect method would draw from
-
-
-class Pool:
-    """Base samples by whether a user likes them, and mixes of them.
-
-    A user with an exact reward in nats likes and dislikes nothing: there is no mix then.
-    """
-
-    def __init__(self, bench: Bench, user: AnyUser, base: Tensor, address: tuple[str, ...]) -> None:
-        self._bench, self._address = bench, address
-        self.base = base
-        self.scored = user.exact is None
-        verdict = user.verdict(base) > 0.5 if self.scored else np.zeros(len(base), dtype=bool)
-        self._of = {True: np.flatnonzero(verdict), False: np.flatnonzero(~verdict)}
-        self._means: dict[tuple[int, int, str], float] = {}
-
-    @cached_property
-    def points(self) -> Tensor:
-        return self._bench.points(self.base)
-
-    @cached_property
-    def features(self) -> Tensor:
-        return self._bench.embedded(self.base)
-
-    @cached_property
-    def _distances(self) -> dict[tuple[bool, bool], float]:
-        """Mean distance of two liked ones, of two others, and of one of each."""
-        of = {kind: self.points[torch.from_numpy(found[:MOST])] for kind, found in self._of.items()}
-        mixed = float(torch.cdist(of[True], of[False]).mean()) if all(map(len, of.values())) else float("nan")
-        return {
-            (True, True): pairwise_distance(of[True]),
-            (False, False): pairwise_distance(of[False]),
-            (True, False): mixed,
-        }
-
-    def liked_distance(self) -> float:
-        """Mean distance of two liked base samples."""
-        return self._distances[True, True]
-
-    def distance(self, n: int, k: int) -> float:
-        """Expected mean distance of n images of which k are liked, in closed form over the pairs; NaN without such."""
-        pairs = {
-            (True, True): k * (k - 1) / 2,
-            (False, False): (n - k) * (n - k - 1) / 2,
-            (True, False): k * (n - k),
-        }
-        return sum(count * self._distances[pair] for pair, count in pairs.items() if count) / (n * (n - 1) / 2)
-
-    def mean(self, n: int, k: int, measure: str) -> float:
-        """Mean of a measure of one request over mixes of n base samples of which k are liked.
-
-        NaN where the base samples have not as many of both.
-        """
-        if not self.scored or k > len(self._of[True]) or n - k > len(self._of[False]):
-            return float("nan")
-        if (n, k, measure) not in self._means:
-            rng = self._bench.stream.at("mix", *self._address, n=n, liked=k).generator()
-            drawn = [
-                np.concatenate([rng.choice(self._of[True], k, False), rng.choice(self._of[False], n - k, False)])
-                for _ in range(MIXES)
-            ]
-            for name, of in REQUEST.items():
-                points = self.features if of.on_features else self.points
-                values = [of.measure(points[torch.from_numpy(chosen)]) for chosen in drawn]
-                self._means[n, k, name] = float(np.mean(values))
-        return self._means[n, k, measure]
-
-
 # ---------------------------------------------------------------- within one request
-
-
-@dataclass(frozen=True)
-class RequestMeasure:
-    """A measure of the images of one request. on_features: of the feature network's, else in the task's space. least:
-    its value for copies of one image."""
-
-    measure: Callable[[Tensor], float]
-    unit: str
-    on_features: bool = False
-    least: float = 0.0
 
 
 def served(run: RunView, pool: Pool, images: Tensor) -> list[tuple[str, float, str]]:
@@ -240,40 +149,3 @@ def particles(run: RunView) -> list[Row]:
         rows += [Row(name, float(steps[-1][name]), "particles", run.last) for name in ("ess", "unique_ancestors")]
         rows.append(Row("lowest_ess", min(float(line["lowest_ess"]) for line in steps), "particles", run.last))
     return rows
-
-
-# ---------------------------------------------------------------- pure functions
-
-
-def pairwise_distance(x: Tensor) -> float:
-    """Mean Euclidean distance over all pairs of different rows of (n, ...)."""
-    return float(torch.pdist(x.flatten(1).double()).mean()) if len(x) > 1 else float("nan")
-
-
-def nearest_distances(x: Tensor) -> Tensor:
-    """(n,) Euclidean distance of each row of (n, ...) to the nearest other one."""
-    points = x.flatten(1).double()
-    between = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
-    return between.fill_diagonal_(float("inf")).min(1).values
-
-
-def vendi_score(features: Tensor) -> float:
-    """exp of the entropy of the eigenvalues of K / n, K the cosine similarities of (n, d) features."""
-    unit = torch.nn.functional.normalize(features, dim=1)
-    small = unit @ unit.T if len(unit) < unit.shape[1] else unit.T @ unit  # the same eigenvalues but for zeros
-    eigenvalues = torch.linalg.eigvalsh(small / len(unit)).clamp(min=0).numpy()
-    return float(np.exp(entropy(eigenvalues)))
-
-
-def coverage(real: Tensor, generated: Tensor, k: int = 5) -> float:
-    """Share of (m, d) real points that have a generated one within the distance to their k-th neighbour."""
-    radius = torch.cdist(real, real).kthvalue(k + 1, dim=1).values  # the nearest is the point itself
-    return float((torch.cdist(real, generated).min(1).values <= radius).double().mean())
-
-
-REQUEST = {
-    "served_distance": RequestMeasure(pairwise_distance, ""),
-    "served_vendi": RequestMeasure(vendi_score, "images", on_features=True, least=1.0),
-    "served_nearest": RequestMeasure(lambda points: float(nearest_distances(points).mean()), ""),
-}
-"""The measures of one request that are compared with a perfect mix's."""

@@ -8,8 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from papa.benchmark.metrics import LEVEL
-from papa.benchmark.metrics.curve import first_at, rising
 from papa.benchmark.metrics.interface import Metric, Row, RunView
 
 
@@ -18,8 +16,6 @@ class Preference(Metric):
     mean verdict; users without classes have no other judge). liking_gold: the mean liking itself.
     over_optimization: gold minus held out. liking_predicted: for the controls that are tilted by the
     true liking s, E[s e^(beta s)] / E[e^(beta s)] over the base samples.
-    reached_level: 1 where the preference reaches 0.8, else 0; labels_to_level: the labels up to the first such round,
-    NaN without one. Both by the curve over the rounds that does not fall (`papa.benchmark.metrics.curve`).
     surrogate_gap: of methods that follow a fitted reward, what it gives their final samples less preference_gold, which
     it was fitted to."""
 
@@ -35,27 +31,11 @@ class Preference(Metric):
             rows += [Row(f"preference_{name}", value, "share", index, stage) for name, value in others.items()]
             if "held_out" in others:
                 rows.append(Row("over_optimization", gold - others["held_out"], "share", index, stage))
-        rows += labels_to_level(run, [row for row in rows if row.metric == "preference_gold"])
         rows += surrogate_gap(run)
         if run.true_tilt is not None and "final" in run.images:
             rows.append(Row("liking_measured", mean_liking(run, run.images["final"]), "share", run.last))
             rows.append(Row("liking_predicted", predicted_liking(run, run.true_tilt), "share", run.last))
         return rows
-
-
-def labels_to_level(run: RunView, preference: list[Row]) -> list[Row]:
-    """Whether the level was reached within the budget, and with how many labels."""
-    if "final" not in run.images:
-        return []
-    spent = [0, *np.cumsum([len(line["liking"]) for line in run.feedback]).tolist()]
-    # After the last round there are more samples than those of the curve.
-    points = sorted((row for row in preference if row.stage == "final" or row.round < run.last), key=lambda r: r.round)
-    behind = [run.bench.measures.per_round] * (len(points) - 1) + [len(run.images["final"])]
-    there = first_at(rising([row.value for row in points], behind), LEVEL)
-    return [
-        Row("reached_level", float(there is not None), "share of runs", run.last),
-        Row("labels_to_level", math.nan if there is None else float(spent[points[there].round]), "labels", run.last),
-    ]
 
 
 def surrogate_gap(run: RunView) -> list[Row]:

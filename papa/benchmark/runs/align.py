@@ -200,7 +200,7 @@ def draw_final(spec: RunSpec, session: Session, task: AnyTask, user: AnyUser, ta
     Controls are not aligned models, so they have none under another prompt.
     """
     began = time.monotonic()
-    taken.images["final"] = session.model.pack(session.sample(final_count(spec, session.settings.candidates)))
+    taken.images["final"] = session.model.pack(session.sample(spec.of.measures.final_of(spec.settings.candidates)))
     taken.trace += [{"round": "final"} | step for step in session.method.trace()]
     taken.seconds["final_samples"] = time.monotonic() - began
     began = time.monotonic()
@@ -212,12 +212,6 @@ def draw_final(spec: RunSpec, session: Session, task: AnyTask, user: AnyUser, ta
         with session.model.prompted(other[0]):
             taken.images["retention"] = measured(session, spec.of.measures.retention)
         taken.seconds["retention_samples"] = time.monotonic() - began
-
-
-def final_count(spec: RunSpec, candidates: int) -> int:
-    """Final samples: as asked, or as many as the base samples have candidates for (best of 16 draws fewer)."""
-    measures = spec.of.measures
-    return min(measures.final, max(1, measures.base // candidates))
 
 
 def measured(session: Session, n: int) -> np.ndarray:

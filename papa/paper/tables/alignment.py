@@ -39,8 +39,8 @@ DIVERSITY = (
     "from; few mean near copies. Cost: denoiser evaluations for a served image, and with what learning took spread "
     f"over {IMAGES} of them."
 )
-OF_THOSE_THAT_DID = {"labels_to_level", "labels_to_first_like"}
-"""Measures without a value for runs that did not get there; a mean over the others would flatter (T3 has medians)."""
+OF_THOSE_THAT_DID = {"labels_to_first_like"}
+"""Measures without a value for runs that did not get there; a mean over the others would flatter."""
 POOLED = "pooled"
 NOTHING = pd.Series(dtype=float, index=pd.MultiIndex.from_arrays([[], []], names=select.RUN))
 AXES = ["task", "user", "method", "algorithm", "metric", "mean", "lower", "upper", "n_seeds", "diverged"]

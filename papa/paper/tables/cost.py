@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from papa.benchmark.grid import Grid
-from papa.benchmark.metrics import IMAGES, LEVEL
-from papa.benchmark.metrics.curve import first_at, rising
+from papa.benchmark.metrics import IMAGES
 from papa.paper import report, select, stats
+from papa.paper.curve import first_at, rising
 from papa.paper.stats import Estimate, Reached
 from papa.paper.tables import Made
 
@@ -23,6 +23,8 @@ COSTS: dict[str, str] = {
     "seconds": "seconds",
     "peak_memory": "memory (MiB)",
 }
+LEVEL = 0.8
+"""The preference that labels and evaluations are counted up to."""
 UP_TO_LEVEL = ("labels", "train", "forward", "seconds")
 """What is known after every round."""
 AXES = [
@@ -53,16 +55,13 @@ def to_level(table: pd.DataFrame, grid: Grid, task: str, method: str, user: str,
 
     If a run has no measurement at its round, no run counts: the others would be a selection.
     """
-    preference = select.curves(table, task, method, "preference_gold", user)
-    if preference.empty:
+    curves = rising(table, grid, task, method, user)
+    if not curves:
         return Reached(0, 0, np.nan)
-    settings, measures = grid.methods[method].settings, grid.measures(task)
-    cost = select.curves(table, task, method, metric, user)
+    settings, cost = grid.methods[method].settings, select.curves(table, task, method, metric, user)
     spent, censored = [], []
-    for seed, curve in preference.items():
-        curve = curve.dropna()
-        behind = [measures.per_round] * (len(curve) - 1) + [measures.final]
-        there = first_at(rising(curve, behind), LEVEL)
+    for seed, curve in curves.items():
+        there = first_at(curve, LEVEL)
         at = int(curve.index[-1 if there is None else there])
         if metric == "labels":  # known from the settings at every round
             spent.append(float(min(at * settings.per_round, settings.labels)))

@@ -13,9 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from papa.benchmark.config import Measures
-from papa.benchmark.metrics.diversity import pairwise_distance
 from papa.benchmark.metrics.fidelity import Fidelity
 from papa.benchmark.metrics.interface import Bench
+from papa.benchmark.metrics.spread import pairwise_distance
 from papa.benchmark.tasks.artefacts import folder, verified_card
 from papa.benchmark.tasks.fruits import FruitsSettings
 from papa.benchmark.tasks.fruits.captions import kind_prompt, phrase

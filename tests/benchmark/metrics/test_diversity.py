@@ -10,16 +10,9 @@ import torch
 from support.pixels import Likes, bench, normal, one_hot, values, view
 from torch import Tensor
 
-from papa.benchmark.metrics.diversity import (
-    Diversity,
-    Pool,
-    coverage,
-    kinds,
-    liked,
-    nearest_distances,
-    pairwise_distance,
-    vendi_score,
-)
+from papa.benchmark.metrics.diversity import Diversity, kinds, liked
+from papa.benchmark.metrics.mix import Pool
+from papa.benchmark.metrics.spread import coverage, nearest_distances, pairwise_distance, vendi_score
 
 
 @pytest.mark.parametrize("n", [2, 5, 8])

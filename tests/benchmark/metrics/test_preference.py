@@ -8,12 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from support.pixels import Likes, OneHotJudge, bench, one_hot, values, view
 from torch import Tensor
 
-from papa.benchmark.metrics.curve import first_at, rising
 from papa.benchmark.metrics.preference import Preference, predicted_liking
 from papa.benchmark.metrics.retention import Retention
 
@@ -83,33 +80,6 @@ def test_samples_of_another_prompt_are_no_stage() -> None:
     run = view(bench(per_round=2), images=images)
     assert [(index, stage) for index, stage, _ in run.stages()] == [(0, "round"), (1, "round"), (1, "final")]
     assert [(stage, len(images)) for _, stage, images in run.requests()] == [("round", 2), ("round", 2), ("final", 3)]
-
-
-def test_labels_are_counted_up_to_the_first_round_at_the_level() -> None:
-    """Rounds of 3, 3 and 2 labels. The last point of the curve is that of the final samples, not of the request."""
-    feedback = [{"liking": [1.0, None, 0.0]}, {"liking": [1.0] * 3}, {"liking": [0.0] * 2}]
-    below, above = one_hot([3, 0, 1]), one_hot([4, 0, 1])
-    images = {"round_01": below, "round_02": above, "final": above, "served": below}
-
-    def found(**changed: Tensor) -> dict[str, float]:
-        run = view(bench(per_round=5), base=one_hot([1, 0, 4]), images=images | changed, feedback=feedback)
-        return values(Preference().measure(run))
-
-    assert (found()["reached_level"], found()["labels_to_level"]) == (1, 6)
-    lucky = found(final=below, served=above)
-    assert lucky["reached_level"] == 0 and math.isnan(lucky["labels_to_level"]), "one lucky round is no level"
-    assert found(round_02=below)["labels_to_level"] == 8
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.floats(0, 1))
-def test_the_curve_never_falls_and_keeps_its_mean(points: list[float], level: float) -> None:
-    behind = [32] * (len(points) - 1) + [1024]
-    curve = rising(points, behind)
-    assert (np.diff(curve) >= -1e-12).all()
-    assert np.average(curve, weights=behind) == pytest.approx(np.average(points, weights=behind))
-    there = first_at(curve, level)
-    assert (there is None) == (curve[-1] < level - 1e-12)
-    assert there is None or curve[there] >= level - 1e-9
 
 
 def test_the_gap_of_a_surrogate_is_what_it_promises_less_what_the_user_gives() -> None:
