@@ -146,7 +146,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 class Reached:
     """How many of n runs reached a level, and the median of what that took over all n; the others are censored.
 
-    median: by Kaplan and Meier; NaN where fewer than half of the runs got there.
+    median: by Kaplan and Meier; NaN where fewer than half of the runs got there (what the others spent until they ended
+    may lie below what it took the first, and would make a median of it).
     """
 
     count: int
@@ -162,8 +163,8 @@ def reached(spent: ArrayLike, censored: ArrayLike) -> Reached:
              are.
     """
     array, lost = _values(spent), np.asarray(censored, dtype=bool)
-    if lost.all():
-        return Reached(0, len(array), math.nan)
+    if 2 * (~lost).sum() < len(lost) or lost.all():
+        return Reached(int((~lost).sum()), len(array), math.nan)
     surviving = scipy_stats.ecdf(scipy_stats.CensoredData(uncensored=array[~lost], right=array[lost])).sf
     at_most_half = surviving.quantiles[surviving.probabilities <= 0.5]
     return Reached(int((~lost).sum()), len(array), float(at_most_half[0]) if len(at_most_half) else math.nan)

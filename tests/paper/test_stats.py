@@ -127,6 +127,8 @@ def test_what_it_took_to_reach_a_level_by_hand() -> None:
     assert stats.reached([8, 80, 80], [False, True, True]).count == 1
     assert math.isnan(stats.reached([8, 80, 80], [False, True, True]).median)
     assert stats.reached([80, 80], [True, True]).count == 0
+    early = stats.reached([16.0, 15.0, 14.0], [False, True, True])  # seconds: the two that never got there were faster
+    assert early.count == 1 and math.isnan(early.median)
     assert stats.reached([8, 16, 24], [False] * 3).median == 16
 
 

@@ -34,7 +34,7 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
     shown = panels(table)
     if not shown:
         return style.nothing("No run measured preference by a second judge.")
-    drawn = style.figure(style.COLUMN * len(shown), 3.8)
+    drawn = style.figure(style.COLUMN * len(shown), 4.2)
     for ax, (task, judge) in zip(drawn.subplots(1, len(shown), squeeze=False).flat, shown, strict=True):
         _panel(ax, table, grid, task, judge)
     style.legend_below(drawn, drawn.axes[0], columns=4 * min(2, len(shown)))

@@ -61,12 +61,14 @@ RC: dict[Any, Any] = {
 COLOURS: dict[str, list[str]] = {
     "base": ["#555555"],
     "best_of_n": ["#9AD5C1", "#35B28C", "#00664B"],
+    "accept": ["#CC79A7"],
+    "reward_model": ["#7B4B94"],
     "papa": ["#0072B2"],
     "epapa": ["#56B4E9"],
     "fkc": ["#D55E00", "#E69F00"],
 }
-SPARE = ["#CC79A7", "#7B4B94", "#8C8C1A", "#5B3A29"]
-MARKERS = {"base": "s", "best_of_n": "^", "papa": "o", "epapa": "D", "fkc": "v"}
+SPARE = ["#8C8C1A", "#5B3A29", "#A23B72", "#4D4D9A"]
+MARKERS = {"base": "s", "best_of_n": "^", "accept": ">", "reward_model": "<", "papa": "o", "epapa": "D", "fkc": "v"}
 INK, FAINT = "#222222", "#8A8A8A"
 
 
