@@ -4,7 +4,7 @@
 include: "workflow/rules/common.smk"
 include: "workflow/rules/tasks.smk"
 include: "workflow/rules/align.smk"
-include: "workflow/rules/metrics.smk"
+include: "workflow/rules/collect.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 
@@ -12,6 +12,7 @@ include: "workflow/rules/figures.smk"
 rule all:
     default_target: True
     input:
+        rules.collect.output,
         TABLE_FILES,
         CLAIM_FILES,
         FIGURE_FILES,

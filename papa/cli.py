@@ -18,6 +18,7 @@ from papa.errors import PapaError
 from papa.settings import unknown
 
 if TYPE_CHECKING:
+    from papa.benchmark.config import Config
     from papa.benchmark.grid import BaseSpec, Grid, RunSpec, TaskSpec
     from papa.benchmark.tasks.interface import AnyTask
 
@@ -39,19 +40,23 @@ def load_grid(args: argparse.Namespace) -> Grid:
     return grid.load(args.config, overrides)
 
 
-def open_task(of: TaskSpec, device: str, threads: int) -> AnyTask:
-    """Load a task on the device that the configuration asks for."""
+def open_task(of: TaskSpec, config: Config, threads: int, device: str | None = None) -> AnyTask:
+    """Load a task on the device that the configuration asks for, or on another one.
+
+    What the task keeps lies in the folder of results.
+    """
     from papa.benchmark.machine import pick_device, use_threads
 
     use_threads(threads)
-    chosen = pick_device(device)
-    if chosen != device:
-        log(f"device: {device} -> {chosen}")
+    wanted = device or config.device
+    chosen = pick_device(wanted)
+    if chosen != wanted:
+        log(f"device: {wanted} -> {chosen}")
     if of.declaration.prompted:
         from papa.models.pipeline import hush
 
         hush()
-    return of.declaration.load()(of.settings, chosen)
+    return of.declaration.load()(of.settings, chosen, Path(config.results, of.label, "real"))
 
 
 def stamp(args: argparse.Namespace, text: str) -> None:
@@ -73,7 +78,7 @@ def prepare(args: argparse.Namespace) -> None:
     grid = load_grid(args)
     of = grid.task(args.task)
     # A large model is checked where it will run.
-    open_task(of, grid.config.device if of.declaration.needs else "cpu", args.threads).check(log)
+    open_task(of, grid.config, args.threads, None if of.declaration.needs else "cpu").check(log)
     stamp(args, "ready")
     log(f"task {args.task}: ready")
 
@@ -99,7 +104,7 @@ def base(args: argparse.Namespace) -> None:
     from papa.benchmark.runs.record import is_complete
 
     specs = [grid.base(args.task, seed) for seed in args.seeds]
-    task = open_task(specs[0].of, grid.config.device, args.threads)
+    task = open_task(specs[0].of, grid.config, args.threads)
 
     def make(spec: BaseSpec) -> str:
         draw_base_samples(spec, task.model)
@@ -113,37 +118,40 @@ def align(args: argparse.Namespace) -> None:
     grid = load_grid(args)
     specs = grid.select(args.task, args.method, args.user, args.seeds)
     from papa.benchmark.runs.align import align as align_one
+    from papa.benchmark.runs.align import forget
     from papa.benchmark.runs.jobs import unless_done
     from papa.benchmark.runs.record import is_complete
+    from papa.benchmark.runs.score import Scorer
+    from papa.benchmark.runs.scores import is_scored
 
-    task = open_task(specs[0].of, grid.config.device, args.threads)
+    if args.force:
+        for spec in specs:
+            forget(spec)
+    task = open_task(specs[0].of, grid.config, args.threads)
+    scorer = Scorer(specs[0], task)
 
     def make(spec: RunSpec) -> str:
-        align_one(spec, task, log)
-        return "done"
+        if not is_complete(spec.folder, spec.key):
+            align_one(spec, task, log)
+        return scorer.score(spec)
 
-    unless_done(specs, lambda spec: is_complete(spec.folder, spec.key), make, log)
+    unless_done(specs, lambda spec: is_complete(spec.folder, spec.key) and is_scored(spec), make, log)
     stamp(args, "\n".join(spec.key for spec in specs))
 
 
 def score(args: argparse.Namespace) -> None:
     grid = load_grid(args)
     specs = grid.select(args.task, args.method, args.user, args.seeds)
-    if not 0 <= args.part < args.parts:
-        raise PapaError(f"--part {args.part} of --parts {args.parts} is no share; shares count from 0 to parts - 1.")
     from papa.benchmark.runs.jobs import unless_done
     from papa.benchmark.runs.score import Scorer
     from papa.benchmark.runs.scores import is_scored
 
     for name in dict.fromkeys(spec.task for spec in specs):
         chosen = [spec for spec in specs if spec.task == name]
-        # Runs are dealt to the parts in turn, so that the parts are equally large.
-        chosen = chosen[args.part :: args.parts]
         if not all(map(is_scored, chosen)):
             of = chosen[0].of
-            task = open_task(of, grid.config.device if of.declaration.needs else "cpu", args.threads)
+            task = open_task(of, grid.config, args.threads, None if of.declaration.needs else "cpu")
             unless_done(chosen, is_scored, Scorer(chosen[0], task).score, log)
-    stamp(args, "scored")
 
 
 def collect(args: argparse.Namespace) -> None:
@@ -159,7 +167,7 @@ def export(args: argparse.Namespace) -> None:
     specs = grid.select(args.task, args.method, args.user, args.seeds)
     from papa.benchmark.runs.export import export as export_run
 
-    task = open_task(specs[0].of, grid.config.device, args.threads)
+    task = open_task(specs[0].of, grid.config, args.threads)
     for spec in specs:
         folder = Path(args.to) if len(specs) == 1 else Path(args.to, f"seed{spec.seed}")
         export_run(spec, task, folder, log)
@@ -168,31 +176,37 @@ def export(args: argparse.Namespace) -> None:
 def table(args: argparse.Namespace) -> None:
     grid = load_grid(args)
     from papa.paper import tables
-    from papa.paper.long_table import read_table
+    from papa.paper.long_table import gather
+    from papa.paper.shown import shown
 
     if args.name not in tables.TABLES:
         raise PapaError(unknown("table", args.name, tables.TABLES))
-    for path in tables.write(args.name, read_table(grid), grid, Path(grid.config.results) / "tables"):
+    rows, _ = gather(shown(args.name, grid))
+    for path in tables.write(args.name, rows, grid, Path(grid.config.results) / "tables"):
         log(f"{path}: written")
 
 
 def plot(args: argparse.Namespace) -> None:
     grid = load_grid(args)
     from papa.paper import figures
-    from papa.paper.long_table import read_table
+    from papa.paper.long_table import gather
+    from papa.paper.shown import shown
 
     if args.name not in figures.FIGURES:
         raise PapaError(unknown("figure", args.name, figures.FIGURES))
-    for path in figures.plot(args.name, read_table(grid), grid, Path(grid.config.figures)):
+    rows, _ = gather(shown(args.name, grid))
+    for path in figures.plot(args.name, rows, grid, Path(grid.config.figures)):
         log(f"{path}: written")
 
 
 def claims(args: argparse.Namespace) -> None:
     grid = load_grid(args)
-    from papa.paper.long_table import read_table
+    from papa.paper.long_table import gather
+    from papa.paper.shown import CLAIMS, shown
     from papa.paper.tables.ledger import write as write_claims
 
-    for path in write_claims(read_table(grid), grid, Path(grid.config.results)):
+    rows, _ = gather(shown(CLAIMS, grid))
+    for path in write_claims(rows, grid, Path(grid.config.results)):
         log(f"{path}: written")
 
 
@@ -242,7 +256,7 @@ def parser() -> argparse.ArgumentParser:
     def runs(command: argparse.ArgumentParser, required: bool) -> None:
         command.add_argument("--task", required=required, help="task, as in the configuration's grid")
         command.add_argument("--method", required=required, help="method label, as in the configuration")
-        command.add_argument("--user", required=required, help="user, as in the configuration's grid")
+        command.add_argument("--user", required=required, nargs="+", help="users, as in the configuration's grid")
         command.add_argument("--seeds", type=int, nargs="+", help="seeds (default: all of the grid)")
 
     def job(command: argparse.ArgumentParser) -> None:
@@ -259,14 +273,13 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--task", required=True, help="task name")
     command.add_argument("--seeds", type=int, nargs="+", required=True, help="seeds")
     job(command)
-    command = add("align", align, "run alignments; finished ones are skipped")
+    command = add("align", align, "run alignments and measure them; finished ones are skipped")
     runs(command, required=True)
+    command.add_argument("--force", action="store_true", help="delete the chosen runs first and make them again")
     job(command)
-    command = add("score", score, "measure finished runs; measured ones are skipped")
+    command = add("score", score, "measure finished runs again where a measure changed; `align` measures them as well")
     runs(command, required=False)
-    command.add_argument("--part", type=int, default=0, help="which share of the runs (default: %(default)s)")
-    command.add_argument("--parts", type=positive, default=1, help="number of shares (default: %(default)s)")
-    job(command)
+    command.add_argument("--threads", type=positive, default=1, help="CPU threads (default: %(default)s)")
     command = add("export", export, "write aligned models as folders that diffusers loads, replaying their feedback")
     runs(command, required=True)
     command.add_argument("--to", metavar="DIR", required=True, help="folder to write (one seed), or to put seeds in")

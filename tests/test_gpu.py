@@ -53,7 +53,7 @@ def shown(folder: Path, device: str, method: str) -> torch.Tensor:
     )
     grid = Grid(config)
     (spec,) = grid.select(method=method)
-    align(spec, open_task(spec.of, device, 1), lambda message: None)
+    align(spec, open_task(spec.of, spec.config, 1, device), lambda message: None)
     return torch.from_numpy(read_record(spec.folder, spec.key).arrays()["shown"][:8]).float()
 
 

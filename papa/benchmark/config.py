@@ -69,7 +69,9 @@ class Measures(Settings):
     served: Positive = 32
     """Samples of one request, as a person is served: nearest neighbours and copies are looked for among them."""
     per_round: Positive = 32
-    """Samples of one request after every round, for the curves; at most `served`."""
+    """Samples of one request behind each point of a curve; at most `served`."""
+    curve_every: Positive = 1
+    """Rounds from one point of a curve to the next."""
     base: Positive = 4096
     """Base samples per seed: the base row, best-of-n's candidates, predictions."""
     diversity: Positive = 256
@@ -116,8 +118,10 @@ class Config(Settings):
     """Root of all random streams."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     """auto, cpu, cuda or cuda:0. `auto` takes CUDA where there is one."""
-    seeds_per_job: Positive = 3
+    seeds_per_job: Positive = 5
     """Seeds that one process runs (starting a process costs several seconds)."""
+    users_per_job: Positive = 3
+    """Users that one process runs, among those that are shown in the same tables and figures."""
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
     """Level of all intervals."""
     measures: Measures = Measures()

@@ -140,7 +140,9 @@ class RunSpec:
     @property
     def _samples(self) -> set[str]:
         """The measures that set how many samples a run draws."""
-        return {"final", "served", "per_round", "base"} | ({"retention"} if self.of.declaration.prompted else set())
+        return {"final", "served", "per_round", "curve_every", "base"} | (
+            {"retention"} if self.of.declaration.prompted else set()
+        )
 
     @cached_property
     def key(self) -> str:
@@ -276,14 +278,15 @@ class Grid:
         self,
         task: str | None = None,
         method: str | None = None,
-        user: str | None = None,
+        user: str | list[str] | None = None,
         seeds: list[int] | None = None,
     ) -> list[RunSpec]:
         """The runs of these axes.
 
         Raises:  SettingsError if there are none.
         """
-        axes = (("task", task, 0), ("method", method, 1), ("user", user, 2))
+        users = [user] if isinstance(user, str) else user
+        axes = [("task", task, 0), ("method", method, 1), *(("user", one, 2) for one in users or [])]
         for name, value, index in axes:
             if value is not None and value not in (known := {axis[index] for axis in self.specs}):
                 raise SettingsError(f"the grid of this configuration has no such run: {unknown(name, value, known)}")
@@ -292,7 +295,7 @@ class Grid:
             for spec in self
             if (task is None or spec.task == task)
             and (method is None or spec.method == method)
-            and (user is None or spec.user == user)
+            and (users is None or spec.user in users)
             and (seeds is None or spec.seed in seeds)
         ]
         absent = sorted(set(seeds or []) - {spec.seed for spec in chosen})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from papa.benchmark.grid import Grid
+from papa.benchmark.grid import Grid, RunSpec
 from papa.benchmark.runs.record import digest_of, read_record
 from papa.benchmark.runs.scores import read_scores, score_key
 from papa.errors import RecordError
@@ -45,20 +46,20 @@ def table_path(grid: Grid) -> Path:
     return Path(grid.config.results) / "runs.parquet"
 
 
-def table_key(grid: Grid) -> str:
-    """What the long table of a grid is made from."""
-    return digest_of(sorted(score_key(spec) for spec in grid))
+def table_key(specs: Iterable[RunSpec]) -> str:
+    """What a long table of these runs is made from."""
+    return digest_of(sorted(score_key(spec) for spec in specs))
 
 
-def collect(grid: Grid, generation: int = 0) -> Path:
-    """Verify every run of the grid and write the long table, sorted, atomically.
+def gather(specs: Collection[RunSpec], generation: int = 0) -> tuple[pd.DataFrame, About]:
+    """The long table of these runs, sorted, from the values beside their records.
 
     Args:    generation: see `About`.
     Raises:  RecordError for a run that is missing, damaged, of other settings, or not scored.
     """
     frames, commits, processors = [], set(), set()
-    for spec in grid:
-        meta = read_record(spec.folder, spec.key).verify().meta
+    for spec in specs:
+        meta = read_record(spec.folder, spec.key).meta
         commits.add(meta.machine.commit or "unknown")
         processors.add(meta.machine.gpu or meta.machine.processor)
         rows = read_scores(spec.folder, score_key(spec))
@@ -72,9 +73,22 @@ def collect(grid: Grid, generation: int = 0) -> Path:
             "seed": spec.seed,
         }
         frames.append(pd.DataFrame(rows).assign(**axes))
-    table = pd.concat(frames, ignore_index=True)[COLUMNS]
+    table = pd.concat(frames, ignore_index=True)[COLUMNS] if frames else pd.DataFrame(columns=COLUMNS)
     table = table.sort_values(COLUMNS[:-2], kind="stable", ignore_index=True)
-    about = About(table_key(grid), sorted(commits), sorted(processors), generation)
+    about = About(table_key(specs), sorted(commits), sorted(processors), generation)
+    if specs:
+        table.attrs["about"] = about.sentence
+    return table, about
+
+
+def collect(grid: Grid, generation: int = 0) -> Path:
+    """Verify every file of every run of the grid and write the long table, atomically.
+
+    Raises:  RecordError as `gather` does.
+    """
+    for spec in grid:
+        read_record(spec.folder, spec.key).verify()
+    table, about = gather(list(grid), generation)
     with replacing(table_path(grid)) as temporary:
         write(table, about, temporary)
     return table_path(grid)

@@ -1,17 +1,17 @@
-# Alignment: one job runs the seeds of a chunk, one method, one user. The runs lie in a store that no rule
-# declares as its output (Snakemake would delete finished seeds with a failed job); the job's stamp says
-# that all of them are there, and `collect` verifies each.
+# Alignment: one job runs and measures the seeds of a chunk of one method for some users. The runs lie in a store that no
+# rule declares as its output (Snakemake would delete finished seeds with a failed job); the job's stamp says that all
+# of them are there.
 
 
 rule align:
     input:
-        lambda wildcards: expand(rules.base_samples.output, task=wildcards.task, seed=seeds_of(wildcards)),
+        lambda wildcards: base_stamp(wildcards.task, wildcards.chunk),
     output:
-        f"{STAMPS}/align/{{task}}/{{method}}/{{user}}/chunk{{chunk}}.txt",
+        f"{STAMPS}/align/{{task}}/{{method}}/{{users}}/chunk{{chunk}}.txt",
     log:
-        f"{LOGS}/align/{{task}}/{{method}}/{{user}}/chunk{{chunk}}.log",
+        f"{LOGS}/align/{{task}}/{{method}}/{{users}}/chunk{{chunk}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/align/{{task}}/{{method}}/{{user}}/chunk{{chunk}}.tsv"
+        f"{RESULTS}/benchmarks/align/{{task}}/{{method}}/{{users}}/chunk{{chunk}}.tsv"
     conda:
         ENVIRONMENT
     threads: 1
@@ -22,10 +22,11 @@ rule align:
     params:
         key=keys_of,
         generation=align_generation,
+        users=users_of,
         seeds=seeds_of,
         command=command,
         arguments=arguments,
     shell:
         "{params.command} align {params.arguments} --task {wildcards.task} --method {wildcards.method}"
-        " --user {wildcards.user} --seeds {params.seeds} --threads {threads}"
+        " --user {params.users} --seeds {params.seeds} --threads {threads}"
         " --stamp {output:q} --generation {params.generation} 2> {log:q}"

@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 
 from papa.benchmark import grid as papa_grid
-from papa.benchmark import metrics
 from papa.benchmark.config import read
-from papa.benchmark.runs.key import completion_key, source_hash
+from papa.benchmark.runs.key import source_hash
 from papa.benchmark.runs.record import stands
-from papa.benchmark.runs.scores import is_scored
+from papa.benchmark.runs.scores import is_scored, score_key
 from papa.errors import PapaError
 from papa.paper.figures import FIGURES
 from papa.paper.long_table import made_from, table_key, table_path
+from papa.paper.shown import CLAIMS, shown, together
 from papa.paper.tables import TABLES
 
 # One configuration file makes the experiment. Values of `--config key=value` win over it.
@@ -74,29 +74,56 @@ def stamped(stamp):
         return None
 
 
-def chunks(seeds):
-    """Seeds of one process after another. A new seed at the end leaves the earlier chunks as they are."""
-    size = GRID.config.seeds_per_job
-    return [sorted(seeds)[i : i + size] for i in range(0, len(seeds), size)]
+def parts(values, size):
+    """A list in parts of `size`: what one process makes after another."""
+    return [values[i : i + size] for i in range(0, len(values), size)]
 
 
-# (task, method, user) -> its chunks of seeds; (task) -> its seeds.
-CHUNKS, SEEDS = {}, {}
+# task -> its seeds in chunks. A new seed at the end leaves the earlier chunks as they are.
+_SEEDS = {}
 for _spec in GRID:
-    CHUNKS.setdefault((_spec.task, _spec.method, _spec.user), []).append(_spec.seed)
-    SEEDS.setdefault(_spec.task, set()).add(_spec.seed)
-CHUNKS = {axes: chunks(seeds) for axes, seeds in CHUNKS.items()}
-TASKS = sorted(SEEDS)
+    _SEEDS.setdefault(_spec.task, set()).add(_spec.seed)
+TASKS = sorted(_SEEDS)
+CHUNKS = {task: parts(sorted(seeds), GRID.config.seeds_per_job) for task, seeds in _SEEDS.items()}
+
+# Stamp of an alignment job -> (task, method, users, seeds) of its runs. The users of a job are shown in the same tables
+# and figures, so that a table never waits for a run that it does not show.
+JOBS = {}
+for (_task, _method), _groups in together(GRID).items():
+    for _users in [part for group in _groups for part in parts(group, GRID.config.users_per_job)]:
+        _name = _users[0] if len(_users) == 1 else f"{_users[0]}+{len(_users) - 1}"
+        for _index, _seeds in enumerate(CHUNKS[_task]):
+            _ran = [s.seed for s in GRID.select(_task, _method, _users) if s.seed in _seeds]
+            if _ran:
+                _stamp = f"{STAMPS}/align/{_task}/{_method}/{_name}/chunk{_index}.txt"
+                JOBS[_stamp] = (_task, _method, _users, sorted(set(_ran)))
+MADE_BY = {
+    spec.folder: stamp
+    for stamp, (task, method, users, seeds) in JOBS.items()
+    for spec in GRID.select(task, method, users, None)
+    if spec.seed in seeds
+}
+
+
+def align_stamp(wildcards):
+    """The stamp of an alignment job."""
+    return f"{STAMPS}/align/{wildcards.task}/{wildcards.method}/{wildcards.users}/chunk{wildcards.chunk}.txt"
+
+
+def users_of(wildcards):
+    """The users of one alignment job, as arguments of a command."""
+    return JOBS[align_stamp(wildcards)][2]
 
 
 def seeds_of(wildcards):
     """The seeds of one alignment job."""
-    return CHUNKS[wildcards.task, wildcards.method, wildcards.user][int(wildcards.chunk)]
+    return JOBS[align_stamp(wildcards)][3]
 
 
 def specs_of(wildcards):
     """The runs of one alignment job."""
-    return GRID.select(wildcards.task, wildcards.method, wildcards.user, seeds_of(wildcards))
+    task, method, users, seeds = JOBS[align_stamp(wildcards)]
+    return [spec for spec in GRID.select(task, method, users) if spec.seed in seeds]
 
 
 def task_key(wildcards):
@@ -105,38 +132,45 @@ def task_key(wildcards):
     return [source_hash(task.declaration.module), task.weights, task.described]
 
 
-def base_key(wildcards):
-    """The completion key of the base samples of a seed."""
-    return GRID.base(wildcards.task, int(wildcards.seed)).key
+def base_stamp(task, chunk):
+    """The stamp of the base samples of a chunk of seeds."""
+    return f"{STAMPS}/base/{task}/chunk{chunk}.txt"
+
+
+def base_seeds(wildcards):
+    """The seeds of one job of base samples."""
+    return CHUNKS[wildcards.task][int(wildcards.chunk)]
+
+
+def base_specs(wildcards):
+    """The base samples of one job."""
+    return [GRID.base(wildcards.task, seed) for seed in base_seeds(wildcards)]
+
+
+def base_keys(wildcards):
+    """The completion keys of the base samples of one job."""
+    return [spec.key for spec in base_specs(wildcards)]
 
 
 def keys_of(wildcards):
-    """The completion keys of one alignment job: it is made again when one of them changes."""
-    return [spec.key for spec in specs_of(wildcards)]
-
-
-def align_stamp(wildcards):
-    return f"{STAMPS}/align/{wildcards.task}/{wildcards.method}/{wildcards.user}/chunk{wildcards.chunk}.txt"
+    """The completion keys of one alignment job and of its values: where one changes, that is made again."""
+    return [[spec.key, score_key(spec)] for spec in specs_of(wildcards)]
 
 
 def align_generation(wildcards):
-    """Whether the runs of one alignment job stand; see `generation`."""
+    """Whether the runs of one alignment job and their values stand; see `generation`."""
     return generation(
-        stamped(align_stamp(wildcards)), lambda: all(stands(spec.folder, spec.key) for spec in specs_of(wildcards))
+        stamped(align_stamp(wildcards)),
+        lambda: all(stands(spec.folder, spec.key) and is_scored(spec) for spec in specs_of(wildcards)),
     )
 
 
 def base_generation(wildcards):
-    """Whether the base samples of a seed stand; see `generation`."""
-    spec = GRID.base(wildcards.task, int(wildcards.seed))
-    stamp = f"{STAMPS}/base/{wildcards.task}/seed{wildcards.seed}.txt"
-    return generation(stamped(stamp), lambda: stands(spec.folder, spec.key))
-
-
-def score_generation(wildcards):
-    """Whether the values of all runs stand; see `generation`."""
-    stamp = f"{STAMPS}/score/part{wildcards.part}.txt"
-    return generation(stamped(stamp), lambda: all(map(is_scored, GRID)))
+    """Whether the base samples of one job stand; see `generation`."""
+    return generation(
+        stamped(base_stamp(wildcards.task, wildcards.chunk)),
+        lambda: all(stands(spec.folder, spec.key) for spec in base_specs(wildcards)),
+    )
 
 
 def table_generation(wildcards):
@@ -165,30 +199,19 @@ def needs_gpu(wildcards):
 # ---------------------------------------------------------------- what tables and figures are made from
 
 
-def align_stamps():
-    """The stamp of every alignment job."""
-    return [
-        f"{STAMPS}/align/{task}/{method}/{user}/chunk{chunk}.txt"
-        for (task, method, user), parts in CHUNKS.items()
-        for chunk in range(len(parts))
-    ]
+def made_from_runs(specs):
+    """The stamps of the jobs that make these runs."""
+    return sorted({MADE_BY[spec.folder] for spec in specs})
 
 
-# What the scores, and the long table after them, are made from. All that follows an alignment carries it. A
-# failed job leaves no output, and Snakemake considers older tables up to date where only a file between them
-# and the change is missing.
-SCORE_KEY = completion_key(
-    {"runs": sorted(spec.key for spec in GRID), "measures": {task: GRID.measures(task).model_dump() for task in TASKS}},
-    ("papa.benchmark.runs.score", *metrics.modules()),
-    {},
-)
-TABLE_KEY = [table_key(GRID), source_hash("papa.paper.long_table")]
+def made_by(specs, target):
+    """What a table or figure ("module:function") is made from: the runs that it shows, its own sources (editing one
+    makes that one again, and nothing else) and the level of its intervals.
 
-
-def made_by(target):
-    """What a table or figure ("module:function") is made from: the long table, its own sources (editing one
-    makes that one again, and nothing else) and the level of its intervals."""
-    return [*TABLE_KEY, source_hash(target.split(":")[0]), GRID.config.confidence]
+    A failed job leaves no output, and Snakemake considers older tables up to date where only a file between them and
+    the change is missing; so they carry the keys of their runs themselves.
+    """
+    return [table_key(specs), source_hash("papa.paper.long_table", target.split(":")[0]), GRID.config.confidence]
 
 
 def reported(folder, name, suffix, category):

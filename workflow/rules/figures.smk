@@ -1,4 +1,4 @@
-# Figures, from the long table (and, for the sample grids and the plane, from the stored samples).
+# Figures, from the values of the runs that they show (and some from their stored samples).
 
 FIGURE_FILES = [f"{FIGURE_FOLDER}/{name}{suffix}" for name in FIGURES for suffix in (".png", ".pdf")]
 
@@ -8,8 +8,7 @@ for _name, _target in FIGURES.items():
         name:
             f"figure_{_name}"
         input:
-            rules.collect.output,
-            expand(rules.prepare.output, task=TASKS),
+            made_from_runs(shown(_name, GRID)),
         output:
             picture=reported(FIGURE_FOLDER, _name, ".png", "Figures"),
             vector=f"{FIGURE_FOLDER}/{_name}.pdf",
@@ -24,7 +23,7 @@ for _name, _target in FIGURES.items():
             runtime=10,
         params:
             name=_name,
-            key=made_by(_target),
+            key=made_by(shown(_name, GRID), _target),
             command=command,
             arguments=arguments,
         shell:

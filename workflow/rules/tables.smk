@@ -1,4 +1,4 @@
-# Tables and the verdicts on the papers' claims, from the long table alone.
+# Tables and the verdicts on the papers' claims, from the values of the runs that they show.
 
 TABLE_FILES = [f"{RESULTS}/tables/{name}{suffix}" for name in TABLES for suffix in (".md", ".csv")]
 CLAIM_FILES = [f"{RESULTS}/claims.md", f"{RESULTS}/claims.json"]
@@ -9,7 +9,7 @@ for _name, _target in TABLES.items():
         name:
             f"table_{_name}"
         input:
-            rules.collect.output,
+            made_from_runs(shown(_name, GRID)),
         output:
             readable=reported(f"{RESULTS}/tables", _name, ".md", "Tables"),
             numbers=reported(f"{RESULTS}/tables", _name, ".csv", "Tables"),
@@ -24,7 +24,7 @@ for _name, _target in TABLES.items():
             runtime=10,
         params:
             name=_name,
-            key=made_by(_target),
+            key=made_by(shown(_name, GRID), _target),
             command=command,
             arguments=arguments,
         shell:
@@ -33,7 +33,7 @@ for _name, _target in TABLES.items():
 
 rule claims:
     input:
-        rules.collect.output,
+        made_from_runs(shown(CLAIMS, GRID)),
     output:
         readable=reported(RESULTS, "claims", ".md", "Claims"),
         numbers=f"{RESULTS}/claims.json",
@@ -47,7 +47,7 @@ rule claims:
         mem_mb=1000,
         runtime=10,
     params:
-        key=made_by("papa.paper.tables.ledger:write"),
+        key=made_by(shown(CLAIMS, GRID), "papa.paper.tables.ledger:write"),
         command=command,
         arguments=arguments,
     shell:

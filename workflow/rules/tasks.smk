@@ -25,12 +25,12 @@ rule base_samples:
     input:
         rules.prepare.output,
     output:
-        f"{STAMPS}/base/{{task}}/seed{{seed}}.txt",
+        f"{STAMPS}/base/{{task}}/chunk{{chunk}}.txt",
     log:
-        f"{LOGS}/base/{{task}}/seed{{seed}}.log",
+        f"{LOGS}/base/{{task}}/chunk{{chunk}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/base/{{task}}/seed{{seed}}.tsv"
-    priority: 10  # everything of this seed waits for it
+        f"{RESULTS}/benchmarks/base/{{task}}/chunk{{chunk}}.tsv"
+    priority: 10  # everything of these seeds waits for it
     conda:
         ENVIRONMENT
     threads: 1
@@ -39,10 +39,11 @@ rule base_samples:
         mem_mb=memory,
         runtime=60,
     params:
-        key=base_key,
+        key=base_keys,
+        seeds=base_seeds,
         generation=base_generation,
         command=command,
         arguments=arguments,
     shell:
-        "{params.command} base {params.arguments} --task {wildcards.task} --seeds {wildcards.seed}"
+        "{params.command} base {params.arguments} --task {wildcards.task} --seeds {params.seeds}"
         " --threads {threads} --stamp {output:q} --generation {params.generation} 2> {log:q}"

@@ -66,11 +66,11 @@ def served(run: RunView, pool: Pool, images: Tensor) -> list[tuple[str, float, s
     n = len(images)
     if n < 2:
         return []
-    points = run.bench.points(images)
+    points = run.points(images)
     found = [("served_unique", float(len(images.flatten(1).unique(dim=0))), "images")]
-    k = int((run.user.verdict(images) > 0.5).sum()) if pool.scored else 0
+    k = int((run.verdict(images) > 0.5).sum()) if pool.scored else 0
     for name, of in REQUEST.items():
-        value = of.measure(run.bench.embedded(images) if of.on_features else points)
+        value = of.measure(run.embedded(images) if of.on_features else points)
         mix = pool.mean(n, k, name)
         found.append((name, value, of.unit))
         if pool.scored:
@@ -93,28 +93,27 @@ def final(run: RunView, pool: Pool) -> list[Row]:
     images = run.images["final"][: run.bench.measures.diversity]
     if (n := len(images)) < 2:
         return []
-    distance = pairwise_distance(run.bench.points(images))
+    distance = pairwise_distance(run.points(images))
     rows = [Row("distance", distance, "", run.last)]
     if pool.scored:
-        k = int((run.user.verdict(images) > 0.5).sum())
+        k = int((run.verdict(images) > 0.5).sum())
         rows.append(Row("distance_ratio", distance / pool.distance(n, k), "share of a perfect mix's", run.last))
     if run.bench.features is None or n < run.bench.measures.diversity:
         return rows
-    features = run.bench.embedded(images)
+    features = run.embedded(images)
     rows.append(Row("vendi", vendi_score(features), "images", run.last))
-    references, classes = run.bench.references, run.user.classes
-    if classes is not None and references is not None:
-        preferred = run.bench.reference_features[torch.from_numpy(np.isin(references.labels, classes))]
-        rows.append(Row("coverage", coverage(preferred, features), "share", run.last))
+    classes = run.user.classes
+    if classes is not None and run.bench.references is not None:
+        rows.append(Row("coverage", coverage(run.bench.real.of(classes), features), "share", run.last))
     return rows
 
 
 def kinds(run: RunView) -> list[Row]:
     """How evenly the preferred classes are drawn."""
     classes = run.user.classes
-    if classes is None or len(classes) < 2 or "gold" not in run.bench.judges:
+    if classes is None or len(classes) < 2 or "gold" not in run.decided:
         return []
-    decided = run.bench.judges["gold"].probabilities(run.images["final"][: run.bench.measures.diversity]).argmax(1)
+    decided = run.decided["gold"](run.images["final"])[: run.bench.measures.diversity]
     counts = np.array([(decided == c).sum() for c in classes], dtype=float)
     share = entropy(counts) / np.log(len(classes)) if counts.sum() else float("nan")
     return [Row("entropy", float(share), "share of maximum", run.last)]
@@ -125,11 +124,11 @@ def liked(run: RunView, pool: Pool) -> list[Row]:
     images = run.images["final"]
     if not pool.scored:
         return []
-    found = images[torch.from_numpy(run.user.verdict(images) > 0.5)][: run.bench.measures.diversity]
+    found = images[torch.from_numpy(run.verdict(images) > 0.5)][: run.bench.measures.diversity]
     base = pool.liked_distance()
     if len(found) < 2 or not base > 0:
         return []
-    own = pairwise_distance(run.bench.points(found))
+    own = pairwise_distance(run.points(found))
     return [
         Row("liked_distance", own, "", run.last),
         Row("liked_distance_ratio", own / base, "share of the base's", run.last),

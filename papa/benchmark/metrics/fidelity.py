@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
@@ -14,6 +13,9 @@ ENOUGH = 8
 """Generated images per feature dimension; with fewer no FID or KID is given. Their bias at a given number of
 images is in the floor beside them."""
 
+Classes = tuple[int, ...] | None
+"""The classes of which real images are compared with; None: all."""
+
 
 class Fidelity(Metric):
     """fid_*, kid_*: to real images of the preferred classes, of all classes, and to base samples.
@@ -21,51 +23,45 @@ class Fidelity(Metric):
     with replacement where those are fewer) score against the same reference."""
 
     def __init__(self) -> None:
-        self._floors: dict[tuple[str, int], dict[str, float]] = {}
+        self._floors: dict[tuple[str, Classes, int], dict[str, float]] = {}
 
     def measure(self, run: RunView) -> list[Row]:
         references, final = run.bench.references, run.images.get("final")
         if references is None or final is None or len(final) < ENOUGH * references.feature_dim:
             return []
-        rows = []
-        sets = {"all": references.images}
-        if run.user.classes is not None:
-            sets["preferred"] = references.images[torch.from_numpy(np.isin(references.labels, run.user.classes))]
-        for name, real in sets.items():
+        rows, generated = [], run.embedded(final)
+        sets: dict[str, Classes] = {"all": None} | ({} if run.user.classes is None else {"preferred": run.user.classes})
+        for name, classes in sets.items():
+            real = run.bench.real.of(classes)
             if len(real) <= references.feature_dim:  # no covariance of full rank
                 continue
-            distances = self.distances(run.bench, real, final)
-            floor = self.floor(run, name, real, len(final))
+            distances = self.distances(run.bench, real, generated)
+            floor = self.floor(run.bench, name, classes, len(final))
             for kind, value in distances.items():
                 rows.append(Row(f"{kind}_{name}", value, "", run.last))
                 rows.append(Row(f"{kind}_{name}_floor", floor[kind], "", run.last))
         # The second block of the base samples: other noise than the run's, so the base's own row is a floor.
         other_base = run.base[len(final) : 2 * len(final)]
         if len(other_base) >= ENOUGH * references.feature_dim:
-            rows.append(Row("fid_base", self.distances(run.bench, other_base, final)["fid"], "", run.last))
+            found = self.distances(run.bench, run.embedded(other_base), generated)
+            rows.append(Row("fid_base", found["fid"], "", run.last))
         return rows
 
-    def floor(self, run: RunView, name: str, real: Tensor, n: int) -> dict[str, float]:
+    def floor(self, bench: Bench, name: str, classes: Classes, n: int) -> dict[str, float]:
         """Real against real at the same sample sizes; computed once per reference."""
-        key = (f"{name}{run.user.classes if name == 'preferred' else ''}", n)
+        key = (name, classes, n)
         if key not in self._floors:
-            images, labels = run.bench.task.other_real_images()
-            if name == "preferred":
-                images = images[torch.from_numpy(np.isin(labels, run.user.classes or ()))]
-            rng = run.bench.stream.at("floor", name).generator()
-            chosen = torch.from_numpy(rng.choice(len(images), n, replace=n > len(images)))
-            self._floors[key] = self.distances(run.bench, real, images[chosen])
+            others = bench.other_real.of(classes)
+            rng = bench.stream.at("floor", name).generator()
+            chosen = others[torch.from_numpy(rng.choice(len(others), n, replace=n > len(others)))]
+            self._floors[key] = self.distances(bench, bench.real.of(classes), chosen)
         return self._floors[key]
 
     @staticmethod
     def distances(bench: Bench, real: Tensor, generated: Tensor) -> dict[str, float]:
-        """FID and KID of two sets of images in the task's own features, by torchmetrics, in float64."""
-        references = bench.references
-        assert references is not None
-        embed = bench.features
-        assert embed is not None
-        both = [(embed(real), True), (embed(generated), False)]
-        given = Given(references.feature_dim)
+        """FID and KID of two sets of (n, d) features, by torchmetrics, in float64."""
+        both = [(real, True), (generated, False)]
+        given = Given(real.shape[1])
         fid = FrechetInceptionDistance(feature=given, normalize=True).set_dtype(torch.float64)
         kid = KernelInceptionDistance(
             feature=given,

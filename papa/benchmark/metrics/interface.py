@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,6 +28,18 @@ class Row:
     unit: str
     round: int
     stage: str = "final"
+
+
+@dataclass(frozen=True)
+class Real:
+    """Real images as measures see them. features: (n, d) float64. labels: (n,) classes."""
+
+    features: Tensor
+    labels: np.ndarray
+
+    def of(self, classes: tuple[int, ...] | None) -> Tensor:
+        """The features of the images of some classes, or of all."""
+        return self.features if classes is None else self.features[torch.from_numpy(np.isin(self.labels, classes))]
 
 
 @dataclass
@@ -70,10 +83,34 @@ class Bench:
         return self.embedded(images) if self.space == "features" else images.flatten(1).double()
 
     @cached_property
-    def reference_features(self) -> Tensor:
-        """(n, d) features of the references; every run is compared with the same."""
-        assert self.references is not None and self.features is not None
-        return self.features(self.references.images)
+    def real(self) -> Real:
+        """The references; every run is compared with the same."""
+        assert self.references is not None
+        return Real(self.embedded(self.references.images), self.references.labels)
+
+    @cached_property
+    def other_real(self) -> Real:
+        """The real images that the references leave out."""
+        images, labels = self.task.other_real_images()
+        return Real(self.embedded(images), labels)
+
+
+class Once:
+    """A function of (n, ...) images, row by row, that is computed once for each of a run's sets of images.
+
+    Of the first k of a set that it was computed for, it returns the first k values.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Any]) -> None:
+        self._function = function
+        self._found: dict[int, tuple[Tensor, Any]] = {}  # the images as well, so that their address remains theirs
+
+    def __call__(self, images: Tensor) -> Any:
+        seen, values = self._found.get(images.data_ptr(), (images[:0], None))
+        if len(seen) < len(images):
+            values = self._function(images)
+            self._found[images.data_ptr()] = (images, values)
+        return values[: len(images)]
 
 
 @dataclass
@@ -95,6 +132,29 @@ class RunView:
     user: AnyUser
     trace: list[dict[str, str]] = field(default_factory=list)
     true_tilt: float | None = None
+
+    @cached_property
+    def verdict(self) -> Once:
+        """Images -> (n,) the user's answers without noise."""
+        return Once(self.user.verdict)
+
+    @cached_property
+    def embedded(self) -> Once:
+        """Images -> (n, d), as `Bench.embedded`."""
+        return Once(self.bench.embedded)
+
+    @cached_property
+    def decided(self) -> dict[str, Once]:
+        """Judge -> images -> (n,) the classes that the judge takes them for."""
+
+        def classes(judge: Judge) -> Once:
+            return Once(lambda images: judge.probabilities(images).argmax(1))
+
+        return {name: classes(judge) for name, judge in self.bench.judges.items()}
+
+    def points(self, images: Tensor) -> Tensor:
+        """(n, d), as `Bench.points`."""
+        return self.embedded(images) if self.bench.space == "features" else self.bench.points(images)
 
     @property
     def last(self) -> int:

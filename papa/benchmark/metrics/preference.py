@@ -24,7 +24,7 @@ class Preference(Metric):
             return []
         rows = []
         for index, stage, images in run.stages():
-            gold = float(run.user.verdict(images).mean())
+            gold = float(run.verdict(images).mean())
             rows.append(Row("preference_gold", gold, "share", index, stage))
             rows.append(Row("liking_gold", mean_liking(run, images), "share", index, stage))
             others = never_queried(run, images)
@@ -46,15 +46,15 @@ def surrogate_gap(run: RunView) -> list[Row]:
     steps = [line for line in run.trace if line["round"] == "final" and line.get("reward")]
     if not steps or run.true_tilt is not None or float(steps[-1].get("gamma") or 0) > 0:
         return []
-    gap = float(steps[-1]["reward"]) - float(run.user.verdict(run.images["final"]).mean())
+    gap = float(steps[-1]["reward"]) - float(run.verdict(run.images["final"]).mean())
     return [Row("surrogate_gap", gap, "liking", run.last)]
 
 
 def never_queried(run: RunView, images: Tensor) -> dict[str, float]:
     """Judge -> share of images of a preferred class, for the judges that no method is ever told of."""
     classes = run.user.classes
-    judges = {} if classes is None else {name: j for name, j in run.bench.judges.items() if name != "gold"}
-    return {name: float(np.isin(j.probabilities(images).argmax(1), classes or ()).mean()) for name, j in judges.items()}
+    judges = {} if classes is None else {name: of for name, of in run.decided.items() if name != "gold"}
+    return {name: float(np.isin(decided(images), classes or ()).mean()) for name, decided in judges.items()}
 
 
 @torch.no_grad()

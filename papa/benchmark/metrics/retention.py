@@ -16,8 +16,7 @@ class Retention(Metric):
         other = None if images is None else run.bench.task.retention(run.user.classes)
         if images is None or other is None:
             return []
-        decided = {name: judge.probabilities(images).argmax(1) for name, judge in run.bench.judges.items()}
         return [
-            Row(f"retention_{name}", float(np.isin(classes, other[1]).mean()), "share", run.last)
-            for name, classes in decided.items()
+            Row(f"retention_{name}", float(np.isin(decided(images), other[1]).mean()), "share", run.last)
+            for name, decided in run.decided.items()
         ]

@@ -25,7 +25,7 @@ from papa.benchmark.users import kind as user_kind
 from papa.benchmark.users.interface import AnyUser, NoisyUser
 from papa.errors import DivergedError
 from papa.feedback import Feedback, Question
-from papa.files import write_json
+from papa.files import cannot_write, write_json
 from papa.log import log_line
 from papa.rng import Stream
 from papa.session import Round, Session
@@ -124,10 +124,24 @@ def work_folder(spec: RunSpec) -> Path:
     return spec.folder.with_name(f".{spec.folder.name}.{spec.key}")
 
 
+def forget(spec: RunSpec) -> None:
+    """Delete a run, finished or in progress, with all of its answers.
+
+    Raises:  PapaError where it cannot be deleted.
+    """
+    for folder in (spec.folder, work_folder(spec)):
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise cannot_write(folder, error) from error
+
+
 def align(spec: RunSpec, task: AnyTask, log: Log) -> None:
     """Run one alignment and store its record. Errors are raised; divergence is data (`status`)."""
     reset_peak_memory()
-    start, work = time.monotonic(), work_folder(spec)
+    start, cpu, work = time.monotonic(), time.process_time(), work_folder(spec)
     user = build_user(spec, task)
     taken, status, reason = Taken(), "done", None
     with open_session(spec, task, user.liking, work / "log.jsonl") as session:
@@ -152,7 +166,7 @@ def align(spec: RunSpec, task: AnyTask, log: Log) -> None:
             labels=int(sum(len(line["liking"]) for line in taken.lines)),
             learning=Evaluations(**learning),
             total=Evaluations(**asdict(session.method.cost)),
-            seconds={"total": time.monotonic() - start, **taken.seconds},
+            seconds={"total": time.monotonic() - start, "cpu": time.process_time() - cpu, **taken.seconds},
             peak_memory_mib=max(taken.peak, peak_memory_mib()),
             device=task.device,
             machine=this_machine(),
@@ -174,9 +188,9 @@ def learn(spec: RunSpec, session: Session, user: AnyUser, taken: Taken, clock: C
     clock.start()
     for happened in session.play(answer):
         note(happened, session, taken, clock)
-        if happened.question.round + 1 < session.rounds:
+        if (h := happened.question.round + 1) < session.rounds and h % spec.of.measures.curve_every == 0:
             began = time.monotonic()
-            taken.images[f"round_{happened.question.round + 1:02d}"] = measured(session, spec.of.measures.per_round)
+            taken.images[f"round_{h:02d}"] = measured(session, spec.of.measures.per_round)
             taken.seconds["round_samples"] = (taken.seconds["round_samples"] or 0.0) + time.monotonic() - began
             clock.start()
         liking = happened.feedback.liking

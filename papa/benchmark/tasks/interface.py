@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -48,7 +49,8 @@ M = TypeVar("M", bound=Model)
 class Task(ABC, Generic[S, M]):
     """A model with hidden users, judges and references.
 
-    Args:    settings: of the task and its model. device: where it runs.
+    Args:    settings: of the task and its model. device: where it runs. store: a folder for what takes time to make and
+             is the same every time; None keeps nothing.
 
     Attributes: model: what is aligned. concepts: attributes of the classes that the judges tell apart, where classes
     have attributes.
@@ -56,8 +58,8 @@ class Task(ABC, Generic[S, M]):
 
     concepts: list[dict[str, Any]] = []
 
-    def __init__(self, settings: S, device: str = "cpu") -> None:
-        self.settings, self.device = settings, device
+    def __init__(self, settings: S, device: str = "cpu", store: Path | None = None) -> None:
+        self.settings, self.device, self.store = settings, device, store
         self.model = self.load_model()
 
     @abstractmethod

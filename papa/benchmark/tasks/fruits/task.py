@@ -7,6 +7,7 @@ true attributes that no method ever queries. See `papa/data/fruits/README.md` fo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ import open_clip
 import torch
 from torch import Tensor
 
+from papa.benchmark.runs.key import source_hash
+from papa.benchmark.runs.record import arrays_of, npz_bytes
 from papa.benchmark.tasks.artefacts import folder, verified_card
 from papa.benchmark.tasks.fruits import FruitsSettings
 from papa.benchmark.tasks.fruits.captions import CONTEXT, concept_prompt
@@ -25,6 +28,7 @@ from papa.benchmark.tasks.images import ClassifierJudge, StandardizedFeatures, l
 from papa.benchmark.tasks.interface import Judge, References
 from papa.benchmark.tasks.prompts import ClipJudge, PromptBank
 from papa.benchmark.tasks.text_to_image import TextToImage
+from papa.files import write_atomic
 from papa.models.pipeline import PipelineModel
 from papa.rng import Stream
 
@@ -35,10 +39,22 @@ REFERENCES = 2048
 
 
 @cache
-def renders(part: str) -> tuple[Tensor, np.ndarray]:
-    """(REFERENCES, 3, 32, 32) fresh pictures in [-1, 1] and their (REFERENCES,) concepts."""
+def renders(part: str, store: Path | None = None) -> tuple[Tensor, np.ndarray]:
+    """(REFERENCES, 3, 32, 32) fresh pictures in [-1, 1] and their (REFERENCES,) concepts; kept in `store`.
+
+    Painting them takes 8 s. The file's name holds a hash of the code that paints.
+
+    Raises:  RecordError for a damaged file.
+    """
+    file = None if store is None else store / f"{part}-{source_hash(pictures.__module__)[:16]}.npz"
+    if file is not None and file.is_file():
+        kept = arrays_of(file.read_bytes(), file)
+        return to_range(kept["images"]), kept["concepts"]
     images, shown = pictures(REFERENCES, Stream(0).at(NAME, part).generator())
-    return to_range(images), np.array([what.concept for what in shown])
+    concepts = np.array([what.concept for what in shown])
+    if file is not None:
+        write_atomic(file, npz_bytes({"images": images, "concepts": concepts}))
+    return to_range(images), concepts
 
 
 def to_range(images: np.ndarray) -> Tensor:
@@ -68,6 +84,11 @@ class Fruits(TextToImage[FruitsSettings]):
         place = folder(NAME) / "pipeline"
         return PipelineModel.from_folder(place, self.settings, spread=self.card["spread"], device=self.device)
 
+    def check(self, log: Callable[[str], None]) -> None:
+        """The proxy's self-check; the real pictures that every run is compared with are painted."""
+        super().check(log)
+        self.references()
+
     # ------------------------------------------------------------ judges and references
 
     def proxy(self) -> ClipJudge:
@@ -88,10 +109,10 @@ class Fruits(TextToImage[FruitsSettings]):
     def references(self) -> References:
         net = load_classifier(feature_network(), folder(NAME) / "features.safetensors", self.device)
         features = StandardizedFeatures(net, self.other_real_images()[0])
-        return References(*renders("reference"), features, features.dim)
+        return References(*renders("reference", self.store), features, features.dim)
 
     def other_real_images(self) -> tuple[Tensor, np.ndarray]:
-        return renders("floor")
+        return renders("floor", self.store)
 
     def known_images(self) -> tuple[Tensor, np.ndarray]:
-        return renders("floor")
+        return renders("floor", self.store)

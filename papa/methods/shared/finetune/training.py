@@ -62,7 +62,7 @@ class FineTuned(Method[F]):
         # bits differ, and Adam makes full steps of a difference that should be exactly zero.
         self.base = twin(self.network)
         self.trained = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
-        self.optimizer = torch.optim.Adam(self.trained.values(), lr=self.settings.lr)
+        self.optimizer = torch.optim.Adam(self.trained.values(), lr=self.settings.lr, fused=True)
         self.loss_scale = LOSS_SCALE if self.model.half_precision == torch.float16 else None
         self.seen = Labelled()
         assert self.model.alphas_cumprod is not None  # a model with a network has a schedule

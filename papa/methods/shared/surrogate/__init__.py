@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from papa.settings import Positive, Rate, Settings
+from papa.settings import Fraction, Positive, Rate, Settings
 
 
 class SurrogateSettings(Settings):
@@ -15,4 +15,7 @@ class SurrogateSettings(Settings):
     batch: Positive = 32
     """Items per step."""
     epochs: Positive = 200
-    """Passes over all labels at every round."""
+    """Passes over all labels at every round, at most."""
+    within: Fraction = 0.1
+    """A fit ends after a pass in which no answer was missed by more than this; 0: never early, as in the FKC document.
+    What is fitted already needs few passes in the next round."""

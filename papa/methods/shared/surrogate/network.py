@@ -51,9 +51,9 @@ class Surrogate(nn.Module):
         return self.net(latents.float()).squeeze(-1)
 
     def fit(self, latents: Tensor, liking: np.ndarray, stream: Stream) -> float:
-        """Fit the liking of all labelled items, in `epochs` passes; unanswered items (NaN) are left out.
+        """Fit the liking of all labelled items, in at most `epochs` passes; unanswered items (NaN) are left out.
 
-        Returns: the last epoch's mean squared error, NaN where nothing was answered.
+        Returns: the mean squared error of the last step, NaN where nothing was answered.
         Raises:  DivergedError where the error is NaN or infinite.
         """
         answered = np.flatnonzero(~np.isnan(liking))
@@ -65,11 +65,16 @@ class Surrogate(nn.Module):
         with torch.enable_grad():
             for _ in range(self.settings.epochs):
                 order = torch.from_numpy(rng.permutation(len(answered))).to(latents.device)
+                missed = []
                 for part in order.split(self.settings.batch):
-                    loss = nn.functional.mse_loss(self(x[part]), y[part])
+                    error = self(x[part]) - y[part]
+                    loss = error.square().mean()
                     self.optimizer.zero_grad()
                     loss.backward()
                     self.optimizer.step()
+                    missed.append(error.detach().abs().max())
+                if torch.stack(missed).max().item() < self.settings.within:
+                    break
         if not math.isfinite(loss.item()):
             raise DivergedError("the surrogate's error is NaN or infinite; lower surrogate.lr")
         return loss.item()
