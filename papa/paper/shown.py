@@ -19,11 +19,16 @@ Axes = tuple[str, str, str]
 """Task, method, user."""
 
 
+def judged(grid: Grid) -> list[str]:
+    """The tasks on which preference is measured: not those whose density is known, where rewards are in nats."""
+    return [task for task in grid.used if "density" not in grid.tasks[task].declaration.offers]
+
+
 def _methods(chosen: Callable[[Grid, str], Collection[str]], grid: Grid) -> set[Axes]:
     """The methods chosen for each task, for all users whose answers carry no noise."""
     return {
         (task, method, user)
-        for task in grid.used
+        for task in judged(grid)
         for method in chosen(grid, task)
         for user in select.users_of(grid, task)
     }
@@ -49,7 +54,7 @@ def ablations(grid: Grid) -> set[Axes]:
 def swept(grid: Grid, reference: str, setting: str) -> set[Axes]:
     """The methods that differ from the reference in one setting alone, for the users for whom all of them run."""
     found = set()
-    for task in grid.used:
+    for task in judged(grid):
         ran = {method: {s.user for s in grid if (s.task, s.method) == (task, method)} for method in grid.methods}
         points = select.sweep(grid, reference, setting, [method for method, users in ran.items() if users]).points
         found |= {
@@ -70,7 +75,9 @@ def truncation(grid: Grid) -> set[Axes]:
 def temperature(grid: Grid) -> set[Axes]:
     """FKC's inverse temperature, and the controls with the true liking."""
     return swept(grid, "fkc", "beta_max") | {
-        (spec.task, spec.method, spec.user) for spec in grid if select.is_control(grid, spec.method)
+        (spec.task, spec.method, spec.user)
+        for spec in grid
+        if spec.task in judged(grid) and select.is_control(grid, spec.method)
     }
 
 

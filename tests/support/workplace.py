@@ -174,7 +174,7 @@ class Plan:
         for rule, block in blocks:
             if rule == "align":
                 values = dict(re.findall(r"(\w+)=([^,\s]+)", re.search(r"wildcards: (.*)", block)[1]))
-                self.alignments.add(tuple(values[name] for name in ("task", "method", "user", "chunk")))
+                self.alignments.add(tuple(values[name] for name in ("task", "method", "users", "chunk")))
 
     @property
     def methods(self) -> set[str]:

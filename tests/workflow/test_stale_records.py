@@ -56,10 +56,10 @@ ALIGNED = {(*PLANE, "0")}
 @pytest.mark.parametrize(
     ("place", "spoil", "rules", "alignments"),
     [
-        (run_folder, gone, {"align", "score", "collect"}, ALIGNED),
-        (run_folder, of_another_run, {"align", "score", "collect"}, ALIGNED),
-        (base_folder, gone, {"base_samples", "align", "score", "collect"}, None),
-        (scores, gone, {"score", "collect"}, set()),
+        (run_folder, gone, {"align", "collect"}, ALIGNED),
+        (run_folder, of_another_run, {"align", "collect"}, ALIGNED),
+        (base_folder, gone, {"base_samples", "align", "collect"}, None),
+        (scores, gone, {"align", "collect"}, ALIGNED),
         (long_table, gone, {"collect"}, set()),
         (long_table, of_other_runs, {"collect"}, set()),
     ],
@@ -137,7 +137,7 @@ def test_a_run_that_was_made_by_hand_with_another_configuration(finished: Work, 
     assert_paragraph(drawn.stderr, "papa plot", "digits/runs/papa/likes-3/seed0", "other settings", "snakemake")
     other = again.papa("table", "T1", "--config", "other.yaml")
     assert other.returncode == 2
-    assert_paragraph(other.stderr, "papa table", "runs.parquet", "other runs")
+    assert_paragraph(other.stderr, "papa table", "digits/runs/papa/likes-3/seed1", "other settings")
     assert {path: when for path, when in again.files().items() if path.startswith("figures")} == figures
 
     before, targets = again.runs(), (TABLE, "figures/F3.png")

@@ -16,6 +16,6 @@ class SurrogateSettings(Settings):
     """Items per step."""
     epochs: Positive = 200
     """Passes over all labels at every round, at most."""
-    within: Fraction = 0.1
+    within: Fraction = 0.2
     """A fit ends after a pass in which no answer was missed by more than this; 0: never early, as in the FKC document.
     What is fitted already needs few passes in the next round."""
