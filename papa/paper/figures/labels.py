@@ -67,7 +67,9 @@ def _curve(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, user: str, meth
 
 def _ends(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, user: str) -> None:
     """The final, larger samples with their intervals, on a strip of their own right of the curves."""
-    places = [method for method in select.main_methods(grid, task) if (table[table.task == task].method == method).any()]
+    places = [
+        method for method in select.main_methods(grid, task) if (table[table.task == task].method == method).any()
+    ]
     budget = max((grid.methods[method].settings.labels for method in places if method != select.BASE), default=1)
     start = budget * (1 + STEP)
     for place, method in enumerate(places, 1):

@@ -36,9 +36,11 @@ class Row:
 
 
 def rows(table: pd.DataFrame, grid: Grid) -> list[Row]:
-    """The compared methods for each user; then the variants beside their references, for the users that they ran for."""
+    """The compared methods for each user; then the variants beside their references, for the users they ran for."""
     tasks = select.preference_tasks(table)
-    found = [Row(task, [user], select.main_methods(grid, task)) for task in tasks for user in select.users_of(grid, task)]
+    found = [
+        Row(task, [user], select.main_methods(grid, task)) for task in tasks for user in select.users_of(grid, task)
+    ]
     count = 0
     for task in tasks:
         groups: dict[tuple[str, ...], list[str]] = {}

@@ -149,8 +149,8 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     task = task_of(table, grid)
     users, methods = panels(table, grid, task) if task else ([], [])
     return report.paragraph(
-        "A Gaussian mixture in the plane whose score is exact, tilted by known rewards: particles (dots) over the exact "
-        f"density in closed form; contours enclose {', '.join(f'{mass:.0%}' for mass in MASS)} of it. The first "
+        "A Gaussian mixture in the plane whose score is exact, tilted by known rewards: particles (dots) over the "
+        f"exact density in closed form; contours enclose {', '.join(f'{mass:.0%}' for mass in MASS)} of it. The first "
         f"{SHOWN} particles of the lowest seed. In each panel: the largest error of the shares of the components, of "
         "the mean and of the covariance of all final particles against the exact density (mean over seeds, with the "
         "half width of its interval). At the base, which is not tilted, the errors are those of the sampler and of "

@@ -136,7 +136,8 @@ def checked(table: pd.DataFrame, grid: Grid) -> list[Check]:
     found = []
     for task, user, method, beta in controls(table, grid):
         predicted, measured = (
-            select.estimate(select.values(table, task, method, metric, [user]), grid) for metric in (PREDICTED, MEASURED)
+            select.estimate(select.values(table, task, method, metric, [user]), grid)
+            for metric in (PREDICTED, MEASURED)
         )
         if predicted.n and measured.n:
             found.append(Check(task, user, method, beta, predicted.mean, measured))

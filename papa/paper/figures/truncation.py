@@ -100,8 +100,9 @@ def _evaluations(ax: Axes, table: pd.DataFrame, grid: Grid, task: str) -> None:
     sweep, who = points(table, grid, task), users(table, grid, task)
     first = next(iter(sweep))
     for metrics, (label, ink, mark) in COSTS.items():
-        spent = {m: sum(select.values(table, task, m, metric, who) for metric in metrics) for m in sweep}
-        shares = [(values / spent[first]).dropna() for values in spent.values()]
+        spent = {m: pd.concat([select.values(table, task, m, of, who) for of in metrics], axis=1) for m in sweep}
+        sums = {method: counts.sum(axis=1, skipna=False) for method, counts in spent.items()}
+        shares = [(values / sums[first]).dropna() for values in sums.values()]
         if all(len(share) for share in shares):
             ys = [select.estimate(share, grid) for share in shares]
             style.series(ax, list(sweep.values()), ys, marker=mark, color=ink, label=label)
@@ -130,8 +131,8 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     who = [user for task in tasks for user in users(table, grid, task)]
     return report.paragraph(
         "Truncation: steps below k (share of T) are neither trained nor sampled with the tuned model; k = 0 is PAPA. "
-        "Left preference, middle the mean distance of two samples (at the dotted line is a perfect mix), right denoiser "
-        "evaluations while learning, relative to the smallest k on the same seeds: of training alone, and with what "
+        "Left preference, middle the mean distance of two samples (at the dotted line is a perfect mix), right "
+        "denoiser evaluations while learning, relative to the smallest k on the same seeds: of training alone, and with what "
         "the samples that are shown take. They are counted; seconds would tell what else ran on the machine.",
         strata_sentence(grid, points(table, grid, tasks[0])) if tasks else "",
         f"Methods: {', '.join(methods)}." if methods else "",

@@ -98,8 +98,8 @@ def _seeds(found: dict[tuple[str, str], Estimate], shown: Shown) -> tuple[dict[s
     for (method, metric), value in found.items():
         counts.setdefault(method, set()).update({value.n} if metric in shown else set())
     each = {method: "–".join(map(str, sorted({min(n), max(n)}))) if n else "0" for method, n in counts.items()}
-    all_of_them = set().union(*counts.values())
-    return each, f", {report.plural(*all_of_them, 'seed')}" if len(all_of_them) == 1 else ""
+    different = {n for numbers in counts.values() for n in numbers}
+    return each, f", {report.plural(different.pop(), 'seed')}" if len(different) == 1 else ""
 
 
 def _markdown(found: dict[tuple[str, str], Estimate], lost: dict[str, int], shown: Shown) -> str:
