@@ -173,7 +173,7 @@ def test_the_method_stands_in_t1_and_its_ablation_beside_it_in_t4(copy: Copy) ->
 def test_both_stand_in_the_figure(copy: Copy) -> None:
     assert (copy.folder / "figures/F2.png").stat().st_size > 1000
     words = json.loads(copy.python("-c", WORDS_OF_FIGURE, str(copy.config)))
-    assert {"rwr", "uniform"} <= set(words)  # a variant's label is shown without its reference's
+    assert {"rwr", "1 rwr-uniform"} <= set(words)  # a variant has a number
 
 
 def test_the_conformance_tests_take_the_method_up(copy: Copy) -> None:

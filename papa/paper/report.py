@@ -106,6 +106,18 @@ def samples(grid: Grid, tasks: Sequence[str], name: str) -> str:
     return " or ".join(f"{count} ({task})" for task, count in counts.items())
 
 
+def liked(grid: Grid, task: str, *users: str) -> str:
+    """What the preference of these users is: a share, or for users who answer with grades a mean."""
+    graded = {select.is_graded(grid, task, user) for user in users}
+    return {frozenset([True]): "mean liking", frozenset([False]): "share liked"}.get(frozenset(graded), "liking")
+
+
+def graded_sentence(grid: Grid, tasks: Sequence[str]) -> str:
+    """Of whom the preference is a mean."""
+    graded = [user for task in tasks for user in select.users_of(grid, task) if select.is_graded(grid, task, user)]
+    return f"The preference of users who answer with grades ({', '.join(graded)}) is their mean." if graded else ""
+
+
 def unit_sentence(grid: Grid) -> str:
     """What the intervals are, and over what."""
     return (

@@ -15,6 +15,7 @@ import pandas as pd
 
 from papa.benchmark.grid import BASE, Grid
 from papa.errors import RecordError
+from papa.methods import METHODS
 from papa.paper import stats
 
 COLUMNS = ("task", "method", "algorithm", "user", "seed", "round", "stage", "metric", "value", "unit")
@@ -133,6 +134,22 @@ def seeds_of(table: pd.DataFrame, tasks: Sequence[str], methods: Sequence[str]) 
 # ---------------------------------------------------------------- methods and users
 
 
+GRADED = {"strokes"}
+"""Kinds of users who always answer with a grade; of other kinds the taste says so."""
+
+
+def ordered(grid: Grid) -> list[str]:
+    """Every method in the one order of all tables and figures: algorithms as registered, labels as configured."""
+    registered = list(METHODS)
+    return sorted(grid.methods, key=lambda label: registered.index(grid.methods[label].name))
+
+
+def is_graded(grid: Grid, task: str, user: str) -> bool:
+    """Whether the user answers with grades, so that their preference is a mean and no share."""
+    who = next((spec.who for spec in grid if (spec.task, spec.user) == (task, user)), None)
+    return who is not None and (who.kind in GRADED or bool(who.taste.model_dump().get("graded")))
+
+
 def users_of(grid: Grid, task: str) -> list[str]:
     """Users of the grid whose answers carry no added noise, in the grid's order."""
     return list(dict.fromkeys(spec.user for spec in grid if spec.task == task and not spec.who.noisy))
@@ -182,7 +199,7 @@ def main_methods(grid: Grid, task: str) -> list[str]:
     }
     return [
         label
-        for label in grid.methods
+        for label in ordered(grid)
         if label in users
         and not is_control(grid, label)
         and (label in beside_base or reference_of(grid, label) is None)
@@ -193,7 +210,7 @@ def variant_methods(grid: Grid, task: str) -> list[str]:
     """The other methods of a task: ablations and points of a sweep, controls left out."""
     ran = {spec.method for spec in grid if spec.task == task}
     main = set(main_methods(grid, task))
-    return [label for label in grid.methods if label in ran - main and not is_control(grid, label)]
+    return [label for label in ordered(grid) if label in ran - main and not is_control(grid, label)]
 
 
 def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

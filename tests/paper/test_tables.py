@@ -137,6 +137,22 @@ def test_a_diverged_run_is_counted_and_left_out(table: pd.DataFrame, grid: Grid)
     assert "papa (1 diverged)" in made.markdown and "papa (3 runs)" in made.caption
 
 
+def test_seeds_stand_in_a_column_where_they_differ(table: pd.DataFrame, grid: Grid) -> None:
+    fewer = tables.make("T1", table[(table.method != "papa") | (table.seed < 2)], grid).markdown
+    line = next(line for line in fewer.splitlines() if line.startswith("| papa "))
+    assert "seeds |" in fewer and line.endswith(" 2 |") and "### digits: likes-3\n" in fewer
+    assert "### digits: likes-3, 3 seeds" in tables.make("T1", table, grid).markdown
+
+
+def test_t1_says_mean_liking_of_a_graded_user() -> None:
+    block = {"task": "digits", "methods": ["base", "papa"], "users": ["likes-3", synthetic.GRADED], "seeds": [0, 1]}
+    grid = synthetic.grid(grid={"main": block})
+    made = tables.make("T1", synthetic.long_table(grid, rounds=1), grid)
+    shown = dict(part.split("\n\n", 1) for part in made.markdown.split("### ")[1:])
+    assert "| mean liking (gold)" in shown["digits: likes-thick, 2 seeds"].replace("  ", "")
+    assert "preference (gold)" in shown["digits: likes-3, 2 seeds"] and synthetic.GRADED in made.caption
+
+
 def test_a_method_that_always_diverged_is_still_shown(table: pd.DataFrame, grid: Grid) -> None:
     for seed in range(3):
         table = synthetic.diverge(table, "papa", seed)
@@ -178,12 +194,14 @@ def test_t2_has_every_judge_retention_and_sample_size(prompted: tuple[Grid, pd.D
         row = only(made.frame, method="epapa", user="green", metric=metric)
         mean, half = by_hand(raw(fruits, "epapa", metric)["green"])
         assert (row["mean"], row.upper) == pytest.approx((mean, mean + half))
-    for heading in ("held-out CLIP", "attributes", "retention", "within liked", "nearest / mix's", "FID to preferred"):
+    for heading in ("held-out CLIP", "retention", "nearest / mix's", "FID to preferred"):
         assert heading in made.markdown
-    line = next(line for line in made.markdown.splitlines() if line.startswith("| fkc "))
-    base = next(line for line in made.markdown.splitlines() if line.startswith("| base "))
-    assert " 10 |" in line and "– |" in base, "ancestors are those of particle methods alone"
-    assert "(0.80)" in made.markdown and "### fruits: pooled" in made.markdown
+    header = next(line for line in made.markdown.splitlines() if line.startswith("| method"))
+    assert header.count("|") - 1 == 8, "as many columns as a page has room for; the CSV has the others"
+    ancestors = made.frame[made.frame.metric == "unique_ancestors"].set_index(["user", "method"])["mean"]
+    assert ancestors["green", "fkc"] == 10 and ("green", "base") not in ancestors.index
+    assert "(0.80)" in made.markdown
+    assert "### fruits: pooled (apple, grape, banana, green, two), 3 seeds" in made.markdown
     assert "5 users (apple, grape, banana, green, two)" in made.caption and "512 final samples" in made.caption
 
 
@@ -249,6 +267,13 @@ def test_t3_says_from_how_many_images_on_learning_pays(table: pd.DataFrame, grid
     assert row["mean"] == pytest.approx((spent - rival) / (15 * 25))
     against = set(frame[(frame.method == "best_of_16") & (frame.up_to == "pays off against")].metric)
     assert not against, "what costs more for each image and learns no less never pays off"
+
+
+def test_t3_has_best_of_n_whose_images_cost_n_times_as_much(table: pd.DataFrame, grid: Grid) -> None:
+    made = tables.make("T3", table, grid)
+    assert set(made.frame.method) == set(synthetic.MAIN) - {"base"}
+    row = only(made.frame[made.frame.user == "likes-3"], method="best_of_16", up_to="whole budget", metric="sample")
+    assert row["mean"] == 16 * 25 and "| best_of_16" in made.markdown
 
 
 def test_t3_shows_a_method_that_diverged(grid: Grid) -> None:

@@ -44,10 +44,12 @@ METHODS: dict[str, dict[str, Any]] = {
     "fkc-through": {"algorithm": "fkc", "gradient": "through"},
     **{f"fkc-true-b{b:g}": {"algorithm": "fkc", "reward": "true", "beta_max": b} for b in (0.5, 1.0, 2.0, 4.0)},
 }
-MAIN = ["base", "best_of_1", "best_of_4", "best_of_16", "reward_model", "accept", "papa", "epapa", "fkc", "fkc-tuned"]
+MAIN = ["base", "best_of_1", "best_of_4", "best_of_16", "accept", "reward_model", "papa", "epapa", "fkc", "fkc-tuned"]
 CONTROLS = [label for label in METHODS if label.startswith("fkc-true")]
 ABLATIONS = [label for label in METHODS if label not in MAIN + CONTROLS]
 USERS = ["likes-1479", "likes-068", "likes-3"]
+GRADED = "likes-thick"
+"""A user who answers with grades, and of whom there is no other judge."""
 FRUIT_USERS = ["apple", "grape", "banana", "green", "two"]
 SWEEP = ["fkc-b0.5", "fkc-b1", "fkc-b4"]
 
@@ -82,7 +84,7 @@ LEVELS: dict[str, tuple[float, float]] = {
     "fkc-diversity": (0.57, 1.03),
     "fkc-through": (0.63, 1.0),
 }
-TAMER = {"likes-1479": 1.0, "likes-068": 0.95, "likes-3": 0.6} | dict.fromkeys(FRUIT_USERS, 0.9)
+TAMER = {"likes-1479": 1.0, "likes-068": 0.95, "likes-3": 0.6, GRADED: 0.8} | dict.fromkeys(FRUIT_USERS, 0.9)
 START = {"likes-1479": 1.0, "likes-068": 0.9}
 FROZEN = {"epapa": 0.4, "epapa-k0.2": 0.2, "epapa-k0.6": 0.6, "epapa-k0.8": 0.8}
 
@@ -165,7 +167,9 @@ def long_table(of: Grid, rounds: int = 10) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     order = {label: index for index, label in enumerate(of.methods)}
     for spec in of:
-        draw = np.random.default_rng([order[spec.method], [*sorted(USERS), *FRUIT_USERS].index(spec.user), spec.seed])
+        draw = np.random.default_rng(
+            [order[spec.method], [*sorted(USERS), *FRUIT_USERS, GRADED].index(spec.user), spec.seed]
+        )
         axes = {"task": spec.task, "method": spec.method, "algorithm": spec.algorithm, "user": spec.user}
 
         def add(

@@ -1,7 +1,8 @@
-"""F9: the judge that gave the labels against those that no method ever queried, run by run."""
+"""F9: how much more the judge that gave the labels likes than those that no method ever queried."""
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,8 +14,6 @@ from papa.paper.figures import style
 PREFIX = "preference_"
 MARGIN = 0.05
 """A held-out preference this far below the gold one counts as over-optimization."""
-
-
 JUDGES = {"held_out": "held-out judge", "attributes": "classifier of true attributes"}
 """Judge -> what an axis calls it, where that is not its name."""
 
@@ -29,43 +28,74 @@ def panels(table: pd.DataFrame) -> list[tuple[str, str]]:
     return found
 
 
+def users(grid: Grid, task: str) -> list[str]:
+    """Those who answer yes or no: a mean grade less another judge's share is no difference of judges."""
+    return [user for user in select.users_of(grid, task) if not select.is_graded(grid, task, user)]
+
+
+def differences(table: pd.DataFrame, grid: Grid, task: str, judge: str) -> dict[str, pd.Series]:
+    """Method -> gold less the other judge's preference by (user, seed), in the one order of methods."""
+    both = {*select.main_methods(grid, task), *select.variant_methods(grid, task)}
+    found = {}
+    for method in select.ordered(grid):
+        if method in both:
+            gold, other = (
+                select.values(table, task, method, PREFIX + name, users(grid, task)) for name in ("gold", judge)
+            )
+            found[method] = (gold - other).dropna()
+    return {method: values for method, values in found.items() if len(values)}
+
+
 def draw(table: pd.DataFrame, grid: Grid) -> Figure:
-    """F9 from the long table: one point per run."""
-    shown = panels(table)
+    """F9 from the long table: a line per method, a dot per run."""
+    shown = [(*panel, found) for panel in panels(table) if (found := differences(table, grid, *panel))]
     if not shown:
         return style.nothing("No run measured preference by a second judge.")
-    drawn = style.figure(style.COLUMN * len(shown), 4.2)
-    for ax, (task, judge) in zip(drawn.subplots(1, len(shown), squeeze=False).flat, shown, strict=True):
-        _panel(ax, table, grid, task, judge)
-    style.legend_below(drawn, drawn.axes[0], columns=4 * min(2, len(shown)))
+    lines = max(len(found) for *_, found in shown)
+    drawn = style.figure(style.COLUMN * max(1, min(len(shown), 2)), 0.16 * lines + 0.8)
+    reach = 1.08 * max(_reach(values, grid) for *_, found in shown for values in found.values())
+    for ax, (task, judge, found) in zip(drawn.subplots(1, len(shown), squeeze=False).flat, shown, strict=True):
+        _panel(ax, grid, task, found)
+        ax.set_xlim(-reach, reach)
+        ax.set_xlabel(f"share liked: gold judge −\n{JUDGES.get(judge, judge)}")
+        ax.set_title(task)
     return drawn
 
 
-def _panel(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, judge: str) -> None:
-    ax.plot([0, 1], [0, 1], color=style.FAINT, lw=0.8)
-    ax.fill_between([0, 1], [-MARGIN, 1 - MARGIN], [0, 1], color=style.FAINT, alpha=0.15, lw=0)
+def _reach(values: pd.Series, grid: Grid) -> float:
+    """How far from 0 a method's runs, its interval and the margin lie."""
+    mean = select.estimate(values, grid)
+    return float(np.nanmax(np.abs([*values, mean.lower, mean.upper, MARGIN])))
+
+
+def _panel(ax: Axes, grid: Grid, task: str, found: dict[str, pd.Series]) -> None:
+    ax.axvline(0, color=style.FAINT, lw=0.8)
+    ax.axvline(MARGIN, color=style.INK, lw=0.8, linestyle=(0, (4, 2)))
     main = select.main_methods(grid, task)
-    for method in [*select.variant_methods(grid, task), *main]:
-        gold, other = (select.values(table, task, method, PREFIX + name) for name in ("gold", judge))
-        both = pd.concat({"gold": gold, "other": other}, axis=1).dropna()
-        ink, is_main = style.colour(grid, method), method in main
-        look = {"s": 16 if is_main else 8, "color": ink if is_main else "none", "edgecolor": ink, "linewidth": 0.5}
-        label = method if is_main else "_"
-        ax.scatter(both.gold, both.other, marker=style.marker(grid, method), label=label, zorder=3, **look)
-    ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="preference, gold judge", title=task)
-    ax.set_ylabel(f"preference, {JUDGES.get(judge, judge)}")
+    for line, (method, values) in enumerate(found.items()):
+        ink, mean = style.colour(grid, method), select.estimate(values, grid)
+        ax.scatter(values, [line + 0.33] * len(values), s=5, color=ink, alpha=0.6, linewidth=0)
+        ends = [mean.lower, mean.upper]
+        ax.plot(ends, [line, line], color=ink, lw=1.2, alpha=0.6)
+        look = {"marker": style.marker(grid, method), "color": ink, "markersize": 4}
+        ax.plot([mean.mean], [line], markerfacecolor=ink if method in main else "white", **look)
+    ax.set_yticks(range(len(found)), list(found))
+    ax.set_ylim(len(found) - 0.4, -0.6)
+    ax.grid(axis="y", visible=False)
 
 
 def caption(table: pd.DataFrame, grid: Grid) -> str:
     """The caption of F9."""
-    tasks = select.preference_tasks(table)
-    methods = [m for task in tasks for m in (*select.main_methods(grid, task), *select.variant_methods(grid, task))]
-    users = [user for task in tasks for user in select.users_of(grid, task)]
+    shown = [(task, differences(table, grid, task, judge)) for task, judge in panels(table)]
+    tasks = [task for task in select.preference_tasks(table) if any(of == task and found for of, found in shown)]
+    methods = [method for method in select.ordered(grid) if any(method in found for _, found in shown)]
     return report.paragraph(
-        "Final preference under the judge that gave the labels (gold) against judges of another kind that no method "
-        f"queried; one point per run, variants open. Below the band ({MARGIN}) a method over-optimizes the gold "
-        "judge; none here follows its gradient, so this is a check of the judges (what a surrogate is exploited "
-        "for: F5).",
-        report.quote(table, grid, tasks, methods, users),
+        "What the judge that gave the labels (gold) counts as liked among the final samples, less what judges of "
+        "another kind that no method queried count. A dot is a run; the marker above it is the mean, users averaged "
+        f"within a seed, with its interval; variants are open. Right of the dashed line ({MARGIN}) a method "
+        "over-optimizes the gold judge; none here follows its gradient, so this is a check of the judges (what a surrogate is exploited "
+        "for: F5). Users who answer with grades have no share to compare and are left out.",
+        report.quote(table, grid, tasks, methods, [user for task in tasks for user in users(grid, task)]),
+        report.unit_sentence(grid),
         report.diverged_sentence(table, tasks, methods),
     )

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from papa.benchmark.grid import Grid, RunSpec
 from papa.errors import PapaError
@@ -19,8 +21,14 @@ SHOWN = 800
 """Particles drawn per panel."""
 MASS = (0.95, 0.8, 0.6, 0.4, 0.2)
 """Shares of the probability that the contours enclose."""
+SHADES = ("#E6EFF7", "#C3D8EA", "#98BCDB", "#6A9ECA", "#3F7FB7")
+"""What lies inside of each contour, outermost first."""
+ERRORS = {"share_error": "shares", "mean_error": "mean", "cov_error": "covariance"}
+"""Measure of what the particles miss of the exact density -> its name."""
 EDGE, POINTS = 3.0, 161
 """The density is evaluated on this many points along both axes of [-EDGE, EDGE]."""
+FRAME = (-EDGE - 1.0, EDGE - 0.6)
+"""What a panel shows of x2: the errors stand below the mixture."""
 
 
 def task_of(table: pd.DataFrame, grid: Grid) -> str | None:
@@ -72,16 +80,39 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
         return style.nothing("No task with an exact density ran.")
     users, methods = panels(table, grid, task)
     width = style.FULL / max(3, len(methods))
-    drawn = style.figure(width * len(methods), width * len(users) + 0.2)
+    drawn = style.figure(width * len(methods), width * len(users) + 0.7)
     axes = drawn.subplots(len(users), len(methods), squeeze=False, sharex=True, sharey=True)
     for user, row in zip(users, axes, strict=True):
         for method, ax in zip(methods, row, strict=True):
             _panel(ax, grid, next(spec for spec in grid if (spec.task, spec.user) == (task, user)), method)
+            ax.text(-EDGE + 0.15, FRAME[0] + 0.12, errors(table, grid, task, method, user), fontsize=5.8, va="bottom")
             if ax in axes[0]:
                 tilt = tilt_of(grid, method)
                 ax.set_title(method if method == select.BASE else f"{method}\nβ = {tilt:g}", fontsize=7)
-        row[0].set_ylabel(user)
+        row[0].set_ylabel(f"{user}\nx₂", fontsize=7)
+    for ax in axes[-1]:
+        ax.set_xlabel("x₁", fontsize=7)
+    _legend(drawn)
     return drawn
+
+
+def errors(table: pd.DataFrame, grid: Grid, task: str, method: str, user: str) -> str:
+    """What the particles miss of the exact density, a line each; nothing where it has no closed form."""
+    found = {
+        words: select.estimate(select.values(table, task, method, metric, [user]), grid)
+        for metric, words in ERRORS.items()
+    }
+    lines = [f"{words} {report.plus_minus(value)}" for words, value in found.items() if value.n]
+    return "\n".join(["error of", *lines]) if lines else ""
+
+
+def _legend(drawn: Figure) -> None:
+    """The shades from the outside in, and the dots."""
+    shades = [Patch(facecolor=shade, edgecolor=style.COLOURS["papa"][0], linewidth=0.4) for shade in SHADES]
+    dots = Line2D([], [], linestyle="none", marker="o", markersize=2.5, color=style.COLOURS["fkc"][0])
+    words = [f"{mass:.0%}" for mass in MASS]
+    words[0] = f"inside: {words[0]} of the density"
+    drawn.legend([*shades, dots], [*words, "particle"], loc="outside lower center", ncols=len(MASS) + 1)
 
 
 def level_sets(density: np.ndarray) -> list[float]:
@@ -95,10 +126,10 @@ def level_sets(density: np.ndarray) -> list[float]:
 def _panel(ax: Axes, grid: Grid, spec: RunSpec, method: str) -> None:
     axis, density = exact_density(spec, tilt_of(grid, method) or 0.0)
     levels = [*level_sets(density), float(density.max()) * 1.0001]
-    ax.contourf(axis, axis, density, levels=levels, cmap="Blues", alpha=0.75)
+    ax.contourf(axis, axis, density, levels=levels, colors=SHADES[-len(levels) + 1 :])
     ax.contour(axis, axis, density, levels=levels[:-1], colors=style.COLOURS["papa"][0], linewidths=0.4)
     ax.set_xlim(axis[0], axis[-1])
-    ax.set_ylim(axis[0], axis[-1])
+    ax.set_ylim(*FRAME)
     seeds = sorted(
         seed for task, label, user, seed in grid.specs if (task, label, user) == (spec.task, method, spec.user)
     )
@@ -106,11 +137,11 @@ def _panel(ax: Axes, grid: Grid, spec: RunSpec, method: str) -> None:
     if particles is not None:
         points = particles.reshape(len(particles), -1)[:SHOWN]
         ink = style.COLOURS["fkc"][0]
-        ax.scatter(points[:, 0], points[:, 1], s=1.4, color=ink, alpha=0.55, lw=0, rasterized=True)
+        ax.scatter(points[:, 0], points[:, 1], s=1.6, color=ink, alpha=0.6, lw=0, rasterized=True)
     ax.set_aspect("equal")
     ax.grid(False)
-    ax.set_xticks([])
-    ax.set_yticks([])
+    ax.set_xticks([-2, 0, 2])
+    ax.set_yticks([-2, 0, 2])
 
 
 def caption(table: pd.DataFrame, grid: Grid) -> str:
@@ -118,8 +149,12 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     task = task_of(table, grid)
     users, methods = panels(table, grid, task) if task else ([], [])
     return report.paragraph(
-        "A Gaussian mixture whose score is exact, tilted by known rewards: particles (dots) over the exact density in "
-        f"closed form; contours enclose {', '.join(f'{mass:.0%}' for mass in MASS)} of it. The first {SHOWN} particles "
-        "of the lowest seed.",
+        "A Gaussian mixture in the plane whose score is exact, tilted by known rewards: particles (dots) over the "
+        f"exact density in closed form; contours enclose {', '.join(f'{mass:.0%}' for mass in MASS)} of it. The first "
+        f"{SHOWN} particles of the lowest seed. In each panel: the largest error of the shares of the components, of "
+        "the mean and of the covariance of all final particles against the exact density (mean over seeds, with the "
+        "half width of its interval). At the base, which is not tilted, the errors are those of the sampler and of "
+        "the number of samples alone.",
         report.quote(table, grid, [task] if task else [], methods, users),
+        report.unit_sentence(grid),
     )

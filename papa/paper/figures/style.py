@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
@@ -63,12 +64,21 @@ COLOURS: dict[str, list[str]] = {
     "best_of_n": ["#9AD5C1", "#35B28C", "#00664B"],
     "accept": ["#CC79A7"],
     "reward_model": ["#7B4B94"],
-    "papa": ["#0072B2"],
-    "epapa": ["#56B4E9"],
+    "papa": ["#0072B2", "#00375A"],
+    "epapa": ["#56B4E9", "#3A8BBB"],
     "fkc": ["#D55E00", "#E69F00"],
 }
 SPARE = ["#8C8C1A", "#5B3A29", "#A23B72", "#4D4D9A"]
-MARKERS = {"base": "s", "best_of_n": "^", "accept": ">", "reward_model": "<", "papa": "o", "epapa": "D", "fkc": "v"}
+MARKERS: dict[str, list[str]] = {
+    "base": ["s"],
+    "best_of_n": ["^", "*", "P"],
+    "accept": [">"],
+    "reward_model": ["<"],
+    "papa": ["o", "h"],
+    "epapa": ["D", "d"],
+    "fkc": ["v", "X"],
+}
+"""As the colours, so that methods are told apart in grey too."""
 INK, FAINT = "#222222", "#8A8A8A"
 
 
@@ -78,11 +88,16 @@ def colour(grid: Grid, method: str) -> str:
     if algorithm not in COLOURS:
         others = [name for name in dict.fromkeys(of.name for of in grid.methods.values()) if name not in COLOURS]
         return SPARE[others.index(algorithm) % len(SPARE)]
-    shades = COLOURS[algorithm]
+    return _of_family(grid, method, COLOURS[algorithm])
+
+
+def _of_family(grid: Grid, method: str, looks: Sequence[str]) -> str:
+    """The look of a compared method among those of its algorithm; a variant has the first."""
     tasks = {block.task for block in grid.config.grid.values()}
     main = {label for task in tasks for label in select.main_methods(grid, task)}
+    algorithm = grid.methods[method].name
     family = [label for label, of in grid.methods.items() if of.name == algorithm and label in main]
-    return shades[min(family.index(method), len(shades) - 1)] if method in family else shades[0]
+    return looks[min(family.index(method), len(looks) - 1)] if method in family else looks[0]
 
 
 def darker(ink: str) -> str:
@@ -93,8 +108,8 @@ def darker(ink: str) -> str:
 
 
 def marker(grid: Grid, method: str) -> str:
-    """The marker of the method's algorithm."""
-    return MARKERS.get(grid.methods[method].name, "P")
+    """The method's marker; a variant has that of its reference."""
+    return _of_family(grid, method, MARKERS.get(grid.methods[method].name, ["p"]))
 
 
 @contextmanager
@@ -147,18 +162,30 @@ def errorbar(ax: Axes, x: Estimate | float, y: Estimate, **look: object) -> None
         bar.set_alpha(0.5)
 
 
-def line_with_band(ax: Axes, x: Sequence[float], ys: Sequence[Estimate], **look: object) -> None:
-    """A curve of means with a band of intervals."""
-    ax.plot(x, [y.mean for y in ys], **look)  # type: ignore[arg-type]
-    ax.fill_between(x, [y.lower for y in ys], [y.upper for y in ys], color=str(look["color"]), alpha=0.08, linewidth=0)
+def share(found: Estimate) -> Estimate:
+    """The estimate of a share, its interval cut where no share can be: a t interval does not know of 0 and 1."""
+    return replace(found, lower=max(found.lower, 0.0), upper=min(found.upper, 1.0)) if found.n > 1 else found
 
 
-def legend_below(drawn: Figure, *axes: Axes, columns: int) -> None:
-    """One legend for these panels, under all of them."""
-    keys = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    drawn.legend(
-        list(keys.values()), list(keys), loc="outside lower center", ncols=columns, handlelength=1.8, columnspacing=1.4
-    )
+def series(ax: Axes, x: Sequence[float], ys: Sequence[Estimate], **look: Any) -> None:
+    """Means with their intervals; a line joins them where they are three or more, for two points show no course."""
+    ax.plot(x, [y.mean for y in ys], **{"linestyle": "-", **look, **({} if len(ys) > 2 else {"linestyle": "none"})})
+    for at, y in zip(x, ys, strict=True):
+        errorbar(ax, at, y, fmt="none", ecolor=look["color"])
+
+
+def legend_below(
+    drawn: Figure, *axes: Axes, columns: int, order: Sequence[str] = (), more: Mapping[str, Artist] | None = None
+) -> None:
+    """One legend for these panels, under all of them, to be read line by line.
+
+    Args:    order: labels in the order wanted, others behind. more: label -> handle, for what no panel names.
+    """
+    found = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    keys = {label: found[label] for label in order if label in found} | found | dict(more or {})
+    read = [label for column in range(columns) for label in list(keys)[column::columns]]  # Matplotlib fills columns
+    handles = [keys[label] for label in read]
+    drawn.legend(handles, read, loc="outside lower center", ncols=columns, handlelength=1.8, columnspacing=1.4)
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator
 
 from papa.benchmark.grid import Grid
 from papa.paper import report, select
 from papa.paper.figures import style
+from papa.paper.stats import Estimate
 
 REFERENCE, SETTING = "fkc", "beta_max"
 TOLERANCE = 0.07
 """How far the measured mean liking may lie from the prediction."""
 MEASURED, PREDICTED = "liking_measured", "liking_predicted"
+JUDGES = {"preference_gold": "gold judge", "preference_held_out": "held-out judge"}
+INKS = [*style.COLOURS["fkc"], style.INK, style.FAINT, *style.SPARE]
+MARKS = ["v", "s", "o", "D", "^", "P", "X", "<"]
+APART = 0.05
+"""How far lines of one panel stand apart, as a share of β."""
+Course = dict[float, Estimate]
+"""β -> estimate, by ascending β."""
 
 
 def points(table: pd.DataFrame, grid: Grid, task: str) -> dict[str, float]:
@@ -40,23 +50,26 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
     tasks = [task for task in select.preference_tasks(table) if len(points(table, grid, task)) > 1]
     if not tasks and not checks:
         return style.nothing("No sweep over FKC's beta and no control with the true liking ran.")
-    drawn = style.figure(style.FULL, 4.6)
+    drawn = style.figure(style.FULL, 4.8)
     left, middle, gap, right = drawn.subplots(2, 2).flat
     for task in tasks[:1]:
-        _sweep(left, table, grid, task, {"preference_gold": "gold judge", "preference_held_out": "held-out judge"})
-        kept = {"distance_ratio": "distance / perfect mix's", "served_nearest_ratio": "nearest / perfect mix's"}
-        _sweep(middle, table, grid, task, kept)
-        _sample_size(middle, table, grid, task)
-        _gap(gap, table, grid, task)
-        middle.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2)
-    left.set_ylabel("preference")
-    left.set_ylim(0, 1)
-    middle.set_ylabel("diversity")
+        who = users(table, grid, task)
+        judged = {label: _swept(table, grid, task, metric, who) for metric, label in JUDGES.items()}
+        _lines(left, {of: {beta: style.share(y) for beta, y in course.items()} for of, course in judged.items()})
+        _lines(middle, _diversity(table, grid, task, who))
+        _lines(gap, {user: _swept(table, grid, task, "surrogate_gap", [user]) for user in who})
+        left.set_ylabel(report.liked(grid, task, *who))
+    left.set_ylim(-0.02, 1.02)
+    middle.set_ylabel("diversity (ratio or share)")
+    gap.axhline(0, color=style.FAINT, lw=0.8)
     gap.set_ylabel("surrogate reward − preference")
-    _prediction(right, table, grid, checks)
+    _prediction(right, table, grid)
     for ax, letter in ((left, "a"), (middle, "b"), (gap, "c"), (right, "d")):
         ax.set_xlabel("inverse temperature β")
         ax.set_title(letter, loc="left")
+        if keys := len(ax.get_legend_handles_labels()[1]):
+            columns = 2 if keys < 5 else 3
+            ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=columns)  # below the data, not on them
     return drawn
 
 
@@ -69,79 +82,99 @@ def users(table: pd.DataFrame, grid: Grid, task: str) -> list[str]:
     return [user for user in select.users_of(grid, task) if all(user in found for found in ran)]
 
 
-def _sweep(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, metrics: dict[str, str]) -> None:
-    sweep, who = points(table, grid, task), users(table, grid, task)
-    for (metric, label), ink in zip(metrics.items(), style.COLOURS["fkc"], strict=True):
-        ys = [select.estimate(select.values(table, task, method, metric, who), grid) for method in sweep]
-        kept = [(beta, y) for beta, y in zip(sweep.values(), ys, strict=True) if y.n]
-        if kept:
-            style.line_with_band(ax, [b for b, _ in kept], [y for _, y in kept], marker="v", color=ink, label=label)
-    _axis(ax)
+def _swept(table: pd.DataFrame, grid: Grid, task: str, metric: str, who: list[str], per: str = "") -> Course:
+    """A metric along the sweep; `per`: as a share of this setting of each method."""
+    found = {}
+    for method, beta in points(table, grid, task).items():
+        whole = grid.methods[method].settings.model_dump()[per] if per else 1
+        found[beta] = select.estimate(select.values(table, task, method, metric, who) / whole, grid)
+    return {beta: value for beta, value in found.items() if value.n}
 
 
-def _gap(ax: Axes, table: pd.DataFrame, grid: Grid, task: str) -> None:
-    """The surrogate's mean reward of the final samples minus their preference: how far it is exploited."""
-    ax.axhline(0, color=style.FAINT, lw=0.8)
-    inks = [style.COLOURS["fkc"][0], *style.SPARE]
-    for index, user in enumerate(users(table, grid, task)):
-        ink = inks[index % len(inks)]
-        found = {
-            beta: select.estimate(select.values(table, task, method, "surrogate_gap", [user]), grid)
-            for method, beta in points(table, grid, task).items()
-        }
-        kept = {beta: value for beta, value in found.items() if value.n}
-        if kept:
-            style.line_with_band(ax, list(kept), list(kept.values()), marker="v", color=ink, label=user)
-    _axis(ax)
+def _diversity(table: pd.DataFrame, grid: Grid, task: str, who: list[str]) -> dict[str, Course]:
+    """Of what is drawn, and what is left of the particles that it is drawn from."""
+    return {
+        "distance / perfect mix's": _swept(table, grid, task, "distance_ratio", who),
+        "nearest / perfect mix's": _swept(table, grid, task, "served_nearest_ratio", who),
+        "effective sample size / N": _swept(table, grid, task, "ess", who, per="particles"),
+        "ancestors / N": _swept(table, grid, task, "unique_ancestors", who, per="particles"),
+    }
 
 
-def _sample_size(ax: Axes, table: pd.DataFrame, grid: Grid, task: str) -> None:
-    """What is left of the particles: effective sample size and distinct ancestors of the final populations."""
-    who = users(table, grid, task)
-    for metric, label, dashes in (("ess", "effective sample size / N", 4), ("unique_ancestors", "ancestors / N", 1)):
-        line = []
-        for method, beta in points(table, grid, task).items():
-            particles = grid.methods[method].settings.model_dump()["particles"]
-            share = select.estimate(select.values(table, task, method, metric, who) / particles, grid)
-            line += [(beta, share)] if share.n else []
-        if line:
-            look = {"color": style.FAINT, "linestyle": (0, (dashes, 2)), "label": label}
-            style.line_with_band(ax, [beta for beta, _ in line], [share for _, share in line], **look)
-    _axis(ax)
-
-
-def _axis(ax: Axes) -> None:
+def _lines(ax: Axes, courses: dict[str, Course]) -> None:
+    """One line each, side by side where they would cover each other."""
+    for index, (label, course) in enumerate(courses.items()):
+        if course:
+            apart = 1 + APART * (index - (len(courses) - 1) / 2)
+            look = {"color": INKS[index % len(INKS)], "marker": MARKS[index % len(MARKS)], "label": label}
+            style.series(ax, [beta * apart for beta in course], list(course.values()), **look)
     ax.set_xscale("log", base=2)
+    ax.xaxis.set_major_locator(FixedLocator(sorted({beta for course in courses.values() for beta in course})))
     ax.xaxis.set_major_formatter("{x:g}")
     ax.xaxis.set_minor_locator(style.no_ticks())
-    if ax.get_legend_handles_labels()[1]:
-        ax.legend(loc="best")
+    ax.margins(x=0.1)
 
 
-def _prediction(ax: Axes, table: pd.DataFrame, grid: Grid, checks: list[tuple[str, str, str, float]]) -> None:
-    """Predicted mean liking as a line with its tolerance, the measured one as points."""
-    pairs, keys = list(dict.fromkeys((task, user) for task, user, _, _ in checks)), []
-    inks = [style.COLOURS["fkc"][0], style.COLOURS["papa"][0], style.COLOURS["best_of_n"][1], *style.SPARE]
-    for index, (task, user) in enumerate(pairs):
-        mine = [(method, beta) for t, u, method, beta in checks if (t, u) == (task, user)]
-        betas = [beta for _, beta in mine]
-        ink = inks[index % len(inks)]
-        predicted = [select.estimate(select.values(table, task, m, PREDICTED, [user]), grid).mean for m, _ in mine]
-        ax.plot(betas, predicted, color=ink, lw=1, label=f"predicted, {user}")
-        ax.fill_between(
-            betas, [p - TOLERANCE for p in predicted], [p + TOLERANCE for p in predicted], color=ink, alpha=0.12, lw=0
+@dataclass(frozen=True)
+class Check:
+    """A control: the mean liking that was predicted and that was measured at a β."""
+
+    task: str
+    user: str
+    method: str
+    beta: float
+    predicted: float
+    measured: Estimate
+
+    @property
+    def holds(self) -> bool:
+        return abs(self.measured.mean - self.predicted) <= TOLERANCE
+
+
+def checked(table: pd.DataFrame, grid: Grid) -> list[Check]:
+    """Every control with its prediction."""
+    found = []
+    for task, user, method, beta in controls(table, grid):
+        predicted, measured = (
+            select.estimate(select.values(table, task, method, metric, [user]), grid)
+            for metric in (PREDICTED, MEASURED)
         )
-        for method, beta in mine:
-            measured = select.estimate(select.values(table, task, method, MEASURED, [user]), grid)
-            style.errorbar(ax, beta, measured, fmt="o", color=ink, markerfacecolor="white")
-        keys.append(Line2D([], [], color=ink, lw=1, marker="o", markerfacecolor="white", label=user))
+        if predicted.n and measured.n:
+            found.append(Check(task, user, method, beta, predicted.mean, measured))
+    return found
+
+
+def _prediction(ax: Axes, table: pd.DataFrame, grid: Grid) -> None:
+    """Predicted mean liking as a line with its tolerance, the measured one as points: filled where it lies outside."""
+    every = checked(table, grid)
+    for index, (task, user) in enumerate(dict.fromkeys((check.task, check.user) for check in every)):
+        mine = [check for check in every if (check.task, check.user) == (task, user)]
+        ink, mark = INKS[index % len(INKS)], MARKS[index % len(MARKS)]
+        betas, predicted = [check.beta for check in mine], [check.predicted for check in mine]
+        ax.plot(betas, predicted, color=ink, lw=1, label=f"predicted, {user}")
+        low, high = [p - TOLERANCE for p in predicted], [p + TOLERANCE for p in predicted]
+        ax.fill_between(betas, low, high, color=ink, alpha=0.12, lw=0)
+        for holds, label in ((True, f"measured, {user}"), (False, f"outside, {user}")):
+            for check in (check for check in mine if check.holds == holds):
+                look = {"color": ink, "markerfacecolor": "white" if holds else ink, "label": label}
+                style.errorbar(ax, check.beta, style.share(check.measured), fmt=mark, **look)
+                label = "_"
     ax.set_ylabel("mean liking")
     ax.margins(x=0.06)
-    ax.set_ylim(0, 1)
-    if pairs:
-        ax.legend(handles=keys, loc="best")
-    else:
+    ax.set_ylim(-0.02, 1.02)
+    if not every:
         ax.text(0.5, 0.5, "no control ran", transform=ax.transAxes, ha="center", color=style.FAINT)
+
+
+def check_sentence(table: pd.DataFrame, grid: Grid) -> str:
+    """How many controls lie within the tolerance, and by how much the others miss it."""
+    every = checked(table, grid)
+    missed = [check for check in every if not check.holds]
+    if not every:
+        return ""
+    named = ", ".join(f"{c.measured.mean - c.predicted:+.2f} for {c.user} at β = {c.beta:g}" for c in missed)
+    said = f"{len(every) - len(missed)} of {len(every)} measured points lie within the tolerance"
+    return f"{said}; outside, and filled, are {named}." if missed else f"{said}."
 
 
 def caption(table: pd.DataFrame, grid: Grid) -> str:
@@ -152,12 +185,14 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     handed = list(dict.fromkeys(method for _, _, method, _ in checks))
     base = report.samples(grid, list(dict.fromkeys(task for task, _, _, _ in checks)), "base")
     return report.paragraph(
-        "FKC's inverse temperature β (the last round's and the final samples'). (a) preference; (b) diversity (mean "
+        "FKC's inverse temperature β (the last round's and the final samples'); values of β are joined where there "
+        "are three or more, and what would cover each other stands side by side. (a) preference; (b) diversity (mean "
         "distance of two images, and within one request to the nearest one, both over a perfect mix's), effective "
         "sample size (of the last weights) and distinct ancestors of the final populations as shares of their N "
         "particles; (c) what the surrogate gives the final samples less what the user does, all with the surrogate "
         "reward. (d) with the true liking s as reward: measured mean liking (points) against the prediction E[s "
         f"exp(βs)] / E[exp(βs)] from {base} base samples (line, ± {TOLERANCE}).",
+        check_sentence(table, grid),
         report.quote(table, grid, tasks if sweep else [], list(sweep), who),
         f"Controls: {', '.join(handed)}." if handed else "No control ran.",
         report.unit_sentence(grid),

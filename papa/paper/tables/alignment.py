@@ -18,11 +18,7 @@ SHOWN: Shown = {
     "preference_held_out": ("held-out ↑", 3),
     "fid_preferred": ("FID to preferred (floor) ↓", 2),
     "distance_ratio": ("distance / mix's", 3),
-    "liked_distance_ratio": ("within liked / base's", 3),
-    "served_vendi_ratio": ("request: Vendi / mix's", 3),
     "served_nearest_ratio": ("request: nearest / mix's", 3),
-    "served_unique": ("request: different", 1),
-    "unique_ancestors": ("ancestors", 1),
     "sample": ("evaluations / image (with learning)", 1),
 }
 ASIDE = {"fid_preferred": "fid_preferred_floor", "sample": "image_of_100"}
@@ -33,15 +29,13 @@ SAID = (
 )
 DIVERSITY = (
     "Diversity, 1 being a model tilted exactly to a yes-or-no taste: mean distance of two images over that of a mix "
-    "of base samples of which as many are liked; of two liked images over that of two liked base samples; and "
-    f"within one request ({{served}} images), against such mixes: Vendi score, distance to the nearest other image, "
-    "and how many images are different. Ancestors: starting points that a particle population's samples descend "
-    "from; few mean near copies. Cost: denoiser evaluations for a served image, and with what learning took spread "
-    f"over {IMAGES} of them."
+    f"of base samples of which as many are liked, and within one request ({{served}} images) the distance to the "
+    "nearest other image over that in such mixes; a small one means near copies. Cost: denoiser evaluations for a "
+    f"served image, and in brackets with what learning took spread over {IMAGES} of them. The CSV has every measure."
 )
 OF_THOSE_THAT_DID = {"labels_to_first_like"}
 """Measures without a value for runs that did not get there; a mean over the others would flatter."""
-POOLED = "pooled"
+POOLED, LIKED = "pooled", "preference_gold"
 NOTHING = pd.Series(dtype=float, index=pd.MultiIndex.from_arrays([[], []], names=select.RUN))
 AXES = ["task", "user", "method", "algorithm", "metric", "mean", "lower", "upper", "n_seeds", "diverged"]
 
@@ -69,7 +63,8 @@ def build(table: pd.DataFrame, grid: Grid, shown: Shown, said: str) -> Made:
             ]
             of = f" ({', '.join(members)})" if pool == POOLED else ""
             if found:
-                parts.append(f"### {task}: {pool}{of}\n\n{_markdown(found, lost, shown)}")
+                heads = shown | {LIKED: (f"{_liked(grid, task, members)} (gold) ↑", shown[LIKED][1])}
+                parts.append(f"### {task}: {pool}{of}{_seeds(found, heads)[1]}\n\n{_markdown(found, lost, heads)}")
     return Made(pd.DataFrame(rows, columns=AXES), "\n".join(parts), caption(table, grid, said))
 
 
@@ -92,17 +87,29 @@ def _estimates(table: pd.DataFrame, grid: Grid, task: str, users: list[str]) -> 
     return found
 
 
+def _liked(grid: Grid, task: str, users: list[str]) -> str:
+    """What the column of preference is called; where all these users answer with grades it is a mean."""
+    return "mean liking" if report.liked(grid, task, *users) == "mean liking" else "preference"
+
+
+def _seeds(found: dict[tuple[str, str], Estimate], shown: Shown) -> tuple[dict[str, str], str]:
+    """Method -> how many seeds are behind what is shown of it, and one phrase for a heading where all have as many."""
+    counts: dict[str, set[int]] = {}
+    for (method, metric), value in found.items():
+        counts.setdefault(method, set()).update({value.n} if metric in shown else set())
+    each = {method: "–".join(map(str, sorted({min(n), max(n)}))) if n else "0" for method, n in counts.items()}
+    different = {n for numbers in counts.values() for n in numbers}
+    return each, f", {report.plural(different.pop(), 'seed')}" if len(different) == 1 else ""
+
+
 def _markdown(found: dict[tuple[str, str], Estimate], lost: dict[str, int], shown: Shown) -> str:
     shown = {metric: head for metric, head in shown.items() if any(key[1] == metric for key in found)}
-    rows = []
+    (seeds, same), rows = _seeds(found, shown), []
     for method in dict.fromkeys(key[0] for key in found):
-        cells = [found.get((method, metric)) for metric in shown]
         name = method + (f" ({lost[method]} diverged)" if lost[method] else "")
-        counts = sorted({cell.n for cell in cells if cell})
-        seeds = "–".join(str(count) for count in dict.fromkeys([counts[0], counts[-1]])) if counts else "0"
         texts = [_cell(found, method, metric, digits) for metric, (_, digits) in shown.items()]
-        rows.append([name, *texts, seeds])
-    return report.markdown(["method", *(head for head, _ in shown.values()), "seeds"], rows)
+        rows.append([name, *texts, *([] if same else [seeds[method]])])
+    return report.markdown(["method", *(head for head, _ in shown.values()), *([] if same else ["seeds"])], rows)
 
 
 def _cell(found: dict[tuple[str, str], Estimate], method: str, metric: str, digits: int) -> str:
@@ -120,6 +127,7 @@ def caption(table: pd.DataFrame, grid: Grid, said: str) -> str:
     users = [user for task in tasks for user in select.users_of(grid, task)]
     return report.paragraph(
         said,
+        report.graded_sentence(grid, tasks),
         DIVERSITY.format(served=report.samples(grid, tasks, "served")),
         report.quote(table, grid, tasks, methods, users),
         "The floor of FID, in brackets, is real against real images, as many as the method's own samples.",

@@ -23,6 +23,7 @@ COSTS: dict[str, str] = {
     "seconds": "seconds",
     "peak_memory": "memory (MiB)",
 }
+IN_MARKDOWN = ("labels", "train", "forward", "sample", "image_of_100", "seconds", "peak_memory")
 LEVEL = 0.8
 """The preference that labels and evaluations are counted up to."""
 UP_TO_LEVEL = ("labels", "train", "forward", "seconds")
@@ -133,13 +134,14 @@ def _by_method(lines: list[dict]) -> dict[str, dict[str, dict]]:
 
 
 def _whole(lines: list[dict]) -> str:
-    shown = [m for m in COSTS if any(np.isfinite(line["mean"]) for line in lines if line["metric"] == m)]
+    shown = [m for m in IN_MARKDOWN if any(np.isfinite(line["mean"]) for line in lines if line["metric"] == m)]
     rows = []
     for method, found in _by_method(lines).items():
         first, digits = next(iter(found.values())), {"seconds": 1, "labels": 1, "sample": 1, "image_of_100": 1}
+        lost = f" ({first['diverged']} diverged)" if first["diverged"] else ""
         cells = [report.plus_minus(_estimate(found[m]), digits.get(m, 0)) for m in shown]
-        rows.append([method, *cells, str(first["reached"]), str(first["diverged"])])
-    return report.markdown(["method", *(COSTS[m] for m in shown), "runs", "diverged"], rows)
+        rows.append([method + lost, *cells, str(first["reached"])])
+    return report.markdown(["method", *(COSTS[m] for m in shown), "runs"], rows)
 
 
 def _level(lines: list[dict]) -> str:
@@ -168,7 +170,8 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     return report.paragraph(
         "Cost: labels, denoiser evaluations while learning (training: backward, the forward that it needs, and the "
         "frozen base; forward: all of them, drawing what is shown included) and for each served image, alone and "
-        f"with what learning took spread over {IMAGES}, and seconds of a run. Then what it took to reach a "
+        f"with what learning took spread over {IMAGES}, and seconds of a run by the clock, on a machine that may have "
+        "done other things beside. Then what it took to reach a "
         f"preference of {LEVEL:g}: how many runs got there, and the median over all of them (Kaplan and Meier; runs "
         "that did not get there are censored at their end; a dash where fewer than half did), by the curve over the "
         "rounds that does not fall, since a round's preference comes from few samples. Last, from how many served "

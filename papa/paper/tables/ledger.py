@@ -73,7 +73,7 @@ def caption(judged: list[Judged], table: pd.DataFrame, grid: Grid) -> str:
         f"comparisons, the weakest is shown. p: one-sided t tests to both sides of the margin over seeds, doubled, "
         f"Holm-corrected over all claims that are not retired; no verdict below {claims.MIN_SEEDS} seeds.",
         report.unit_sentence(grid),
-        report.diverged_sentence(table, sorted(table.task.unique()), list(grid.methods)),
+        report.diverged_sentence(table, sorted(table.task.unique()), select.ordered(grid)),
         table.attrs.get("about", ""),
     )
 

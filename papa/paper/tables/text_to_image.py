@@ -11,12 +11,11 @@ from papa.paper.tables import Made, alignment
 SHOWN: alignment.Shown = {
     "preference_gold": ("preference (gold) ↑", 3),
     "preference_held_out": ("held-out CLIP ↑", 3),
-    "preference_attributes": ("attributes ↑", 3),
     "retention_held_out": ("retention ↑", 3),
 } | {name: shown for name, shown in alignment.SHOWN.items() if not name.startswith("preference_")}
 SAID = (
-    "Text-to-image alignment to one user's taste: share of final samples that the OpenCLIP behind the labels (gold), "
-    "an OpenCLIP never queried (held-out) and a classifier of true attributes count as liked; retention: with a prompt "
+    "Text-to-image alignment to one user's taste: share of final samples that the OpenCLIP behind the labels (gold) "
+    "and an OpenCLIP never queried (held-out) count as liked; retention: with a prompt "
     "that asks for something else, how often that is drawn, by the held-out OpenCLIP (the base's row is what there was "
     "to retain); distance to reference images of the preferred concepts; diversity, in the features of a network of "
     "its own; cost."
