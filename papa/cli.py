@@ -137,6 +137,24 @@ def align(args: argparse.Namespace) -> None:
 
     unless_done(specs, lambda spec: is_complete(spec.folder, spec.key) and is_scored(spec), make, log)
     stamp(args, "\n".join(spec.key for spec in specs))
+    if args.cores:
+        say_what_is_left(grid, args.cores)
+
+
+def say_what_is_left(grid: Grid, cores: int) -> None:
+    """Print how long the runs that are still missing will take, for whoever looks at the workflow's progress."""
+    from papa.benchmark.estimate import sentence
+    from papa.benchmark.runs.record import stands
+    from papa.benchmark.runs.scores import is_scored
+
+    missing = [spec for spec in grid if not (stands(spec.folder, spec.key) and is_scored(spec))]
+    if missing:
+        processes = len({(spec.task, spec.method, spec.user) for spec in missing})
+        print(
+            f"{len(grid) - len(missing)} of {len(grid)} runs are there; the others: "
+            f"{sentence(missing, processes, 0, cores)}.",
+            flush=True,
+        )
 
 
 def score(args: argparse.Namespace) -> None:
@@ -277,6 +295,7 @@ def parser() -> argparse.ArgumentParser:
     runs(command, required=True)
     command.add_argument("--force", action="store_true", help="delete the chosen runs first and make them again")
     job(command)
+    command.add_argument("--cores", type=positive, help="say how long the rest of the grid takes on so many cores")
     command = add("score", score, "measure finished runs again where a measure changed; `align` measures them as well")
     runs(command, required=False)
     command.add_argument("--threads", type=positive, default=1, help="CPU threads (default: %(default)s)")

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import torch
 
+from papa.benchmark.estimate import sentence
 from papa.benchmark.grid import Grid, RunSpec
 from papa.benchmark.machine import pick_device
+from papa.benchmark.runs.record import stands
 from papa.benchmark.tasks.artefacts import folder, verified_card
 from papa.errors import PapaError
 
@@ -24,7 +26,7 @@ def examine(grid: Grid, say: Callable[[str], None]) -> int:
     checks = [lambda: _device(grid), lambda: _folder(grid.config.results), lambda: _folder(grid.config.figures)]
     for task in grid.used:
         checks += _needs(grid, task) or [lambda task=task: _artefacts(grid, task)]
-    checks.append(lambda: _disk(grid))
+    checks += [lambda: _disk(grid), lambda: _time(grid)]
     problems = 0
     for check in checks:
         try:
@@ -75,6 +77,14 @@ def _bytes_of(spec: RunSpec) -> int:
     if (module := spec.of.declaration.needs) is None:
         return BYTES_PER_RUN
     return import_module(module).bytes_per_run(spec.settings, spec.of.measures)
+
+
+def _time(grid: Grid) -> str:
+    missing = [spec for spec in grid if not stands(spec.folder, spec.key)]
+    processes = len({(spec.task, spec.method, spec.user) for spec in missing})
+    return (
+        f"time: {len(missing)} of {len(grid)} runs are missing: {sentence(missing, processes, 0, os.cpu_count() or 1)}"
+    )
 
 
 def _disk(grid: Grid) -> str:

@@ -50,7 +50,8 @@ def test_a_table_that_is_not_named_shows_all(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_users_who_share_a_process_are_shown_in_the_same_places() -> None:
     for (task, method), groups in together(DEFAULT).items():
-        assert sorted(user for group in groups for user in group) == sorted({s.user for s in DEFAULT if (s.task, s.method) == (task, method)})
+        ran = {spec.user for spec in DEFAULT if (spec.task, spec.method) == (task, method)}
+        assert sorted(user for group in groups for user in group) == sorted(ran)
         for group in groups:
             places = [frozenset(name for name in NAMES if (task, method, user) in axes(name)) for user in group]
             assert len(set(places)) == 1

@@ -24,9 +24,10 @@ rule align:
         generation=align_generation,
         users=users_of,
         seeds=seeds_of,
+        cores=cores,
         command=command,
         arguments=arguments,
     shell:
         "{params.command} align {params.arguments} --task {wildcards.task} --method {wildcards.method}"
-        " --user {params.users} --seeds {params.seeds} --threads {threads}"
+        " --user {params.users} --seeds {params.seeds} --threads {threads} --cores {params.cores}"
         " --stamp {output:q} --generation {params.generation} 2> {log:q}"

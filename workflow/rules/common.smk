@@ -6,6 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from papa.benchmark import estimate
 from papa.benchmark import grid as papa_grid
 from papa.benchmark.config import read
 from papa.benchmark.runs.key import source_hash
@@ -51,6 +52,11 @@ def command(wildcards, output):
 def arguments(wildcards, output):
     """The configuration that a command is given; see `command`."""
     return ARGUMENTS
+
+
+def cores(wildcards, output):
+    """On how many cores the rest will run, for the time that is left; see `command`."""
+    return int(workflow.resource_settings.cores or 1)
 
 
 # ---------------------------------------------------------------- what stands, and what is to be made again
@@ -161,8 +167,18 @@ def align_generation(wildcards):
     """Whether the runs of one alignment job and their values stand; see `generation`."""
     return generation(
         stamped(align_stamp(wildcards)),
-        lambda: all(stands(spec.folder, spec.key) and is_scored(spec) for spec in specs_of(wildcards)),
+        lambda: all(map(made, specs_of(wildcards))),
     )
+
+
+_MADE = {}
+
+
+def made(spec):
+    """Whether a run and its values stand; looked at once."""
+    if spec.folder not in _MADE:
+        _MADE[spec.folder] = stands(spec.folder, spec.key) and is_scored(spec)
+    return _MADE[spec.folder]
 
 
 def base_generation(wildcards):
@@ -225,6 +241,23 @@ def reported(folder, name, suffix, category):
         category=category,
         labels={"name": name, "as": suffix.removeprefix(".")},
     )
+
+
+# ---------------------------------------------------------------- how long it will take
+
+
+def announce():
+    """Say how long the missing runs will take, from recorded durations and a calibration of this machine."""
+    missing = [spec for spec in GRID if not made(spec)]
+    if missing:
+        processes = len({MADE_BY[spec.folder] for spec in missing}) + 2 * len(TASKS)
+        drawings = len(TABLES) + len(FIGURES) + 3  # the claims, the long table and the page
+        took = estimate.sentence(missing, processes, drawings, int(workflow.resource_settings.cores or 1))
+        print(f"{len(missing)} of {len(GRID)} runs of {CONFIG_FILE} are missing; all: {took}.", file=sys.stderr)
+
+
+if workflow.is_main_process:
+    announce()
 
 
 onstart:

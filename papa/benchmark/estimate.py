@@ -1,0 +1,120 @@
+"""How long runs will take on this machine: recorded CPU seconds of their kinds, scaled by a calibration.
+
+`papa/data/durations.json` says what a thousand denoiser evaluations of each kind of run (task and algorithm) took on
+one machine, everything that goes with them included (learning, measuring, writing), what the start of a process took,
+and what `calibrate` gave there. `tools/durations.py` makes it from a finished experiment. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from papa.benchmark.grid import BaseSpec, RunSpec, TaskSpec
+from papa.benchmark.runs.record import stands
+from papa.methods.shared.finetune import FinetuneSettings
+
+SIDE, REPEATS = 384, 9
+TRAINED = 4
+"""Forward evaluations that one trained (item, timestep) pair takes: its own, the frozen network's, and backward."""
+BASE_SAMPLES = "base samples"
+
+
+@dataclass(frozen=True)
+class Durations:
+    """CPU seconds on one machine. calibration: of `calibrate`. start: of a process. drawing: of a table or figure with
+    its process. per_thousand: of a thousand evaluations, by kind."""
+
+    machine: str
+    calibration: float
+    start: float
+    drawing: float
+    per_thousand: dict[str, float]
+
+
+def recorded() -> Durations:
+    """What is shipped."""
+    return Durations(**json.loads(files("papa").joinpath("data/durations.json").read_text(encoding="utf-8")))
+
+
+def calibrate() -> float:
+    """CPU seconds of a fixed computation on one core: the median of a few matrix products."""
+    from threadpoolctl import threadpool_limits
+
+    x = np.random.default_rng(0).standard_normal((SIDE, SIDE), dtype=np.float32)
+    spent = []
+    with threadpool_limits(1):
+        for _ in range(REPEATS):
+            before = time.process_time()
+            for _ in range(4):
+                np.matmul(x, x)
+            spent.append(time.process_time() - before)
+    return float(np.median(spent))
+
+
+def kind(spec: RunSpec | BaseSpec) -> str:
+    """Task and algorithm."""
+    return f"{spec.of.name}/{spec.algorithm if isinstance(spec, RunSpec) else BASE_SAMPLES}"
+
+
+def evaluations(spec: RunSpec | BaseSpec) -> float:
+    """Denoiser evaluations of a run as for a method that draws each sample once, and what training takes."""
+    if isinstance(spec, BaseSpec):
+        return spec.of.measures.base * _per_sample(spec.of)
+    measures, settings = spec.of.measures, spec.settings
+    points = (settings.rounds - 1) // measures.curve_every
+    drawn = settings.labels + measures.final + measures.served + measures.per_round * points
+    if spec.of.declaration.prompted:
+        drawn += measures.retention * settings.candidates
+    return drawn * _per_sample(spec.of) + _trained(settings)
+
+
+def _per_sample(of: TaskSpec) -> float:
+    guided = float(getattr(of.settings, "guidance_scale", 1.0)) != 1.0
+    return of.settings.steps * (2 if guided else 1)
+
+
+def _trained(settings: Any) -> float:
+    """What training takes, in forward evaluations."""
+    if not isinstance(settings, FinetuneSettings):
+        return 0.0
+    timesteps = 1000 if settings.timesteps == "exact" else settings.timesteps
+    share = 1 - getattr(settings, "frozen_below", 0.0)
+    return TRAINED * settings.rounds * settings.updates * settings.items * timesteps * share
+
+
+def seconds(specs: Collection[RunSpec], processes: int, drawings: int = 0) -> tuple[float, set[str]]:
+    """CPU seconds that missing runs will take on one core of this machine, and the kinds that nothing is known of.
+
+    Base samples of theirs that are missing are made as well.
+
+    Args:    processes: that make them. drawings: tables and figures that are made from them.
+    """
+    known = recorded()
+    bases = {spec.base.folder: spec.base for spec in specs if not stands(spec.base.folder, spec.base.key)}
+    wanted = [*specs, *bases.values()]
+    unknown = {kind(spec) for spec in wanted} - set(known.per_thousand)
+    spent = sum(known.per_thousand.get(kind(spec), 0.0) * evaluations(spec) / 1000 for spec in wanted)
+    scale = calibrate() / known.calibration
+    return scale * (spent + known.start * processes + known.drawing * drawings), unknown
+
+
+def sentence(specs: Collection[RunSpec], processes: int, drawings: int, cores: int) -> str:
+    """`about 24 minutes on 2 cores`, of `seconds`; kinds that were never recorded are named."""
+    spent, unknown = seconds(specs, processes, drawings)
+    rest = f", and what was never recorded: {', '.join(sorted(unknown))}" if unknown else ""
+    return f"about {spoken(spent / cores)} on {cores} {'core' if cores == 1 else 'cores'}{rest}"
+
+
+def spoken(spent: float) -> str:
+    """A duration in the largest unit that makes a number above 1."""
+    for unit, size in (("hours", 3600), ("minutes", 60)):
+        if spent >= 1.5 * size:
+            return f"{spent / size:.1f} {unit}" if spent < 10 * size else f"{spent / size:.0f} {unit}"
+    return f"{max(1, round(spent))} seconds"
