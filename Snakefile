@@ -7,6 +7,7 @@ include: "workflow/rules/align.smk"
 include: "workflow/rules/metrics.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/page.smk"
 
 
 rule all:
@@ -15,3 +16,4 @@ rule all:
         TABLE_FILES,
         CLAIM_FILES,
         FIGURE_FILES,
+        rules.page.output,

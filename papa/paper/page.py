@@ -1,0 +1,185 @@
+"""One page that holds everything: what came out, the figures, the tables, the claims and the configuration.
+
+The page is made of what `papa table`, `papa plot` and `papa claims` wrote, and of the long table. It is one file that
+loads nothing from elsewhere and runs no script, and it has no date: the same results give the same bytes. Its looks
+stand in the template beside this module.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+import struct
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+import yaml
+
+from papa import __version__
+from papa.benchmark.grid import Grid
+from papa.errors import RecordError
+from papa.files import write_atomic
+from papa.paper import outcome, report, select
+from papa.paper.figures import FIGURES
+from papa.paper.stats import Estimate
+from papa.paper.tables import TABLES
+
+PNG = b"\x89PNG\r\n\x1a\n"
+CLAIM = ("id", "verdict", "sentence", "source", "comparison", "effect", "lower", "upper", "seeds", "reason", "refuted_by")
+"""What the page shows of a claim."""
+PLACES = {"results", "figures"}
+"""Settings that say where files lie on the machine that made them; the page leaves them out."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One grid of cells of a table. left: how many of its first columns are left-aligned."""
+
+    title: str
+    headings: list[str]
+    rows: list[list[str]]
+    left: int
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with its caption; the title is the beginning of the caption."""
+
+    name: str
+    title: str
+    caption: str
+    parts: list[Part]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure with its caption. width, height: in pixels. uri: the picture itself."""
+
+    name: str
+    title: str
+    caption: str
+    width: int
+    height: int
+    uri: str
+
+
+def write(table: pd.DataFrame, grid: Grid, config: str) -> Path:
+    """Write `index.html` into the folder of results.
+
+    Args:    table: the long table. config: the configuration file that the grid was read from.
+    Raises:  RecordError that says what to run if a table, figure or verdict is missing or damaged, OSError.
+    """
+    results, table = Path(grid.config.results), select.check(table)
+    _refuse_gaps(grid)
+    claims = _claims(results / "claims.json")
+    text = _template().render(
+        version=__version__,
+        config=Path(config).name if Path(config).is_absolute() else Path(config).as_posix(),
+        about=table.attrs.get("about", ""),
+        outcome=outcome.paragraphs(table, grid, claims),
+        intervals=report.unit_sentence(grid),
+        figures=[_figure(Path(grid.config.figures), name) for name in FIGURES],
+        tables=[_table(results / "tables", name) for name in TABLES],
+        claims=claims,
+        claims_caption=_text(results / "claims.rst"),
+        settings=_settings(grid),
+    )
+    return write_atomic(results / "index.html", text)
+
+
+def needed(grid: Grid) -> dict[Path, str]:
+    """What the page is made of, and the command that writes it."""
+    results, figures = Path(grid.config.results), Path(grid.config.figures)
+    return (
+        {figures / f"{name}{suffix}": f"papa plot {name}" for name in FIGURES for suffix in (".png", ".rst")}
+        | {results / "tables" / f"{name}{suffix}": f"papa table {name}" for name in TABLES for suffix in (".md", ".rst")}
+        | {results / f"claims{suffix}": "papa claims" for suffix in (".json", ".rst")}
+    )
+
+
+def _refuse_gaps(grid: Grid) -> None:
+    missing = {file: command for file, command in needed(grid).items() if not file.is_file()}
+    if missing:
+        commands = " && ".join(dict.fromkeys(missing.values()))
+        raise RecordError(
+            f"the page lacks {', '.join(map(str, missing))}. Run `{commands}` with the same --config, or "
+            "`snakemake --cores all`, which makes all that is missing and the page."
+        )
+
+
+def _template() -> jinja2.Template:
+    """The template, which escapes every text that is put into it and refuses a name that it is not given."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(files("papa.paper").joinpath("page.html").read_text(encoding="utf-8"))
+
+
+# ---------------------------------------------------------------- what is read
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8").strip()
+
+
+def title_of(caption: str) -> str:
+    """The beginning of a caption, up to the first mark that ends a thought."""
+    return re.split(r"[:;.](?:\s|$)", caption, maxsplit=1)[0]
+
+
+def _table(folder: Path, name: str) -> Table:
+    caption = _text(folder / f"{name}.rst")
+    return Table(name, title_of(caption), caption, parts(_text(folder / f"{name}.md")))
+
+
+def parts(markdown: str) -> list[Part]:
+    """The grids of cells in a table's Markdown, as `report.markdown` writes them, each with the heading above it."""
+    found: list[Part] = []
+    title, lines = "", []
+    for line in [*markdown.splitlines(), ""]:
+        if line.startswith("|"):
+            lines.append([cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]])
+        elif lines:
+            headings, rule, *rows = lines
+            found.append(Part(title, headings, rows, sum(cell.startswith(":") for cell in rule)))
+            title, lines = "", []
+        if line.startswith("### "):
+            title = line.removeprefix("### ")
+    return found
+
+
+def _figure(folder: Path, name: str) -> Figure:
+    file, caption = folder / f"{name}.png", _text(folder / f"{name}.rst")
+    data = file.read_bytes()
+    if not data.startswith(PNG) or len(data) < 24:
+        raise RecordError(f"{file} is no PNG; run `papa plot {name}` again.")
+    width, height = struct.unpack(">II", data[16:24])
+    uri = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    return Figure(name, title_of(caption), caption, width, height, uri)
+
+
+def _claims(file: Path) -> list[dict[str, Any]]:
+    """The entries of `claims.json` that the page shows, each with its effect as it is read."""
+    try:
+        entries = json.loads(file.read_text(encoding="utf-8"))
+        found = [{key: entry[key] for key in CLAIM} for entry in entries]
+        return [claim | {"effect": _effect(claim)} for claim in found]
+    except (ValueError, KeyError, TypeError) as error:
+        raise RecordError(f"{file} cannot be read ({error!r}); run `papa claims` again.") from error
+
+
+def _effect(claim: dict[str, Any]) -> str:
+    mean, lower, upper = (math.nan if claim[key] is None else float(claim[key]) for key in ("effect", "lower", "upper"))
+    return report.signed(Estimate(mean, lower, upper, int(claim["seeds"]), "t"))
+
+
+def _settings(grid: Grid) -> str:
+    """The configuration as YAML, with what it extends, what the command line set, and the defaults of its own keys."""
+    values = grid.config.model_dump(mode="json", exclude=PLACES)
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
