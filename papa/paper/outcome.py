@@ -42,11 +42,14 @@ def extent(table: pd.DataFrame) -> str:
     runs = table[[*select.RUN_AXES, "lost"]].drop_duplicates(select.RUN_AXES)
     if runs.empty:
         return "Nothing ran."
-    counts = [report.plural(runs[axis].nunique(), axis) for axis in ("task", "method", "user", "seed")]
+    methods, users, tasks, seeds = (
+        report.plural(runs[axis].nunique(), axis) for axis in ("method", "user", "task", "seed")
+    )
     lost = Counter(runs.method[runs.lost])
     named = ", ".join(f"{count} of {method}" for method, count in sorted(lost.items()))
     diverged = f"Of these, {lost.total()} diverged: {named}." if lost else "None of them diverged."
-    return f"The experiment has {report.plural(len(runs), 'run')} of {', '.join(counts)}. {diverged}"
+    ran = report.plural(len(runs), "run")
+    return f"The experiment has {ran}, of {methods} for {users} on {tasks} with {seeds}. {diverged}"
 
 
 # ---------------------------------------------------------------- a task
@@ -63,7 +66,7 @@ def ranking(table: pd.DataFrame, grid: Grid, task: str) -> str:
     of_base = f", against {report.plus_minus(found[BASE])} of the base's" if BASE in found else ""
     sentences = [
         f"On {task}, {first} had the highest preference of {report.plural(len(ranked), 'compared method')}: the judge "
-        f"that gave the labels likes {report.plus_minus(found[first])} of its images{of_base} "
+        f"that gave the labels likes a share of {report.plus_minus(found[first])} of its images{of_base} "
         f"({_over(users)}).",
         _second(table, grid, task, users, ranked, found),
         _each(table, grid, task, users, ranked),
@@ -98,20 +101,21 @@ def _second(
         return f"{said}, on other seeds."
     if ahead.n < 2:
         return f"{said}; one seed cannot say whether that is chance."
-    sure = "so the order of the two is clear" if ahead.lower > 0 else "so the order of the two is open"
-    return f"{said}; the paired difference is {report.signed(ahead)}, {sure}."
+    sure = "has no zero in it" if ahead.lower > 0 else "has zero in it, so the order of the two is open"
+    return f"{said}; the interval of the paired difference, {report.signed(ahead)}, {sure}."
 
 
 def _each(table: pd.DataFrame, grid: Grid, task: str, users: list[str], ranked: list[str]) -> str:
     """The highest for each user by themselves."""
     if len(users) < 2:
         return ""
-    said = []
+    highest: dict[str, list[str]] = {}
     for user in users:
         found = _estimates(table, grid, task, PREFERENCE, [user])
         best = max((method for method in ranked if method in found), key=lambda method: found[method].mean)
-        said.append(f"{best} for {user} ({report.plus_minus(found[best])})")
-    return f"User by user the highest are {_listed(said)}."
+        highest.setdefault(best, []).append(f"{user} ({report.plus_minus(found[best])})")
+    named = _listed(f"{method} for {_listed(liked)}" for method, liked in highest.items())
+    return f"User by user, the highest {'is' if len(highest) == 1 else 'are'} {named}."
 
 
 def _cost(
@@ -138,7 +142,7 @@ def _different(table: pd.DataFrame, grid: Grid, task: str, users: list[str], met
     found, served = _estimates(table, grid, task, "served_unique", users).get(method), grid.measures(task).served
     if found is None or found.mean > served - 0.05:
         return ""
-    return f"Of the {served} images of one request of {method}, {report.number(found.mean, 1)} are different."
+    return f"Of the {served} images of one request of {method}, {found.mean:.1f} are different."
 
 
 # ---------------------------------------------------------------- the claims

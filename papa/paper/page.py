@@ -12,6 +12,8 @@ import json
 import math
 import re
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -31,39 +33,53 @@ from papa.paper.stats import Estimate
 from papa.paper.tables import TABLES
 
 PNG = b"\x89PNG\r\n\x1a\n"
-CLAIM = ("id", "verdict", "sentence", "source", "comparison", "effect", "lower", "upper", "seeds", "reason", "refuted_by")
+CLAIM = (
+    "id",
+    "verdict",
+    "sentence",
+    "source",
+    "comparison",
+    "effect",
+    "lower",
+    "upper",
+    "seeds",
+    "reason",
+    "refuted_by",
+)
 """What the page shows of a claim."""
+LONG = 40
+"""Characters from which on a cell is text, whatever its column says."""
 PLACES = {"results", "figures"}
 """Settings that say where files lie on the machine that made them; the page leaves them out."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One grid of cells of a table. left: how many of its first columns are left-aligned."""
+    """One grid of cells of a table. left: for each column, whether it holds text, which stands at the left."""
 
     title: str
     headings: list[str]
     rows: list[list[str]]
-    left: int
+    left: list[bool]
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table with its caption; the title is the beginning of the caption."""
+    """A table with its caption, whose beginning is the title."""
 
     name: str
     title: str
-    caption: str
+    more: str
     parts: list[Part]
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure with its caption. width, height: in pixels. uri: the picture itself."""
+    """A figure with its caption, whose beginning is the title. width, height: in pixels. uri: the picture itself."""
 
     name: str
     title: str
-    caption: str
+    more: str
     width: int
     height: int
     uri: str
@@ -77,6 +93,8 @@ def write(table: pd.DataFrame, grid: Grid, config: str) -> Path:
     """
     results, table = Path(grid.config.results), select.check(table)
     _refuse_gaps(grid)
+    figures = [_figure(Path(grid.config.figures), name) for name in FIGURES]
+    tables = [_table(results / "tables", name) for name in TABLES]
     claims = _claims(results / "claims.json")
     text = _template().render(
         version=__version__,
@@ -84,8 +102,8 @@ def write(table: pd.DataFrame, grid: Grid, config: str) -> Path:
         about=table.attrs.get("about", ""),
         outcome=outcome.paragraphs(table, grid, claims),
         intervals=report.unit_sentence(grid),
-        figures=[_figure(Path(grid.config.figures), name) for name in FIGURES],
-        tables=[_table(results / "tables", name) for name in TABLES],
+        figures=figures,
+        tables=tables,
         claims=claims,
         claims_caption=_text(results / "claims.rst"),
         settings=_settings(grid),
@@ -98,7 +116,11 @@ def needed(grid: Grid) -> dict[Path, str]:
     results, figures = Path(grid.config.results), Path(grid.config.figures)
     return (
         {figures / f"{name}{suffix}": f"papa plot {name}" for name in FIGURES for suffix in (".png", ".rst")}
-        | {results / "tables" / f"{name}{suffix}": f"papa table {name}" for name in TABLES for suffix in (".md", ".rst")}
+        | {
+            results / "tables" / f"{name}{suffix}": f"papa table {name}"
+            for name in TABLES
+            for suffix in (".md", ".rst")
+        }
         | {results / f"claims{suffix}": "papa claims" for suffix in (".json", ".rst")}
     )
 
@@ -128,18 +150,32 @@ def _text(file: Path) -> str:
     return file.read_text(encoding="utf-8").strip()
 
 
-def title_of(caption: str) -> str:
-    """The beginning of a caption, up to the first mark that ends a thought."""
-    return re.split(r"[:;.](?:\s|$)", caption, maxsplit=1)[0]
+def _caption(file: Path) -> tuple[str, str]:
+    """A caption, parted at the first mark that ends a thought: its title, and what follows."""
+    text = _text(file)
+    title = re.split(r"[:;.](?:\s|$)", text, maxsplit=1)[0]
+    return title, text.removeprefix(title)
+
+
+@contextmanager
+def _reading(file: Path, command: str) -> Iterator[None]:
+    """Turn whatever is wrong with what a file holds into an error that says how to make it again."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError) as error:
+        raise RecordError(f"{file} cannot be read ({error}); run `{command}` again.") from error
 
 
 def _table(folder: Path, name: str) -> Table:
-    caption = _text(folder / f"{name}.rst")
-    return Table(name, title_of(caption), caption, parts(_text(folder / f"{name}.md")))
+    with _reading(file := folder / f"{name}.md", f"papa table {name}"):
+        return Table(name, *_caption(file.with_suffix(".rst")), parts(_text(file)))
 
 
 def parts(markdown: str) -> list[Part]:
-    """The grids of cells in a table's Markdown, as `report.markdown` writes them, each with the heading above it."""
+    """The grids of cells in a table's Markdown, as `report.markdown` writes them, each with the heading above it.
+
+    Raises:  ValueError for a grid whose rows differ in length.
+    """
     found: list[Part] = []
     title, lines = "", []
     for line in [*markdown.splitlines(), ""]:
@@ -147,7 +183,9 @@ def parts(markdown: str) -> list[Part]:
             lines.append([cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]])
         elif lines:
             headings, rule, *rows = lines
-            found.append(Part(title, headings, rows, sum(cell.startswith(":") for cell in rule)))
+            columns = zip(headings, rule, *rows, strict=True)
+            left = [mark.startswith(":") or any(len(cell) > LONG for cell in column) for _, mark, *column in columns]
+            found.append(Part(title, headings, rows, left))
             title, lines = "", []
         if line.startswith("### "):
             title = line.removeprefix("### ")
@@ -155,23 +193,20 @@ def parts(markdown: str) -> list[Part]:
 
 
 def _figure(folder: Path, name: str) -> Figure:
-    file, caption = folder / f"{name}.png", _text(folder / f"{name}.rst")
-    data = file.read_bytes()
-    if not data.startswith(PNG) or len(data) < 24:
-        raise RecordError(f"{file} is no PNG; run `papa plot {name}` again.")
-    width, height = struct.unpack(">II", data[16:24])
-    uri = f"data:image/png;base64,{base64.b64encode(data).decode()}"
-    return Figure(name, title_of(caption), caption, width, height, uri)
+    with _reading(file := folder / f"{name}.png", f"papa plot {name}"):
+        data = file.read_bytes()
+        if not data.startswith(PNG) or len(data) < 24:
+            raise ValueError("it is no PNG")
+        width, height = struct.unpack(">II", data[16:24])
+        uri = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+        return Figure(name, *_caption(file.with_suffix(".rst")), width, height, uri)
 
 
 def _claims(file: Path) -> list[dict[str, Any]]:
     """The entries of `claims.json` that the page shows, each with its effect as it is read."""
-    try:
-        entries = json.loads(file.read_text(encoding="utf-8"))
-        found = [{key: entry[key] for key in CLAIM} for entry in entries]
+    with _reading(file, "papa claims"):
+        found = [{key: entry[key] for key in CLAIM} for entry in json.loads(_text(file))]
         return [claim | {"effect": _effect(claim)} for claim in found]
-    except (ValueError, KeyError, TypeError) as error:
-        raise RecordError(f"{file} cannot be read ({error!r}); run `papa claims` again.") from error
 
 
 def _effect(claim: dict[str, Any]) -> str:
@@ -182,4 +217,4 @@ def _effect(claim: dict[str, Any]) -> str:
 def _settings(grid: Grid) -> str:
     """The configuration as YAML, with what it extends, what the command line set, and the defaults of its own keys."""
     values = grid.config.model_dump(mode="json", exclude=PLACES)
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
