@@ -1,4 +1,4 @@
-# The table of contents: `snakemake --cores all` makes every table, figure and verdict.
+# The table of contents: `snakemake --cores all` makes every table, figure and verdict, and the page that shows them.
 
 
 include: "workflow/rules/common.smk"

@@ -84,8 +84,8 @@ def test_the_page_is_made_of_what_the_other_commands_wrote(finished: tuple[Path,
     """Where hardly anything ran as well; until all is there, the command says what to run."""
     path, results = finished
     code, said = papa("page", "--config", path)
-    assert code == 2 and "run `papa table T1" in said.replace("Run", "run") and not (results / "index.html").exists()
-    assert_paragraph(said, "T1.md", "F1.png", "claims.json", "papa plot F1", "papa claims", "snakemake --cores all")
+    assert code == 2 and not (results / "index.html").exists()
+    assert_paragraph(said, "T1.md", "F1.png", "claims.json", "papa plot F1 &&", "papa claims` with", "snakemake --cores")
     for command in (*(["table", name] for name in tables.TABLES), *(["plot", name] for name in FIGURES), ["claims"]):
         assert papa(*command, "--config", path)[0] == 0
     code, said = papa("page", "--config", path)
