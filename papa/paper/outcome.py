@@ -101,7 +101,7 @@ def _second(
         return f"{said}, on other seeds."
     if ahead.n < 2:
         return f"{said}; one seed cannot say whether that is chance."
-    sure = "has no zero in it" if ahead.lower > 0 else "has zero in it, so the order of the two is open"
+    sure = "excludes zero" if ahead.lower > 0 else "contains zero, so the order of the two is open"
     return f"{said}; the interval of the paired difference, {report.signed(ahead)}, {sure}."
 
 
@@ -130,7 +130,7 @@ def _cost(
     said = f"A served image of {first} takes {report.number(cost[first].mean, 0)} evaluations of the denoiser"
     if cheap == first:
         return f"{said}, no more than one of the base. {_different(table, grid, task, users, first)}".rstrip()
-    said += f", one of the base {report.number(cost[BASE].mean, 0)}"
+    said += f", against {report.number(cost[BASE].mean, 0)} for one of the base"
     if cheap is None:
         return f"{said}; no compared method serves at that price."
     said += f"; of the methods that serve at that price, {cheap} is the highest with {report.plus_minus(found[cheap])}."
@@ -142,7 +142,7 @@ def _different(table: pd.DataFrame, grid: Grid, task: str, users: list[str], met
     found, served = _estimates(table, grid, task, "served_unique", users).get(method), grid.measures(task).served
     if found is None or found.mean > served - 0.05:
         return ""
-    return f"Of the {served} images of one request of {method}, {found.mean:.1f} are different."
+    return f"Of the {served} images of one request of {method}, {found.mean:.1f} are different on average."
 
 
 # ---------------------------------------------------------------- the claims

@@ -47,6 +47,8 @@ CLAIM = (
     "refuted_by",
 )
 """What the page shows of a claim."""
+NAMED = 3
+"""Missing files, and commands, up to which an error names all of them."""
 LONG = 40
 """Characters from which on a cell is text, whatever its column says."""
 PLACES = {"results", "figures"}
@@ -127,12 +129,15 @@ def needed(grid: Grid) -> dict[Path, str]:
 
 def _refuse_gaps(grid: Grid) -> None:
     missing = {file: command for file, command in needed(grid).items() if not file.is_file()}
-    if missing:
-        commands = " && ".join(dict.fromkeys(missing.values()))
-        raise RecordError(
-            f"the page lacks {', '.join(map(str, missing))}. Run `{commands}` with the same --config, or "
-            "`snakemake --cores all`, which makes all that is missing and the page."
-        )
+    if not missing:
+        return
+    files, commands = list(map(str, missing)), list(dict.fromkeys(missing.values()))
+    more = f" and {report.plural(len(files) - NAMED, 'other file')}" if len(files) > NAMED else ""
+    by_hand = f"`{' && '.join(commands)}` with the same --config, or " if len(commands) <= NAMED else ""
+    raise RecordError(
+        f"the page lacks {', '.join(files[:NAMED])}{more}. Run {by_hand}`snakemake --cores all`, which makes whatever "
+        f"is missing, and the page ({files[0]} alone: `{commands[0]}`)."
+    )
 
 
 def _template() -> jinja2.Template:

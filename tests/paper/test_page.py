@@ -316,11 +316,20 @@ def test_what_is_missing_is_named_with_the_command_that_makes_it(
     assert not (Path(grid.config.results) / "index.html").exists()
 
 
+def test_many_that_are_missing_are_counted(own: tuple[Grid, pd.DataFrame]) -> None:
+    grid, table = own
+    shutil.rmtree(grid.config.figures)
+    with pytest.raises(RecordError) as refused:
+        page.write(table, grid, "config.yaml")
+    assert f" and {2 * len(FIGURES) - 3} other files. Run `snakemake --cores all`" in str(refused.value)
+    assert "papa plot F2" not in str(refused.value) and len(str(refused.value)) < 1000
+
+
 @pytest.mark.parametrize(
     ("file", "content", "words"),
     [
         ("figures/F4.png", b"", "(it is no PNG); run `papa plot F4` again"),
-        ("figures/F4.png", b"<svg/>", "(it is no PNG); run `papa plot F4` again"),
+        ("figures/F4.png", b"<svg/>" * 9, "(it is no PNG); run `papa plot F4` again"),
         ("results/claims.json", b"[{}]", "run `papa claims` again"),
         ("results/claims.json", b"[", "run `papa claims` again"),
         ("results/claims.json", b"{}{}", "run `papa claims` again"),

@@ -1,4 +1,4 @@
-"""The page is planned like any other result: where it is missing, and where what it shows or how it shows it changed."""
+"""The page is planned like any other result: where it is missing, and where what it shows, or its looks, changed."""
 
 from __future__ import annotations
 
@@ -36,4 +36,5 @@ def test_the_page_is_made_again_where_a_setting_that_it_shows_changed(again: Wor
 def test_what_a_page_lacks_is_named(again: Work) -> None:
     shutil.rmtree(again.root / "results/tables")
     done = again.papa("page")
-    assert done.returncode == 2 and "Run `papa table T1 && papa table T2" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "results/tables/T1.md alone: `papa table T1`" in done.stderr
