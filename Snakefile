@@ -1,4 +1,4 @@
-# The table of contents: `snakemake --cores all` makes every table, figure and verdict.
+# The table of contents: `snakemake --cores all` makes every table, figure and verdict, and the page that shows them.
 
 
 include: "workflow/rules/common.smk"
@@ -7,6 +7,7 @@ include: "workflow/rules/align.smk"
 include: "workflow/rules/collect.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/page.smk"
 
 
 rule all:
@@ -16,3 +17,4 @@ rule all:
         TABLE_FILES,
         CLAIM_FILES,
         FIGURE_FILES,
+        rules.page.output,

@@ -228,6 +228,15 @@ def claims(args: argparse.Namespace) -> None:
         log(f"{path}: written")
 
 
+def page(args: argparse.Namespace) -> None:
+    grid = load_grid(args)
+    from papa.paper.long_table import read_table
+    from papa.paper.page import write as write_page
+
+    path = write_page(read_table(grid), grid, args.config)
+    log(f"{path}: written, {path.stat().st_size / 1e6:.1f} MB")
+
+
 def doctor(args: argparse.Namespace) -> None:
     grid = load_grid(args)
     from papa.benchmark.doctor import examine
@@ -310,6 +319,7 @@ def parser() -> argparse.ArgumentParser:
     command = add("plot", plot, "draw one figure as PNG and PDF")
     command.add_argument("name", help="for example F1")
     add("claims", claims, "give a verdict on every claim of the papers")
+    add("page", page, "put what came out, all figures, tables and claims on one page, results/index.html")
     add("doctor", doctor, "say what is missing before anything starts: weights, device, disk")
     add("schema", schema, "print the JSON schema of the configuration")
     return root

@@ -15,7 +15,7 @@ from typing import Any
 
 from papa.errors import PapaError
 
-TEXT = frozenset({".json", ".jsonl", ".md", ".txt", ".yaml", ".yml", ".csv", ".py"})
+TEXT = frozenset({".json", ".jsonl", ".md", ".txt", ".yaml", ".yml", ".csv", ".py", ".html"})
 """Suffixes of text files, whose hash does not depend on the kind of line ends."""
 
 

@@ -23,7 +23,8 @@ FORBIDDEN = set("{}[]*?<>|;&$`\"'\\\n\r\t\0!")
 
 
 RESERVED = frozenset(
-    {"stamps", "logs", "benchmarks", "tables", "runs.parquet", "claims.md", "claims.json", "claims.rst", "report.html"}
+    {"stamps", "logs", "benchmarks", "tables", "runs.parquet", "claims.md", "claims.json", "claims.rst"}
+    | {"index.html", "report.html"}
 )
 """Names in the folder of results that no task may have."""
 

@@ -54,7 +54,7 @@ def test_a_long_table_of_other_runs_is_refused(
     other.mkdir()
     tiny.write(other, data)
     before = state_of(results)
-    for command in (["table", "T1"], ["table", "T7"], ["plot", "F1"], ["plot", "F7"], ["claims"]):
+    for command in (["table", "T1"], ["table", "T7"], ["plot", "F1"], ["plot", "F7"], ["claims"], ["page"]):
         refused(*command, "--config", other / "config.yaml", words=("runs.parquet", "made from other runs", "collect"))
     assert state_of(results) == before and not (path.parent / "figures").exists()
 
@@ -78,6 +78,21 @@ def test_every_caption_names_commit_and_processor(finished: tuple[Path, Path], p
     assert {"F7", "T7", "claims"} <= set(said)
     for name, text in said.items():
         assert processor() in text and f"commit {commit[:10]}" in text, f"{name}: {text}"
+
+
+def test_the_page_is_made_of_what_the_other_commands_wrote(finished: tuple[Path, Path], papa: Papa) -> None:
+    """Where hardly anything ran as well; until all is there, the command says what to run."""
+    path, results = finished
+    code, said = papa("page", "--config", path)
+    assert code == 2 and not (results / "index.html").exists()
+    assert_paragraph(said, "F1.png", "other files. Run `snakemake --cores all`", "F1.png alone: `papa plot F1`")
+    for command in (*(["table", name] for name in tables.TABLES), *(["plot", name] for name in FIGURES), ["claims"]):
+        assert papa(*command, "--config", path)[0] == 0
+    code, said = papa("page", "--config", path)
+    assert code == 0 and "index.html: written, " in said and " MB" in said
+    text = (results / "index.html").read_text(encoding="utf-8")
+    assert (git_commit() or "unknown")[:10].rstrip("+") in text and processor() in text
+    assert str(path.parent) not in text, "no path of this machine"
 
 
 def test_a_value_that_is_no_number_is_empty_and_no_json_has_nan(finished: tuple[Path, Path], papa: Papa) -> None:

@@ -48,6 +48,9 @@ BOOKKEEPING = {
 }
 """Modules that only name what exists or write down what happened."""
 
+DATA = (".yaml", ".html")
+"""Suffixes of the data that go by a module's name: claims.py reads claims.yaml, page.py fills page.html."""
+
 LOGGING = {"log", "print", "say"}
 """Functions whose argument is a message."""
 
@@ -161,8 +164,9 @@ def source_hash(*modules: str) -> str:
         file = module_file(module)
         assert file is not None
         digest.update(f"{module}\0{_behaviour(file)}\0".encode())
-        if (data := file.with_suffix(".yaml")).is_file():  # claims.py reads claims.yaml
-            digest.update(sha256(data).encode())
+        for data in map(file.with_suffix, DATA):
+            if data.is_file():
+                digest.update(sha256(data).encode())
     return digest.hexdigest()
 
 

@@ -232,7 +232,10 @@ def test_editing_what_keeps_books_changes_no_key_at_all(copied: Path, tmp_path: 
     "source",
     [
         f"paper/{name}"
-        for name in ("figures/labels.py", "figures/style.py", "tables/alignment.py", "claims.yaml", "select.py")
+        for name in (
+            *("figures/labels.py", "figures/style.py", "tables/alignment.py", "claims.yaml", "select.py"),
+            *("page.py", "page.html"),
+        )
     ],
 )
 def test_editing_a_figure_or_a_table_changes_no_key(copied: Path, tmp_path: Path, source: str) -> None:
@@ -241,10 +244,20 @@ def test_editing_a_figure_or_a_table_changes_no_key(copied: Path, tmp_path: Path
     assert keys(tmp_path) == before
 
 
-def test_data_that_goes_by_a_modules_name_is_part_of_its_hash(copied: Path) -> None:
-    before = provenance.source_hash("papa.paper.claims")
-    edit(copied / "paper" / "claims.yaml")
-    assert provenance.source_hash("papa.paper.claims") != before
+@pytest.mark.parametrize(("module", "data"), [("papa.paper.claims", "claims.yaml"), ("papa.paper.page", "page.html")])
+def test_data_that_goes_by_a_modules_name_is_part_of_its_hash(copied: Path, module: str, data: str) -> None:
+    before = provenance.source_hash(module)
+    edit(copied / "paper" / data)
+    assert provenance.source_hash(module) != before
+
+
+def test_a_template_has_one_hash_with_either_line_end(copied: Path) -> None:
+    """A checkout may turn the line ends of a text round."""
+    before = provenance.source_hash("papa.paper.page")
+    template = copied / "paper" / "page.html"
+    template.write_bytes(template.read_bytes().replace(b"\n", b"\r\n"))
+    provenance.source_hash.cache_clear()
+    assert provenance.source_hash("papa.paper.page") == before
 
 
 def test_editing_a_metric_scores_anew_and_aligns_nothing(copied: Path, tmp_path: Path) -> None:
