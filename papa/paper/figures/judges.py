@@ -93,8 +93,8 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
         "What the judge that gave the labels (gold) counts as liked among the final samples, less what judges of "
         "another kind that no method queried count. A dot is a run; the marker above it is the mean, users averaged "
         f"within a seed, with its interval; variants are open. Right of the dashed line ({MARGIN}) a method "
-        "over-optimizes the gold judge; none here follows its gradient, so this is a check of the judges (what a surrogate is exploited "
-        "for: F5). Users who answer with grades have no share to compare and are left out.",
+        "over-optimizes the gold judge; none here follows its gradient, so this is a check of the judges (what a "
+        "surrogate is exploited for: F5). Users who answer with grades have no share to compare and are left out.",
         report.quote(table, grid, tasks, methods, [user for task in tasks for user in users(grid, task)]),
         report.unit_sentence(grid),
         report.diverged_sentence(table, tasks, methods),

@@ -77,7 +77,7 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
         line[0].set_ylabel(f"{report.liked(grid, row.task, *row.users)}\n({JUDGES[_judge(table, row)]})")
         for ax, words in zip(line, select.DIVERSITY.values(), strict=True):
             ax.set_xlabel(words if row is shown[-1] or bool(row.numbers) != bool(_next(shown, row).numbers) else "")
-    style.legend_below(drawn, *axes.flat, columns=5, order=select.ordered(grid), more=keys)
+    style.legend_below(drawn, *axes.flat, columns=4 if keys else 5, order=select.ordered(grid), more=keys)
     for ax, labels in notes:
         style.direct_labels(ax, labels)
     return drawn

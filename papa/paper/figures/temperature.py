@@ -67,9 +67,8 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
     for ax, letter in ((left, "a"), (middle, "b"), (gap, "c"), (right, "d")):
         ax.set_xlabel("inverse temperature β")
         ax.set_title(letter, loc="left")
-        if keys := len(ax.get_legend_handles_labels()[1]):
-            columns = 2 if keys < 5 else 3
-            ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=columns)  # below the data, not on them
+        if ax.get_legend_handles_labels()[1]:
+            ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)  # below the data, not on them
     return drawn
 
 

@@ -132,8 +132,8 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     return report.paragraph(
         "Truncation: steps below k (share of T) are neither trained nor sampled with the tuned model; k = 0 is PAPA. "
         "Left preference, middle the mean distance of two samples (at the dotted line is a perfect mix), right "
-        "denoiser evaluations while learning, relative to the smallest k on the same seeds: of training alone, and with "
-        "what the samples that are shown take. They are counted; seconds would tell what else ran on the machine.",
+        "denoiser evaluations while learning, relative to the smallest k on the same seeds: of training alone, and "
+        "with what the samples that are shown take. They are counted; seconds would tell what else ran on the machine.",
         strata_sentence(grid, points(table, grid, tasks[0])) if tasks else "",
         f"Methods: {', '.join(methods)}." if methods else "",
         report.quote(table, grid, tasks if methods else [], methods, who),
