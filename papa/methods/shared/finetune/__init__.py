@@ -13,7 +13,7 @@ class FinetuneSettings(MethodSettings):
 
     updates: Positive = 8
     """Adam steps per round."""
-    items: Positive = 13
+    items: Positive = 20
     """Items per Adam step. Within a round every labelled item is used once before any is used again."""
     timesteps: Positive | Literal["exact"] = 5
     """Stratified timesteps K per item over the whole range 1..T, or the exact sum over all."""
