@@ -18,7 +18,7 @@ rule page:
         mem_mb=1000,
         runtime=10,
     params:
-        key=[*made_by("papa.paper.page:write"), GRID.config.model_dump(mode="json")],
+        key=[*made_by(GRID, "papa.paper.page:write"), GRID.config.model_dump(mode="json")],
         command=command,
         arguments=arguments,
     shell:
