@@ -119,6 +119,7 @@ def align(args: argparse.Namespace) -> None:
     specs = grid.select(args.task, args.method, args.user, args.seeds)
     from papa.benchmark.runs.align import align as align_one
     from papa.benchmark.runs.align import forget
+    from papa.benchmark.runs.base_samples import draw_base_samples
     from papa.benchmark.runs.jobs import unless_done
     from papa.benchmark.runs.record import is_complete
     from papa.benchmark.runs.score import Scorer
@@ -133,6 +134,8 @@ def align(args: argparse.Namespace) -> None:
     def make(spec: RunSpec) -> str:
         if not is_complete(spec.folder, spec.key):
             align_one(spec, task, log)
+        if not is_complete(spec.base.folder, spec.base.key):  # of a command by hand; the workflow has made them
+            draw_base_samples(spec.base, task.model)
         return scorer.score(spec)
 
     unless_done(specs, lambda spec: is_complete(spec.folder, spec.key) and is_scored(spec), make, log)
