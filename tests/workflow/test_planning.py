@@ -47,6 +47,28 @@ def test_a_dry_run_changes_nothing(again: Work) -> None:
     assert again.files() == before
 
 
+@pytest.mark.parametrize(
+    "target",
+    ["figures/F4.png", "figures/F5-t2i.png", "figures/F7.png", "results/tables/T2.md", "results/claims.md"],
+)
+def test_a_target_plans_the_runs_that_it_shows_and_no_other(clean: Work, target: str) -> None:
+    """In a fresh clone, of the default experiment."""
+    said = clean.made("-n", target).stdout
+    runs = {
+        (task, method, user, int(seed))
+        for task, method, users, seeds in re.findall(
+            r"papa align .*--task (\S+) --method (\S+) --user (.+?) --seeds ([\d ]+) --threads", said
+        )
+        for user in users.split()
+        for seed in seeds.split()
+    }
+    wanted = shown(target.split("/")[-1].split(".")[0], grid.load(clean.root / "config.yaml"))
+    assert runs == {(spec.task, spec.method, spec.user, spec.seed) for spec in wanted}
+    bases = set(re.findall(r"papa base .*--task (\S+)", said))
+    assert bases == {spec.task for spec in wanted}
+    assert len(re.findall(r"papa (?:table|plot|claims|collect|page) ", said)) == 1
+
+
 def test_rewording_reruns_nothing(again: Work) -> None:
     """Messages of modules that keep books, of errors and logs in methods; docstrings, comments and layout."""
     books = {
