@@ -41,12 +41,15 @@ def load_grid(args: argparse.Namespace) -> Grid:
 
 def open_task(of: TaskSpec, device: str, threads: int) -> AnyTask:
     """Load a task on the device that the configuration asks for."""
+    from papa.benchmark.gpus import take_gpu
     from papa.benchmark.machine import pick_device, use_threads
 
     use_threads(threads)
     chosen = pick_device(device)
     if chosen != device:
         log(f"device: {device} -> {chosen}")
+    if chosen == "cuda":
+        take_gpu(log)
     if of.declaration.prompted:
         from papa.models.pipeline import hush
 
