@@ -5,7 +5,7 @@
 
 rule align:
     input:
-        lambda wildcards: expand(rules.base_samples.output, task=wildcards.task, seed=seeds_of(wildcards)),
+        lambda wildcards: expand(DRAWN, task=wildcards.task, seed=seeds_of(wildcards)),
     output:
         f"{STAMPS}/align/{{task}}/{{method}}/{{user}}/chunk{{chunk}}.txt",
     log:

@@ -33,6 +33,10 @@ except PapaError as error:
 RESULTS, FIGURE_FOLDER = GRID.config.results, GRID.config.figures
 STAMPS = f"{RESULTS}/stamps"
 LOGS = f"{RESULTS}/logs"
+# Stamps that other rules `expand`. It refuses `rules.NAME.output` where outputs go to a storage (profiles/kubernetes).
+PREPARED = f"{STAMPS}/prepare/{{task}}.txt"
+DRAWN = f"{STAMPS}/base/{{task}}/seed{{seed}}.txt"
+SCORED = f"{STAMPS}/score/part{{part}}.txt"
 ENVIRONMENT = "../../environment.yml"
 
 # The Python that runs this, whether or not its environment is activated; with --sdm conda the environment's own.

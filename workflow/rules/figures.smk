@@ -9,7 +9,7 @@ for _name, _target in FIGURES.items():
             f"figure_{_name}"
         input:
             rules.collect.output,
-            expand(rules.prepare.output, task=TASKS),
+            expand(PREPARED, task=TASKS),
         output:
             picture=reported(FIGURE_FOLDER, _name, ".png", "Figures"),
             vector=f"{FIGURE_FOLDER}/{_name}.pdf",

@@ -7,7 +7,7 @@ rule score:
     input:
         align_stamps(),
     output:
-        f"{STAMPS}/score/part{{part}}.txt",
+        SCORED,
     log:
         f"{LOGS}/score/part{{part}}.log",
     benchmark:
@@ -32,7 +32,7 @@ rule score:
 
 rule collect:
     input:
-        expand(rules.score.output, part=range(SCORE_PARTS)),
+        expand(SCORED, part=range(SCORE_PARTS)),
     output:
         f"{RESULTS}/runs.parquet",
     log:

@@ -3,7 +3,7 @@
 
 rule prepare:
     output:
-        f"{STAMPS}/prepare/{{task}}.txt",
+        PREPARED,
     log:
         f"{LOGS}/prepare/{{task}}.log",
     conda:
@@ -25,7 +25,7 @@ rule base_samples:
     input:
         rules.prepare.output,
     output:
-        f"{STAMPS}/base/{{task}}/seed{{seed}}.txt",
+        DRAWN,
     log:
         f"{LOGS}/base/{{task}}/seed{{seed}}.log",
     benchmark:
