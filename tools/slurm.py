@@ -15,6 +15,7 @@ import getpass
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -102,7 +103,6 @@ def start(folder: Path) -> Path:
     if folder.exists():
         sys.exit(f"{folder} is there already; end that cluster with `python tools/slurm.py stop --folder {folder}`.")
     folder.mkdir(parents=True)
-    folder.chmod(0o755)  # where munged puts its socket, everybody must be let in
     (folder / "state").mkdir()
     key = folder / "munged.key"
     key.touch(0o600)
@@ -112,7 +112,7 @@ def start(folder: Path) -> Path:
     write_commands(folder, conf)
     files = [f"--{what}-file={folder}/munged.{what}" for what in ("key", "pid", "log", "seed")]
     # Without --force, everybody must be able to reach the socket. Here all belongs to one user, who may hide it.
-    run("munged", "--force", *munge(folder), *files)
+    run("munged", "--force", f"--socket={folder}/munge.socket", *files)
     run("slurmctld", "-f", str(conf))
     for name in NODES:
         (folder / name).mkdir()
@@ -132,17 +132,23 @@ def write_commands(folder: Path, conf: Path) -> None:
 
 
 def stop(folder: Path) -> None:
-    """End the daemons, with all their jobs, and delete the folder."""
+    """End all jobs and daemons, also where not all of them were started, and delete the folder."""
     if not folder.exists():
         sys.exit(f"{folder} is not there; nothing was started in it.")
-    run(f"{folder}/bin/scontrol", "shutdown")
-    wait_until(lambda: not list(folder.glob("*[!d].pid")), "the daemons have ended")
-    run("munged", *munge(folder), "--stop")
+    if (folder / "slurmctld.pid").exists():
+        run(f"{folder}/bin/scancel", f"--user={getpass.getuser()}")  # what a daemon has started outlives it
+        wait_until(lambda: not run(f"{folder}/bin/squeue", "--noheader"), "all jobs have ended")
+    for pid in daemons(folder):
+        os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: not daemons(folder), "the daemons have ended")
     shutil.rmtree(folder)
 
 
-def munge(folder: Path) -> list[str]:
-    return [f"--socket={folder}/munge.socket"]
+def daemons(folder: Path) -> list[int]:
+    """The processes that run. A number in a file may be another process's by now, so its name is looked at."""
+    pids = [file.read_text(encoding="utf-8").strip() for file in folder.glob("*.pid")]
+    names = {pid: Path("/proc", pid, "comm") for pid in pids}
+    return [int(pid) for pid, file in names.items() if file.exists() and file.read_text("utf-8").strip() in DAEMONS]
 
 
 def states(folder: Path) -> list[str]:
