@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,7 +29,8 @@ pytestmark = [
 ALL, TWO = tuple(TABLES), ("T1", "T3")
 PAPA = "digits", "papa", "likes-3"
 COSTS = "seconds", "peak_memory"
-PATIENCE = 600  # seconds
+PATIENCE = 1200  # seconds
+Submit = Callable[..., subprocess.Popen[bytes]]
 
 
 @pytest.fixture
@@ -39,15 +41,26 @@ def cluster(tmp_path: Path) -> Iterator[Path]:
     slurm.stop(folder)
 
 
-def submitted(work: Work, cluster: Path, tables: tuple[str, ...], **environment: str) -> subprocess.Popen[bytes]:
-    """Snakemake with the shipped profile, for a cluster without accounting, whose short jobs are looked at often."""
-    options = ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2"]
-    command = [sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/slurm", *options]
-    command += [*(f"table_{name}" for name in tables), "claims"]
-    given = surroundings() | environment
-    given["PATH"] = os.pathsep.join([str(cluster), given["PATH"]])
-    with (work.root / "slurm.log").open("w") as output:
-        return subprocess.Popen(command, cwd=work.root, env=given, stdout=output, stderr=output, start_new_session=True)
+@pytest.fixture
+def submit(cluster: Path) -> Iterator[Submit]:
+    """Start Snakemake with the shipped profile. There is no accounting here, and short jobs are looked at often."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(work: Work, tables: tuple[str, ...], **environment: str) -> subprocess.Popen[bytes]:
+        options = ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2"]
+        command = [sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/slurm", *options]
+        command += [*(f"table_{name}" for name in tables), "claims"]
+        given = surroundings() | environment
+        given["PATH"] = os.pathsep.join([str(cluster), given["PATH"]])
+        with (work.root / "slurm.log").open("w") as log:
+            process = subprocess.Popen(command, cwd=work.root, env=given, stdout=log, stderr=log)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:  # of a test that failed
+        process.kill()
+        process.wait()
 
 
 def ended(process: subprocess.Popen[bytes], work: Work) -> str:
@@ -70,10 +83,10 @@ def fixed(line: bytes) -> bool:
     return not any(word.encode() in line for word in COSTS)
 
 
-def test_the_same_tables_as_on_this_machine(finished: Work, clean: Work, cluster: Path, tmp_path: Path) -> None:
+def test_the_same_tables_as_on_this_machine(finished: Work, clean: Work, submit: Submit, tmp_path: Path) -> None:
     work = clean.copy_to(tmp_path / "papa")
     work.configure()
-    said = ended(submitted(work, cluster, ALL), work)
+    said = ended(submit(work, ALL), work)
     assert said.count("has been submitted with SLURM jobid") > len(ALL)
     assert set(work.runs()) == set(finished.runs())
     assert_same_tables(finished, work, ALL)
@@ -93,12 +106,12 @@ def moved(tell: Callable[..., str], job: str) -> None:
 
 @pytest.mark.parametrize(("accident", "submissions"), [(cancelled, 2), (moved, 1)])
 def test_a_job_that_is_stopped_in_the_middle_goes_on(
-    finished: Work, again: Work, cluster: Path, accident: Callable[..., None], submissions: int
+    finished: Work, again: Work, cluster: Path, submit: Submit, accident: Callable[..., None], submissions: int
 ) -> None:
     """PAPA's second seed is stopped after its first round, while the first one stands."""
     shutil.rmtree(again.run_folder(*PAPA, 0).parent)
-    for name in TWO:
-        (again.root / f"results/tables/{name}.csv").unlink()
+    for name in ("runs.parquet", "claims.md", "claims.json", *(f"tables/{name}.csv" for name in TWO)):
+        (again.root / "results" / name).unlink()
     log = again.root / "results/logs/align" / "/".join(PAPA) / "chunk0.log"
     log.unlink()
     pause = again.root / "pause"
@@ -107,23 +120,25 @@ def test_a_job_that_is_stopped_in_the_middle_goes_on(
     def tell(*command: str) -> str:
         return slurm.run(f"{cluster}/{command[0]}", *command[1:])
 
-    process = submitted(
-        *(again, cluster, TWO),
-        PYTHONPATH=ACCIDENTS,
-        PAUSE_AT_LOG="papa/likes-3/seed1: round 1/",
-        PAUSE_WHILE=str(pause),
-    )
+    place = "papa/likes-3/seed1: round 1/"
+    process = submit(again, TWO, PYTHONPATH=ACCIDENTS, PAUSE_AT_LOG=place, PAUSE_WHILE=str(pause))
     until = time.monotonic() + PATIENCE
-    while not (log.exists() and "papa/likes-3/seed1: round 1/" in log.read_text()):
+    while not (log.exists() and place in log.read_text()):
         assert process.poll() is None and time.monotonic() < until, (again.root / "slurm.log").read_text()
         time.sleep(0.1)
     first = again.runs()
     [job] = tell("squeue", "--noheader", "--states=RUNNING", "--format=%i").split()
     accident(tell, job)
+    while tell("squeue", "--noheader", "--states=all", "--format=%T", "--jobs", job).strip() not in {
+        "CANCELLED",
+        "PENDING",
+    }:
+        assert time.monotonic() < until, "the job has not ended"
+        time.sleep(0.1)
     pause.unlink()
 
     said = ended(process, again)
-    assert said.count("rule align:") == submissions
+    assert len(re.findall("submitted with SLURM jobid .*/rule_align/", said)) == submissions
     assert "going on after round 1" in log.read_text()
     assert (*PAPA, "seed1") not in first and again.remade(first) == {(*PAPA, "seed1")}
     assert_same_tables(finished, again, TWO)
