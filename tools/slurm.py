@@ -148,7 +148,8 @@ def daemons(folder: Path) -> list[int]:
     """The processes that run. A number in a file may be another process's by now, so its name is looked at."""
     pids = [file.read_text(encoding="utf-8").strip() for file in folder.glob("*.pid")]
     names = {pid: Path("/proc", pid, "comm") for pid in pids}
-    return [int(pid) for pid, file in names.items() if file.exists() and file.read_text("utf-8").strip() in DAEMONS]
+    alive = {pid: file.read_text(encoding="utf-8").strip() for pid, file in names.items() if file.exists()}
+    return [int(pid) for pid, name in alive.items() if name in DAEMONS]
 
 
 def states(folder: Path) -> list[str]:
