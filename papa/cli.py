@@ -45,6 +45,7 @@ def open_task(of: TaskSpec, config: Config, threads: int, device: str | None = N
 
     What the task keeps lies in the folder of results.
     """
+    from papa.benchmark.gpus import take_gpu
     from papa.benchmark.machine import pick_device, use_threads
 
     use_threads(threads)
@@ -52,6 +53,8 @@ def open_task(of: TaskSpec, config: Config, threads: int, device: str | None = N
     chosen = pick_device(wanted)
     if chosen != wanted:
         log(f"device: {wanted} -> {chosen}")
+    if chosen == "cuda":
+        take_gpu(log)
     if of.declaration.prompted:
         from papa.models.pipeline import hush
 

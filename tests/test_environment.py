@@ -119,3 +119,31 @@ def test_package_data_is_declared() -> None:
         if file.is_file() and file.suffix != ".py" and "__pycache__" not in file.parts:
             relative = file.relative_to(ROOT / "papa")
             assert relative.parts[0] == "data" or any(relative.match(pattern) for pattern in declared), relative
+
+
+def test_the_container_is_made_from_the_lock() -> None:
+    """On the lock's Python, with the plugins that pyproject.toml names."""
+    text = (ROOT / "Containerfile").read_text().replace("\\\n", " ")
+    lines = [line.split(maxsplit=1) for line in text.splitlines() if line and not line.startswith("#")]
+    of = {word: [rest for first, rest in lines if first == word] for word in ("FROM", "COPY", "RUN")}
+    assert {word for word, _ in lines} == {"FROM", "ARG", "RUN", "COPY", "ENV", "WORKDIR"}
+    assert of["FROM"] == [f"python:{lock.PYTHON}-slim-bookworm"]
+    assert of["COPY"] == ["requirements.lock /tmp/"]
+    assert any("pip install --no-cache-dir -r /tmp/requirements.lock" in command for command in of["RUN"])
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(re.findall(r'"(snakemake[^"]*)"', text)) == set(extras["kubernetes"])
+
+
+@pytest.mark.parametrize("file", ["Containerfile", "profiles/kubernetes/config.yaml"])
+def test_registries_are_public_or_an_example(file: str) -> None:
+    hosts = set(re.findall(r"\b(?:[a-z0-9-]+\.)+(?:org|com|io|net|internal|local)\b", (ROOT / file).read_text()))
+    assert hosts <= {"download.pytorch.org", "registry.example.org"}
+
+
+def test_the_container_leaves_out_cuda_and_nothing_else_on_request() -> None:
+    """What the CPU's build takes out of the lock is what only Linux needs and comes with CUDA."""
+    [pattern] = re.findall(r'sed -i -E "/(.*)/d"', (ROOT / "Containerfile").read_text())
+    left_out = [line for line in lock.pins() if re.match(pattern, line)]
+    assert len(left_out) > 5 and all(line.endswith(lock.LINUX) for line in left_out)
+    kept = [line for line in lock.pins() if line.endswith(lock.LINUX) and line not in left_out]
+    assert not [line for line in kept if "cu1" in line or "nv" in line]
