@@ -2,6 +2,9 @@
 
 FIGURE_FILES = [f"{FIGURE_FOLDER}/{name}{suffix}" for name in FIGURES for suffix in (".png", ".pdf")]
 
+# They ask a task's users, or its density, about what they show.
+LOADING = {"papa.paper.figures.samples", "papa.paper.figures.particles"}
+
 for _name, _target in FIGURES.items():
 
     rule:
@@ -19,7 +22,7 @@ for _name, _target in FIGURES.items():
             ENVIRONMENT
         threads: 1
         resources:
-            mem_mb=1500,
+            mem_mb=memory if _target.split(":")[0] in LOADING else 1500,
             runtime=10,
         params:
             name=_name,
