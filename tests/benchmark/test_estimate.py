@@ -10,7 +10,8 @@ from support import tiny
 from papa.benchmark import estimate
 from papa.benchmark.grid import Grid, load
 
-DEFAULT = load(Path(__file__).parents[2] / "config.yaml")
+ROOT = Path(__file__).parents[2]
+DEFAULT = load(ROOT / "config.yaml")
 KINDS = {"gmm2d/base": 2.0, "gmm2d/fkc": 10.0, f"gmm2d/{estimate.BASE_SAMPLES}": 1.0}
 
 
@@ -34,7 +35,7 @@ def test_work_by_hand() -> None:
     assert estimate.evaluations(papa) == drawn * 12 + 4 * 10 * 8 * 20 * 5
     [epapa] = DEFAULT.select("digits", "epapa", "likes-1479", [0])
     assert estimate.evaluations(epapa) == pytest.approx(drawn * 12 + 0.6 * 4 * 10 * 8 * 20 * 5)
-    [best] = DEFAULT.select("fruits", "best_of_16", "apple", [0])
+    [best] = load(ROOT / "config/fruits.yaml").select("fruits", "best_of_16", "apple", [0])
     assert estimate.evaluations(best) == (80 + 256 + 32 + 4 * 16 + 32 * 16) * 10 * 2  # guided, another prompt
     assert estimate.evaluations(papa.base) == 4096 * 12
 
