@@ -72,7 +72,7 @@ def evaluations(spec: RunSpec | BaseSpec) -> float:
     drawn = settings.labels + measures.final + measures.served + measures.per_round * points
     if spec.of.declaration.prompted:
         drawn += measures.retention * settings.candidates
-    return drawn * _per_sample(spec.of) + _trained(settings)
+    return drawn * _per_sample(spec.of) + _trained(settings, spec.of)
 
 
 def _per_sample(of: TaskSpec) -> float:
@@ -80,13 +80,23 @@ def _per_sample(of: TaskSpec) -> float:
     return of.settings.steps * (2 if guided else 1)
 
 
-def _trained(settings: Any) -> float:
+def _trained(settings: Any, of: TaskSpec) -> float:
     """What training takes, in forward evaluations."""
     if not isinstance(settings, FinetuneSettings):
         return 0.0
-    timesteps = 1000 if settings.timesteps == "exact" else settings.timesteps
+    timesteps = _levels(of) if settings.timesteps == "exact" else settings.timesteps
     share = 1 - getattr(settings, "frozen_below", 0.0)
     return TRAINED * settings.rounds * settings.updates * settings.items * timesteps * share
+
+
+def _levels(of: TaskSpec) -> int:
+    """Timesteps of the training schedule: as the shipped scheduler says, or as most do."""
+    shipped = files("papa").joinpath(f"data/{of.declaration.artefacts}")
+    for place in ("scheduler", "pipeline/scheduler"):
+        file = shipped.joinpath(place, "scheduler_config.json")
+        if file.is_file():
+            return int(json.loads(file.read_text(encoding="utf-8"))["num_train_timesteps"])
+    return 1000
 
 
 def seconds(specs: Collection[RunSpec], processes: int, drawings: int = 0) -> tuple[float, set[str]]:

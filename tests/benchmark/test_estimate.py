@@ -38,6 +38,8 @@ def test_work_by_hand() -> None:
     [best] = load(ROOT / "config/fruits.yaml").select("fruits", "best_of_16", "apple", [0])
     assert estimate.evaluations(best) == (80 + 256 + 32 + 4 * 16 + 32 * 16) * 10 * 2  # guided, another prompt
     assert estimate.evaluations(papa.base) == 4096 * 12
+    [published] = DEFAULT.select("digits", "papa-published", "likes-1479", [0])  # every one of 200 timesteps
+    assert estimate.evaluations(published) == drawn * 12 + 4 * 10 * 8 * 1 * 200
 
 
 def test_seconds_add_up_runs_base_samples_processes_and_figures(known: estimate.Durations, plane: Grid) -> None:
