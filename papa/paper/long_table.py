@@ -74,6 +74,7 @@ def gather(specs: Collection[RunSpec], generation: int = 0) -> tuple[pd.DataFram
         }
         frames.append(pd.DataFrame(rows).assign(**axes))
     table = pd.concat(frames, ignore_index=True)[COLUMNS] if frames else pd.DataFrame(columns=COLUMNS)
+    table = table.astype({"seed": int, "round": int, "value": float})
     table = table.sort_values(COLUMNS[:-2], kind="stable", ignore_index=True)
     about = About(table_key(specs), sorted(commits), sorted(processors), generation)
     if specs:

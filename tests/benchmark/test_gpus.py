@@ -113,9 +113,11 @@ def test_a_task_takes_a_gpu_where_no_certain_one_is_asked_for(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(gpus, "take_gpu", taken.append)
     loaded = SimpleNamespace(
-        declaration=SimpleNamespace(prompted=False, load=lambda: lambda settings, device: device), settings=None
+        declaration=SimpleNamespace(prompted=False, load=lambda: lambda settings, device, store: device),
+        settings=None,
+        label="t",
     )
-    assert open_task(loaded, device, threads=1) == device.replace("auto", "cuda")
+    assert open_task(loaded, SimpleNamespace(device=device, results="r"), threads=1) == device.replace("auto", "cuda")
     assert len(taken) == takes
 
 

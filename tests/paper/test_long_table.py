@@ -19,8 +19,9 @@ from papa.benchmark import grid as grids
 from papa.benchmark.machine import git_commit, processor
 from papa.benchmark.runs.scores import FILE, read_scores, score_key, write_scores
 from papa.errors import RecordError
-from papa.paper import long_table, tables
+from papa.paper import long_table, select, tables
 from papa.paper.figures import FIGURES
+from papa.paper.shown import shown
 
 Data = dict[str, Any]
 
@@ -46,7 +47,7 @@ OTHERS: list[tuple[str, Callable[[Data], Any]]] = [
 def test_a_long_table_of_other_runs_is_refused(
     finished: tuple[Path, Path], refused: Callable[..., str], change: Callable[[Data], Any]
 ) -> None:
-    """By tables, figures and claims alike; nothing is written."""
+    """Nothing is written."""
     path, results = finished
     data = tiny.config(path.parent)
     change(data)
@@ -54,9 +55,26 @@ def test_a_long_table_of_other_runs_is_refused(
     other.mkdir()
     tiny.write(other, data)
     before = state_of(results)
-    for command in (["table", "T1"], ["table", "T7"], ["plot", "F1"], ["plot", "F7"], ["claims"], ["page"]):
-        refused(*command, "--config", other / "config.yaml", words=("runs.parquet", "made from other runs", "collect"))
-    assert state_of(results) == before and not (path.parent / "figures").exists()
+    refused("page", "--config", other / "config.yaml", words=("runs.parquet", "made from other runs", "collect"))
+    assert state_of(results) == before
+
+
+@pytest.mark.parametrize("change", [case[1] for case in OTHERS if "less" not in case[0]])
+def test_a_figure_of_other_runs_is_refused(
+    finished: tuple[Path, Path], refused: Callable[..., str], change: Callable[[Data], Any]
+) -> None:
+    path, _ = finished
+    data = tiny.config(path.parent)
+    change(data)
+    refused("plot", "F7", "--config", tiny.write(path.parent, data), words=("gmm2d", "run"))
+    assert not (path.parent / "figures").exists()
+
+
+def test_a_table_of_nothing_is_made_all_the_same(finished: tuple[Path, Path], papa: Papa) -> None:
+    """On the plane no preference was measured."""
+    path, results = finished
+    assert papa("table", "T1", "--config", path)[0] == 0
+    assert "Nothing of this ran" in (results / "tables" / "T1.md").read_text()
 
 
 def test_the_level_of_intervals_is_no_other_run(finished: tuple[Path, Path], papa: Papa) -> None:
@@ -74,8 +92,9 @@ def test_every_caption_names_commit_and_processor(finished: tuple[Path, Path], p
     assert papa("claims", "--config", path)[0] == 0
     captions = {file.stem: file.read_text(encoding="utf-8") for file in path.parent.rglob("*.rst")}
     assert set(captions) == {*tables.TABLES, *FIGURES, "claims"}
-    said = {name: text for name, text in captions.items() if "Nothing of this ran." not in text}
-    assert {"F7", "T7", "claims"} <= set(said)
+    of = grids.load(path)
+    said = {name: text for name, text in captions.items() if shown(name, of)}
+    assert "F7" in said
     for name, text in said.items():
         assert processor() in text and f"commit {commit[:10]}" in text, f"{name}: {text}"
 
@@ -136,9 +155,10 @@ def test_a_damaged_long_table_is_named(
 ) -> None:
     path, results = finished
     spoil(results / "runs.parquet")
-    refused("table", "T7", "--config", path, words=("runs.parquet cannot be read", "delete it", "papa collect"))
+    refused("page", "--config", path, words=("runs.parquet cannot be read", "delete it", "papa collect"))
     assert long_table.made_from(grids.load(path)) is None
-    assert papa("collect", "--config", path)[0] == 0 and papa("table", "T7", "--config", path)[0] == 0
+    assert papa("collect", "--config", path)[0] == 0
+    assert len(long_table.read_table(grids.load(path)))
 
 
 @pytest.mark.parametrize("name", ["value", "stage", "seed"])
@@ -148,7 +168,9 @@ def test_a_long_table_without_a_column_is_refused(
     path, results = finished
     file = results / "runs.parquet"
     pq.write_table(pq.read_table(file).drop_columns([name]), file)
-    refused("table", "T1", "--config", path, words=("lacks the columns", name, "papa collect"))
+    with pytest.raises(RecordError) as caught:
+        select.check(long_table.read_table(grids.load(path)))
+    assert_paragraph(str(caught.value), "lacks the columns", name, "papa collect")
 
 
 @pytest.mark.parametrize("text", ["many", "0.5", ""])
@@ -161,7 +183,7 @@ def test_text_where_numbers_stand_is_refused(
     values = [text, *map(str, table.column("value").to_pylist()[1:])]
     at = table.schema.get_field_index("value")
     pq.write_table(table.set_column(at, "value", [values]), file)
-    refused("table", "T1", "--config", path, words=("value", "papa collect"))
+    refused("page", "--config", path, words=("value", "papa collect"))
 
 
 @pytest.mark.parametrize(

@@ -67,9 +67,10 @@ def measured(stream: Stream) -> dict[str, Any]:
     features = task.references().features
     with torch.no_grad():
         feature_class = features.net(reference).argmax(1).numpy()  # pyright: ignore[reportCallIssue]
-    fid = Fidelity.distances(bench, reference, samples)
+    real = bench.embedded(reference)
+    fid = Fidelity.distances(bench, real, bench.embedded(samples))
     drawn = torch.from_numpy(stream.at("card", "floor").generator().integers(len(seen), size=SAMPLES))
-    floor = Fidelity.distances(bench, reference, seen[drawn])
+    floor = Fidelity.distances(bench, real, bench.embedded(seen[drawn]))
     agreement = float((judges["held_out"].probabilities(samples).argmax(1) == decided).mean())
     return {
         "sampler": f"Euler-ancestral, {task.settings.steps} steps, {SAMPLES} samples",

@@ -94,15 +94,14 @@ def generic_figures(task: Fruits, judges: dict[str, Any]) -> dict[str, Any]:
     drawn = sample(task, task.settings.prompt, GENERIC)
     decided = {name: judge.probabilities(drawn).argmax(1) for name, judge in judges.items()}
     bench = Bench(task, Measures(), STREAM.at("kid"))
-    reference, floor = task.references().images, task.other_real_images()[0]
     shares = np.bincount(KIND_OF[decided["held_out"]], minlength=len(KINDS)) / GENERIC
     return {
         "kinds": dict(zip(KINDS, shares.round(4).tolist(), strict=True)),
         "green": float(np.mean([CONCEPTS[c][1] == "green" for c in decided["held_out"]])),
         "two": float(np.mean([CONCEPTS[c][2] == 2 for c in decided["held_out"]])),
         "judges_agree": float((decided["gold"] == decided["held_out"]).mean()),
-        "fid": Fidelity.distances(bench, reference, drawn)["fid"],
-        "fid_floor": Fidelity.distances(bench, reference, floor)["fid"],
+        "fid": Fidelity.distances(bench, bench.real.features, bench.embedded(drawn))["fid"],
+        "fid_floor": Fidelity.distances(bench, bench.real.features, bench.other_real.features)["fid"],
     }
 
 
