@@ -190,11 +190,12 @@ def base_generation(wildcards):
 
 
 def table_generation(wildcards):
-    """Whether the long table is that of this grid; see `generation`. One that cannot be read counts as another's."""
+    """Whether the long table is that of this grid and its runs stand; see `generation`. One that cannot be read counts
+    as another's. (A stamp that is missing plans nothing by itself: Snakemake sees that the table behind it is there.)"""
     about = made_from(GRID)
     if about is None:
         return -1 if table_path(GRID).exists() else 0
-    return generation(about.generation, lambda: about.key == table_key(GRID))
+    return generation(about.generation, lambda: about.key == table_key(GRID) and all(map(made, GRID)))
 
 
 # ---------------------------------------------------------------- what jobs need of a machine
