@@ -9,7 +9,7 @@ import pytest
 from support.workplace import TINY, Work, assert_same_numbers, text_of
 
 PLANE = {"main": TINY["grid"]["plane"] | {"methods": ["base"]}}
-RULES = "claims", "table_T1", "figure_F7"
+RULES = "collect", "claims", "table_T1", "figure_F7"
 
 
 @pytest.mark.parametrize(

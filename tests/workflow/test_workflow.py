@@ -111,7 +111,7 @@ def test_an_edited_figure_table_or_claim_is_made_again_alone(again: Work, file: 
 def test_an_edited_measure_is_scored_again_without_any_alignment(again: Work) -> None:
     again.edit("papa/benchmark/metrics/diversity.py")
     plan = again.planned()
-    assert plan.rules["collect"] and plan.tables == set(TABLES) and not plan.rules["base_samples"]
+    assert plan.rules["collect"] and {"T1", "T3"} <= plan.tables and not plan.rules["base_samples"]
     before, values = again.runs(), again.run_folder(*PAPA, 0) / "metrics.json"
     old = json.loads(values.read_text())
     again.made("results/stamps/align/digits/papa/likes-3/chunk0.txt")
