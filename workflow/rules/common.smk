@@ -92,23 +92,16 @@ for _spec in GRID:
 TASKS = sorted(_SEEDS)
 CHUNKS = {task: parts(sorted(seeds), GRID.config.seeds_per_job) for task, seeds in _SEEDS.items()}
 
-# Stamp of an alignment job -> (task, method, users, seeds) of its runs. The users of a job are shown in the same tables
-# and figures, so that a table never waits for a run that it does not show.
+# Stamp of an alignment job -> its runs. The users of a job are shown in the same tables and figures, so that a table
+# never waits for a run that it does not show. (No label holds a `~`, so no two jobs have one name.)
 JOBS = {}
 for (_task, _method), _groups in together(GRID).items():
     for _users in [part for group in _groups for part in parts(group, GRID.config.users_per_job)]:
-        _name = _users[0] if len(_users) == 1 else f"{_users[0]}+{len(_users) - 1}"
+        _name = _users[0] if len(_users) == 1 else f"{_users[0]}~{len(_users)}"
         for _index, _seeds in enumerate(CHUNKS[_task]):
-            _ran = [s.seed for s in GRID.select(_task, _method, _users) if s.seed in _seeds]
-            if _ran:
-                _stamp = f"{STAMPS}/align/{_task}/{_method}/{_name}/chunk{_index}.txt"
-                JOBS[_stamp] = (_task, _method, _users, sorted(set(_ran)))
-MADE_BY = {
-    spec.folder: stamp
-    for stamp, (task, method, users, seeds) in JOBS.items()
-    for spec in GRID.select(task, method, users, None)
-    if spec.seed in seeds
-}
+            if _specs := [spec for spec in GRID.select(_task, _method, _users) if spec.seed in _seeds]:
+                JOBS[f"{STAMPS}/align/{_task}/{_method}/{_name}/chunk{_index}.txt"] = _specs
+MADE_BY = {spec.folder: stamp for stamp, specs in JOBS.items() for spec in specs}
 
 
 def align_stamp(wildcards):
@@ -116,20 +109,19 @@ def align_stamp(wildcards):
     return f"{STAMPS}/align/{wildcards.task}/{wildcards.method}/{wildcards.users}/chunk{wildcards.chunk}.txt"
 
 
+def specs_of(wildcards):
+    """The runs of one alignment job."""
+    return JOBS[align_stamp(wildcards)]
+
+
 def users_of(wildcards):
     """The users of one alignment job, as arguments of a command."""
-    return JOBS[align_stamp(wildcards)][2]
+    return list(dict.fromkeys(spec.user for spec in specs_of(wildcards)))
 
 
 def seeds_of(wildcards):
     """The seeds of one alignment job."""
-    return JOBS[align_stamp(wildcards)][3]
-
-
-def specs_of(wildcards):
-    """The runs of one alignment job."""
-    task, method, users, seeds = JOBS[align_stamp(wildcards)]
-    return [spec for spec in GRID.select(task, method, users) if spec.seed in seeds]
+    return sorted({spec.seed for spec in specs_of(wildcards)})
 
 
 def task_key(wildcards):
