@@ -119,7 +119,7 @@ def base(args: argparse.Namespace) -> None:
 
 def align(args: argparse.Namespace) -> None:
     grid = load_grid(args)
-    specs = grid.select(args.task, args.method, args.user, args.seeds)
+    specs = sorted(grid.select(args.task, args.method, args.user, args.seeds), key=lambda spec: spec.seed)
     from papa.benchmark.runs.align import align as align_one
     from papa.benchmark.runs.align import forget
     from papa.benchmark.runs.base_samples import draw_base_samples

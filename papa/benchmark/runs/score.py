@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from torch import Tensor
+
 from papa.benchmark import metrics
-from papa.benchmark.grid import RunSpec
+from papa.benchmark.grid import BaseSpec, RunSpec
 from papa.benchmark.metrics.interface import Bench, Metric, RunView
 from papa.benchmark.runs.align import build_user
 from papa.benchmark.runs.record import read_record
@@ -16,34 +18,46 @@ from papa.rng import Stream
 
 
 class Scorer:
-    """Measures runs of one task; judges and references are loaded once."""
+    """Measures runs of one task; judges and references are loaded once, base samples once for runs that share them
+    one after another."""
 
     def __init__(self, spec: RunSpec, task: AnyTask) -> None:
         self._bench = Bench(
             task, spec.of.measures, Stream(spec.config.root_seed).at("score", spec.task), spec.of.declaration.space
         )
         self._metrics: list[Metric] = [load(target)() for target in metrics.METRICS.values()]
+        self._base: tuple[str, Tensor] | None = None
 
     def score(self, spec: RunSpec) -> str:
         """Measure a run and write its values.
 
         Raises:  RecordError for a record that is missing, damaged, or of other settings.
         """
-        run = view(spec, self._bench)
+        run = view(spec, self._bench, self.base(spec.base))
         rows = [asdict(row) for metric in self._metrics for row in metric.measure(run)]
         write_scores(spec.folder, score_key(spec), rows)
         return f"{len(rows)} values"
 
+    def base(self, spec: BaseSpec) -> Tensor:
+        """The base samples of a seed, verified; the same tensor for runs one after another.
 
-def view(spec: RunSpec, bench: Bench) -> RunView:
-    """A finished run and its base samples, verified and loaded."""
-    record, base = read_record(spec.folder, spec.key), read_record(spec.base.folder, spec.base.key)
+        Raises:  RecordError for a record that is missing, damaged, or of other settings.
+        """
+        if self._base is None or self._base[0] != spec.key:
+            images = read_record(spec.folder, spec.key).arrays()["images"]
+            self._base = spec.key, self._bench.task.model.unpack(images)
+        return self._base[1]
+
+
+def view(spec: RunSpec, bench: Bench, base: Tensor) -> RunView:
+    """A finished run, verified and loaded, beside its base samples."""
+    record = read_record(spec.folder, spec.key)
     task, model = bench.task, bench.task.model
     return RunView(
         bench=bench,
         meta=record.meta,
         images={name: model.unpack(values) for name, values in sorted(record.arrays().items()) if name != "shown"},
-        base=model.unpack(base.arrays()["images"]),
+        base=base,
         feedback=record.lines(),
         rounds=record.rows("rounds.csv"),
         user=build_user(spec, task),

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from papa.errors import PapaError, SettingsError
 
@@ -87,6 +88,7 @@ class ClipJudge(nn.Module):
         self.mean, self.std = (torch.tensor(list(v), device=device).view(1, 3, 1, 1) for v in normalize)
         self.tokenize = tokenize
         self.text = self.encoded(bank)
+        self._seen = WeakTensorKeyDictionary()
 
     @torch.no_grad()
     def encoded(self, bank: PromptBank) -> Tensor:
@@ -101,7 +103,7 @@ class ClipJudge(nn.Module):
     def with_bank(self, bank: PromptBank) -> ClipJudge:
         """The same model with other prompts."""
         other = copy.copy(self)
-        other.bank, other.text = bank, self.encoded(bank)
+        other.bank, other.text, other._seen = bank, self.encoded(bank), WeakTensorKeyDictionary()
         return other
 
     def embed(self, images: Tensor) -> Tensor:
@@ -112,7 +114,19 @@ class ClipJudge(nn.Module):
         return self.model.encode_image((x - self.mean) / self.std, normalize=True).float()
 
     def similarity(self, images: Tensor) -> Tensor:
-        """(n, concepts) cosine similarities, differentiable."""
+        """(n, concepts) cosine similarities, differentiable.
+
+        Those of a tensor that was asked for before are looked up as long as it exists and is as it was: a user's
+        answer, their liking and the judge's probabilities are all made of them.
+        """
+        if images.requires_grad:
+            return self._similarity(images)
+        found = self._seen.get(images)
+        if found is None or found[0] != images._version:  # written to since
+            found = self._seen[images] = images._version, self._similarity(images)
+        return found[1]
+
+    def _similarity(self, images: Tensor) -> Tensor:
         return torch.cat([self.embed(part) @ self.text.T for part in images.split(self.chunk)])
 
     def forward(self, images: Tensor) -> Tensor:

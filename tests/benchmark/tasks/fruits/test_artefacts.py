@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
@@ -79,3 +80,21 @@ def test_references_and_floor_are_different_renders(fruits: Fruits) -> None:
     references, (others, labels) = fruits.references(), fruits.other_real_images()
     assert len(references.images) == len(others) == len(labels) and not torch.equal(references.images, others)
     assert references.features(references.images[:5]).shape == (5, references.feature_dim)
+
+
+def test_a_judge_looks_at_a_picture_once(fruits: Fruits, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not where it was written to, nor another bank's, and never in the way of a gradient."""
+    judge, seen = fruits.proxy(), []
+    embed = type(judge).embed
+    monkeypatch.setattr(type(judge), "embed", lambda self, images: seen.append(len(images)) or embed(self, images))
+    images = fruits.known_images()[0][:4].clone()
+    first = judge.probabilities(images)
+    assert (judge.probabilities(images) == first).all() and seen == [4]
+    judge.with_bank(judge.bank).probabilities(images)
+    assert seen == [4, 4]
+    images += 0.5
+    assert (judge.probabilities(images) != first).any() and seen == [4, 4, 4]
+    leaf = images.clone().requires_grad_()
+    judge(leaf)[:, 0].sum().backward()
+    judge(leaf)[:, 0].sum().backward()
+    assert len(seen) == 5 and leaf.grad is not None and leaf.grad.abs().sum() > 0
