@@ -28,6 +28,7 @@ LEVELS = (
     {"session"},
     {"benchmark"},
     {"paper", "recipes", "app"},
+    {"commands"},
     {"cli", "__main__"},
 )
 """From the bottom up: packages and loose modules of `papa`."""

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import torch
 
-from papa.benchmark.estimate import sentence
+from papa.benchmark.estimate import of_missing
 from papa.benchmark.grid import Grid, RunSpec
 from papa.benchmark.machine import pick_device
-from papa.benchmark.runs.record import stands
 from papa.benchmark.tasks.artefacts import folder, verified_card
 from papa.errors import PapaError
 
@@ -80,11 +79,7 @@ def _bytes_of(spec: RunSpec) -> int:
 
 
 def _time(grid: Grid) -> str:
-    missing = [spec for spec in grid if not stands(spec.folder, spec.key)]
-    processes = len({(spec.task, spec.method, spec.user) for spec in missing})
-    return (
-        f"time: {len(missing)} of {len(grid)} runs are missing: {sentence(missing, processes, 0, os.cpu_count() or 1)}"
-    )
+    return f"time: {of_missing(grid, os.cpu_count() or 1) or f'all {len(grid)} runs are there'}"
 
 
 def _disk(grid: Grid) -> str:

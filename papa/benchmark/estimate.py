@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from papa.benchmark.grid import BaseSpec, RunSpec, TaskSpec
+from papa.benchmark.grid import BaseSpec, Grid, RunSpec, TaskSpec
 from papa.benchmark.runs.record import stands
+from papa.benchmark.runs.scores import is_made
 from papa.methods.shared.finetune import FinetuneSettings
 
 SIDE, REPEATS = 384, 9
@@ -113,6 +114,15 @@ def seconds(specs: Collection[RunSpec], processes: int, drawings: int = 0) -> tu
     spent = sum(known.per_thousand.get(kind(spec), 0.0) * evaluations(spec) / 1000 for spec in wanted)
     scale = calibrate() / known.calibration
     return scale * (spent + known.start * processes + known.drawing * drawings), unknown
+
+
+def of_missing(grid: Grid, cores: int) -> str | None:
+    """How many runs of a grid are missing, and how long they will take; None where all are there."""
+    missing = [spec for spec in grid if not is_made(spec)]
+    if not missing:
+        return None
+    jobs = len({(spec.task, spec.method) for spec in missing})  # about: users and seeds share a process
+    return f"{len(missing)} of {len(grid)} runs are missing: {sentence(missing, jobs, 0, cores)}"
 
 
 def sentence(specs: Collection[RunSpec], processes: int, drawings: int, cores: int) -> str:

@@ -11,7 +11,7 @@ from papa.benchmark import grid as papa_grid
 from papa.benchmark.config import read
 from papa.benchmark.runs.key import source_hash
 from papa.benchmark.runs.record import stands
-from papa.benchmark.runs.scores import is_scored, score_key
+from papa.benchmark.runs.scores import is_made, score_key
 from papa.errors import PapaError
 from papa.paper.figures import FIGURES
 from papa.paper.long_table import made_from, table_key, table_path
@@ -169,7 +169,7 @@ _MADE = {}
 def made(spec):
     """Whether a run and its values stand; looked at once."""
     if spec.folder not in _MADE:
-        _MADE[spec.folder] = stands(spec.folder, spec.key) and is_scored(spec)
+        _MADE[spec.folder] = is_made(spec)
     return _MADE[spec.folder]
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from papa.benchmark.grid import RunSpec
 from papa.benchmark.metrics import modules
 from papa.benchmark.runs.key import completion_key
-from papa.benchmark.runs.record import digest_of
+from papa.benchmark.runs.record import digest_of, stands
 from papa.errors import RecordError
 from papa.files import write_json
 
@@ -74,6 +74,11 @@ def read_scores(folder: Path, key: str) -> list[dict[str, Any]] | None:
     if found.key != key:
         return None
     return [row | {"value": math.nan if row["value"] is None else row["value"]} for row in rows]
+
+
+def is_made(spec: RunSpec) -> bool:
+    """Whether a run stands, by its `run.json`, and its values beside it."""
+    return stands(spec.folder, spec.key) and is_scored(spec)
 
 
 def is_scored(spec: RunSpec) -> bool:
