@@ -415,3 +415,17 @@ def test_each_compared_method_has_a_colour_of_its_own(grid: Grid) -> None:
     marks = {style.marker(grid, method) for method in synthetic.MAIN}
     assert len(marks) == len(synthetic.MAIN), "and a marker, for a print in grey"
     assert style.colour(grid, "papa-no-qpde") == style.colour(grid, "papa")
+
+
+def test_a_figure_of_controls_alone_has_no_empty_panel(tmp_path: Path) -> None:
+    """Where FKC's beta was not swept, F5 is its check with the true liking, and its caption speaks of that alone."""
+    of = synthetic.grid(tmp_path)
+    table = select.check(synthetic.long_table(of, rounds=4))
+    controls = {method for _, _, method, _ in temperature.controls(table, of)}
+    assert controls
+    part = table[table.method.isin(controls)]
+    [panel] = temperature.draw(part, of).axes
+    assert panel.get_ylabel() == "mean liking" and panel.get_lines()
+    said = temperature.caption(part, of)
+    assert "(a)" not in said and "Nothing of this ran" not in said and "true liking" in said
+    assert len(temperature.draw(table, of).axes) == 4

@@ -45,31 +45,48 @@ def controls(table: pd.DataFrame, grid: Grid) -> list[tuple[str, str, str, float
 
 
 def draw(table: pd.DataFrame, grid: Grid) -> Figure:
-    """F5 from the long table."""
-    checks = controls(table, grid)
-    tasks = [task for task in select.preference_tasks(table) if len(points(table, grid, task)) > 1]
-    if not tasks and not checks:
+    """F5 from the long table: three panels of the sweep and one of the controls, or what there is of them."""
+    tasks = _swept_tasks(table, grid)[:1]
+    panels = [*([_preference, _kept, _gap] if tasks else []), *([_prediction] if controls(table, grid) else [])]
+    if not panels:
         return style.nothing("No sweep over FKC's beta and no control with the true liking ran.")
-    drawn = style.figure(style.FULL, 4.8)
-    left, middle, gap, right = drawn.subplots(2, 2).flat
-    for task in tasks[:1]:
-        who = users(table, grid, task)
-        judged = {label: _swept(table, grid, task, metric, who) for metric, label in JUDGES.items()}
-        _lines(left, {of: {beta: style.share(y) for beta, y in course.items()} for of, course in judged.items()})
-        _lines(middle, _diversity(table, grid, task, who))
-        _lines(gap, {user: _swept(table, grid, task, "surrogate_gap", [user]) for user in who})
-        left.set_ylabel(report.liked(grid, task, *who))
-    left.set_ylim(-0.02, 1.02)
-    middle.set_ylabel("diversity (ratio or share)")
-    gap.axhline(0, color=style.FAINT, lw=0.8)
-    gap.set_ylabel("surrogate reward − preference")
-    _prediction(right, table, grid)
-    for ax, letter in ((left, "a"), (middle, "b"), (gap, "c"), (right, "d")):
+    rows = -(-len(panels) // 2)
+    drawn = style.figure(style.FULL if len(panels) > 1 else style.COLUMN, 2.4 * rows)
+    for index, panel in enumerate(panels):
+        ax = drawn.add_subplot(rows, min(2, len(panels)), index + 1)
+        panel(ax, table, grid)
         ax.set_xlabel("inverse temperature β")
-        ax.set_title(letter, loc="left")
+        ax.set_title("abcd"[index] if tasks else "", loc="left")
         if ax.get_legend_handles_labels()[1]:
             ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)  # below the data, not on them
     return drawn
+
+
+def _swept_tasks(table: pd.DataFrame, grid: Grid) -> list[str]:
+    """The tasks on which there is a sweep."""
+    return [task for task in select.preference_tasks(table) if len(points(table, grid, task)) > 1]
+
+
+def _preference(ax: Axes, table: pd.DataFrame, grid: Grid) -> None:
+    task = _swept_tasks(table, grid)[0]
+    who = users(table, grid, task)
+    judged = {label: _swept(table, grid, task, metric, who) for metric, label in JUDGES.items()}
+    _lines(ax, {of: {beta: style.share(y) for beta, y in course.items()} for of, course in judged.items()})
+    ax.set_ylabel(report.liked(grid, task, *who))
+    ax.set_ylim(-0.02, 1.02)
+
+
+def _kept(ax: Axes, table: pd.DataFrame, grid: Grid) -> None:
+    task = _swept_tasks(table, grid)[0]
+    _lines(ax, _diversity(table, grid, task, users(table, grid, task)))
+    ax.set_ylabel("diversity (ratio or share)")
+
+
+def _gap(ax: Axes, table: pd.DataFrame, grid: Grid) -> None:
+    task = _swept_tasks(table, grid)[0]
+    _lines(ax, {user: _swept(table, grid, task, "surrogate_gap", [user]) for user in users(table, grid, task)})
+    ax.axhline(0, color=style.FAINT, lw=0.8)
+    ax.set_ylabel("surrogate reward − preference")
 
 
 def users(table: pd.DataFrame, grid: Grid, task: str) -> list[str]:
@@ -178,22 +195,32 @@ def check_sentence(table: pd.DataFrame, grid: Grid) -> str:
 
 def caption(table: pd.DataFrame, grid: Grid) -> str:
     """The caption of F5."""
-    tasks, checks = select.preference_tasks(table)[:1], controls(table, grid)
+    tasks, checks = _swept_tasks(table, grid)[:1], controls(table, grid)
     sweep = points(table, grid, tasks[0]) if tasks else {}
     who = [user for task in tasks for user in users(table, grid, task)]
     handed = list(dict.fromkeys(method for _, _, method, _ in checks))
-    base = report.samples(grid, list(dict.fromkeys(task for task, _, _, _ in checks)), "base")
-    return report.paragraph(
+    where = list(dict.fromkeys(task for task, _, _, _ in checks))
+    base = report.samples(grid, where, "base")
+    swept = (
         "FKC's inverse temperature β (the last round's and the final samples'); values of β are joined where there "
         "are three or more, and what would cover each other stands side by side. (a) preference; (b) diversity (mean "
         "distance of two images, and within one request to the nearest one, both over a perfect mix's), effective "
         "sample size (of the last weights) and distinct ancestors of the final populations as shares of their N "
         "particles; (c) what the surrogate gives the final samples less what the user does, all with the surrogate "
-        "reward. (d) with the true liking s as reward: measured mean liking (points) against the prediction E[s "
-        f"exp(βs)] / E[exp(βs)] from {base} base samples (line, ± {TOLERANCE}).",
+        "reward."
+    )
+    controlled = (
+        f"{'(d) with' if tasks else 'FKC at an inverse temperature β with'} the true liking s as reward: measured mean "
+        f"liking (points) against the prediction E[s exp(βs)] / E[exp(βs)] from {base} base samples (line, "
+        f"± {TOLERANCE})."
+    )
+    shown = [*sweep, *handed]
+    return report.paragraph(
+        swept if tasks else "",
+        controlled if checks else "",
         check_sentence(table, grid),
-        report.quote(table, grid, tasks if sweep else [], list(sweep), who),
+        report.quote(table, grid, tasks or where, shown, who or list(dict.fromkeys(user for _, user, _, _ in checks))),
         f"Controls: {', '.join(handed)}." if handed else "No control ran.",
         report.unit_sentence(grid),
-        report.diverged_sentence(table, tasks, [*sweep, *handed]),
+        report.diverged_sentence(table, tasks or where, shown),
     )
