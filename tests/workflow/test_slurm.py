@@ -49,7 +49,7 @@ def submit(cluster: Path) -> Iterator[Submit]:
     def start(work: Work, tables: tuple[str, ...], **environment: str) -> subprocess.Popen[bytes]:
         options = ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2"]
         command = [sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/slurm", *options]
-        command += [*(f"table_{name}" for name in tables), "claims"]
+        command += ["collect", *(f"table_{name}" for name in tables), "claims"]
         given = surroundings() | environment
         given["PATH"] = os.pathsep.join([str(cluster), given["PATH"]])
         with (work.root / "slurm.log").open("w") as log:
