@@ -183,7 +183,8 @@ def base_generation(wildcards):
 
 def table_generation(wildcards):
     """Whether the long table is that of this grid and its runs stand; see `generation`. One that cannot be read counts
-    as another's. (A stamp that is missing plans nothing by itself: Snakemake sees that the table behind it is there.)"""
+    as another's. (A stamp that is missing plans nothing by itself: Snakemake sees that the table behind it is there.)
+    """
     about = made_from(GRID)
     if about is None:
         return -1 if table_path(GRID).exists() else 0
