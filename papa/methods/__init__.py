@@ -19,6 +19,9 @@ METHODS: dict[str, str] = {
     "papa": "papa.methods.papa:PAPA",
     "epapa": "papa.methods.papa:EPAPA",
     "fkc": "papa.methods.fkc:FKC",
+    "ppd": "papa.methods.ppd:PPD",
+    "ppd_papa": "papa.methods.ppd:PPD_PAPA",
+    "ppd_fkc": "papa.methods.ppd:PPD_FKC",
 }
 
 

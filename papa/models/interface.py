@@ -6,10 +6,10 @@ A model has no judges, no users and no references; the benchmark's tasks have th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from torch import Tensor, nn
 
 from papa.diffusion.denoiser import Cost, Denoiser
 from papa.errors import ModelError
+
+if TYPE_CHECKING:
+    from papa.models.personal.adapter import Personal
 
 MARKS = 4
 """Side of the grid of grey levels that an item is recognized by in a session's log."""
@@ -28,7 +31,8 @@ class Model(ABC):
     Attributes: device, dtype: of latents. shape: of one latent. steps: of every sampler. chunk: items of one forward
     pass when sampling (another size changes the last bits). spread: standard deviation of the data per coordinate
     (sigma_d). alphas_cumprod: (T,) training schedule, None without a network. prompt: what images are
-    sampled for, None for a model without prompts.
+    sampled for, None for a model without prompts. personal: loads what makes the model personal, an adapter and its user
+    encoder; None for a model without.
     """
 
     device: str = "cpu"
@@ -39,6 +43,7 @@ class Model(ABC):
     spread: float = 1.0
     alphas_cumprod: Tensor | None = None
     prompt: str | None = None
+    personal: Callable[[], Personal] | None = None
 
     @property
     def evaluations_per_step(self) -> int:
@@ -90,6 +95,22 @@ class Model(ABC):
         Raises:  ModelError for a model that does not support prompts.
         """
         raise ModelError(f"{type(self).__name__} does not support prompts")
+
+    def personalized(self, personal: Personal, scale: float | None = None) -> Model:
+        """The same model with a person's part, which shares the frozen weights; it draws for nobody yet.
+
+        Args:    scale: s of its attention; None takes the adapter's own.
+        Raises:  ModelError for a model that cannot be told about a person, or an adapter of another one.
+        """
+        raise ModelError(f"{type(self).__name__} has no cross-attention, so it cannot be told about a person")
+
+    def drawing_for(self, person: Tensor | None) -> Model:
+        """A personalized model that draws for a person.
+
+        Args:    person: (tokens, width) of its user encoder; None for nobody.
+        Raises:  ModelError for a model that is not personalized.
+        """
+        raise ModelError(f"{type(self).__name__} is not personalized, so it cannot be told about a person")
 
     def save(self, folder: Path, network: nn.Module, about: Mapping[str, Any] | None = None) -> None:
         """Write an aligned model as a folder that its library loads.

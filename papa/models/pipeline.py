@@ -7,7 +7,7 @@ density; particles then target the guided chain, tilted.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +25,8 @@ from papa.files import forget_paths, write_json
 from papa.models.interface import Model
 from papa.models.lora import merged, twin
 from papa.models.networks import latent_shape, refuse_other_conditions
+from papa.models.personal.adapter import Personal, attach
+from papa.models.personal.attention import telling, told_of
 from papa.models.schedules import from_the_largest_level, refuse_other_predictions, sampling_sigmas
 from papa.models.settings import PipelineSettings
 
@@ -40,14 +42,28 @@ class Prompted(nn.Module):
     """A UNet with its prompt bound, so that it is called like an unconditional one: (x_t, t) -> eps.
 
     A half-precision UNet computes in its own type; the result has the type of x_t.
+
+    Args:    person: (1, tokens, width), whom a UNet with user attention draws for; None for nobody.
     """
 
-    def __init__(self, unet: Any, prompt: Tensor, autocast: torch.dtype | None = None) -> None:
+    def __init__(
+        self, unet: Any, prompt: Tensor, autocast: torch.dtype | None = None, person: Tensor | None = None
+    ) -> None:
         super().__init__()
-        self.unet, self.autocast = unet, autocast
+        self.unet, self.autocast, self.person = unet, autocast, person
+        self.told = None if person is None else told_of(unet)
         self.register_buffer("prompt", prompt, persistent=False)
 
-    def forward(self, x_t: Tensor, t: Tensor, prompt: Tensor | None = None) -> SimpleNamespace:
+    def forward(
+        self, x_t: Tensor, t: Tensor, prompt: Tensor | None = None, told: Tensor | None = None
+    ) -> SimpleNamespace:
+        """told: (n, 1, 1), 0 for the rows that are not told about the person; None tells all of them."""
+        if self.told is None or self.person is None:
+            return self._predicted(x_t, t, prompt)
+        with telling(self.told, self.person if told is None else told * self.person):
+            return self._predicted(x_t, t, prompt)
+
+    def _predicted(self, x_t: Tensor, t: Tensor, prompt: Tensor | None) -> SimpleNamespace:
         given: Any = self.prompt if prompt is None else prompt
         embedding = given.expand(len(x_t), -1, -1) if len(given) == 1 else given
         dtype = next(self.unet.parameters()).dtype
@@ -57,7 +73,10 @@ class Prompted(nn.Module):
 
 
 class Guided(nn.Module):
-    """Classifier-free guidance of a prompted UNet; at scale 1 the conditional model alone."""
+    """Classifier-free guidance of a prompted UNet; at scale 1 the conditional model alone.
+
+    A person is a part of the condition: the branch without the prompt is not told about them either.
+    """
 
     def __init__(self, unet: Prompted, prompt: Tensor, empty: Tensor, scale: float) -> None:
         super().__init__()
@@ -68,7 +87,8 @@ class Guided(nn.Module):
             return self.unet(x_t, t, self.prompt)
         n = len(x_t)
         both = torch.cat([self.empty.expand(n, -1, -1), self.prompt.expand(n, -1, -1)])
-        without, given = self.unet(torch.cat([x_t, x_t]), torch.cat([t, t]), both).sample.chunk(2)
+        told = torch.cat([x_t.new_zeros(n, 1, 1), x_t.new_ones(n, 1, 1)])
+        without, given = self.unet(torch.cat([x_t, x_t]), torch.cat([t, t]), both, told).sample.chunk(2)
         return SimpleNamespace(sample=without + self.scale * (given - without))
 
 
@@ -79,6 +99,9 @@ class PipelineModel(Model):
              prompt, guidance, steps. spread: standard deviation of latents per coordinate.
     Raises:  ModelError for a model that does not predict the noise. SettingsError for a prompt that is too long.
     """
+
+    person: Tensor | None = None
+    """(1, tokens, width), whom the model draws for."""
 
     def __init__(
         self, pipe: Any, settings: PipelineSettings | None = None, spread: float = 1.0, device: str = "cpu"
@@ -159,17 +182,42 @@ class PipelineModel(Model):
     def network(self) -> nn.Module:
         """A copy in float32; that of a half-precision model runs under autocast, with float32 weights."""
         unet = copy.deepcopy(self.pipe.unet).float().requires_grad_(True)
-        return Prompted(unet, self._prompt.float(), self.half_precision)
+        return Prompted(unet, self._prompt.float(), self.half_precision, self.person)
 
     def frozen_network(self) -> nn.Module:
         """The model's own weights, shared and in their own type."""
-        return Prompted(twin(self.pipe.unet), self._prompt.float(), self.half_precision)
+        return Prompted(twin(self.pipe.unet), self._prompt.float(), self.half_precision, self.person)
 
     def denoiser(self, cost: Cost, network: nn.Module | None = None) -> Denoiser:
         assert self.alphas_cumprod is not None
-        net = network if isinstance(network, Prompted) else Prompted(network or self.pipe.unet, self._prompt)
+        net = network if isinstance(network, Prompted) else Prompted(network or self.pipe.unet, self._prompt, None, self.person)
         guided = Guided(net, self._prompt, self._empty, self.settings.guidance_scale)
         return UNetDenoiser(guided, self.alphas_cumprod, None, self.chunk, cost, evaluations=self.evaluations_per_step)
+
+    # ------------------------------------------------------------ a person
+
+    def personalized(self, personal: Personal, scale: float | None = None) -> PipelineModel:
+        return self.with_user_attention(lambda unet: attach(unet, personal.adapter, scale))
+
+    def with_user_attention(self, put: Callable[[nn.Module], object]) -> PipelineModel:
+        """The same model with a UNet of its own, which shares the frozen weights.
+
+        Args:    put: puts a person's part on a UNet, in place.
+        """
+        unet: Any = twin(self.pipe.unet)
+        put(unet)
+        unet.requires_grad_(False)
+        other = copy.copy(self)
+        other.pipe = copy.copy(self.pipe)
+        other.pipe.unet = unet
+        return other
+
+    def drawing_for(self, person: Tensor | None) -> PipelineModel:
+        if told_of(self.pipe.unet) is None:
+            raise ModelError("this model has no adapter that could be told about a person; attach one first.")
+        other = copy.copy(self)
+        other.person = None if person is None else person.to(self.device)[None]
+        return other
 
     def decode(self, latents: Tensor) -> Tensor:
         vae = self.pipe.vae
@@ -183,7 +231,14 @@ class PipelineModel(Model):
         """A folder that `StableDiffusionPipeline.from_pretrained` loads; adapters are merged into the weights.
 
         `papa.json` says how the images are drawn, and what is given as `about`.
+
+        Raises:  ModelError for a personal model, which such a folder cannot hold.
         """
+        if told_of(network) is not None:
+            raise ModelError(
+                "a folder of Stable Diffusion has no place for what a model was told about a person; keep the adapter "
+                "and the choices, which make the same model again."
+            )
         aligned: Any = merged(network.unet if isinstance(network, Prompted) else network)
         parts = dict(self.pipe.components) | {"unet": aligned.to(self.pipe.unet.dtype), "scheduler": self._scheduler}
         StableDiffusionPipeline(**parts, requires_safety_checker=False).save_pretrained(folder)

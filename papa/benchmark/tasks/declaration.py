@@ -10,9 +10,9 @@ from typing import Any, Literal
 from papa.models.settings import SamplingSettings
 from papa.registry import Declared
 
-Offer = Literal["classes", "ink", "concepts", "density"]
-"""What users can ask of a task: a classifier that labels, statistics of ink, an OpenCLIP proxy with a prompt bank, an
-exact density."""
+Offer = Literal["classes", "ink", "concepts", "attributes", "density"]
+"""What users can ask of a task: a classifier that labels, statistics of ink, an OpenCLIP proxy with a prompt bank, how
+likely each value of each attribute of a picture is, an exact density."""
 
 
 @dataclass(frozen=True)

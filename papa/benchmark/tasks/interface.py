@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -130,6 +130,31 @@ class LabelsConcepts(Protocol):
 
     def known_images(self) -> tuple[Tensor, np.ndarray]:
         """Images whose concept is known, and their concepts: what a graded user calibrates its answers on."""
+        ...
+
+
+class Attributes(Protocol):
+    """How likely each value of each attribute of a picture is."""
+
+    @property
+    def values(self) -> Mapping[str, Sequence[str]]:
+        """Attribute -> its values."""
+        ...
+
+    def __call__(self, images: Tensor) -> dict[str, Tensor]:
+        """(n, C, H, W) images -> attribute -> (n, values) shares, differentiable."""
+        ...
+
+
+class KnowsAttributes(Protocol):
+    """Offers "attributes"."""
+
+    def attributes(self) -> Attributes:
+        """The attributes of pictures, by the judgement of the model that labels."""
+        ...
+
+    def known_images(self) -> tuple[Tensor, np.ndarray]:
+        """Images whose concept is known, and their concepts."""
         ...
 
 

@@ -19,6 +19,7 @@ KINDS: dict[str, str] = {
     "strokes": "papa.benchmark.users.strokes:STROKES",
     "concepts": "papa.benchmark.users.concepts:CONCEPTS",
     "union": "papa.benchmark.users.concepts:UNION",
+    "member": "papa.benchmark.users.members:MEMBER",
     "reward": "papa.benchmark.users.rewards:REWARD",
     "component": "papa.benchmark.users.rewards:COMPONENT",
 }

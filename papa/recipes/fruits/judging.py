@@ -1,7 +1,8 @@
-"""Training of the `fruits` judges: two OpenCLIP models and an attribute classifier.
+"""Training of the `fruits` judges and of the user encoder: three OpenCLIP models and an attribute classifier.
 
 The labelling proxy is one OpenCLIP; the held-out judges are another of a different architecture and
-seed, and a classifier of the true attributes. No two share pictures, weights or seeds.
+seed, and a classifier of the true attributes. No two share pictures, weights or seeds. The user encoder is a third
+OpenCLIP, of another size and seed, on pictures of its own.
 """
 
 from __future__ import annotations
@@ -40,8 +41,9 @@ VISION: dict[str, dict[str, Any]] = {
         "timm_pool": "avg",
         "timm_proj": "linear",
     },
+    "encoder": {"image_size": 32, "layers": 2, "width": 96, "head_width": 32, "patch_size": 8},
 }
-CLIP_STEPS = {"proxy": 1_000, "held_out_clip": 1_500}
+CLIP_STEPS = {"proxy": 1_000, "held_out_clip": 1_500, "encoder": 1_500}
 CLASSIFIER_STEPS = 2_000
 
 

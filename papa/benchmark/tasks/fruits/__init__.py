@@ -36,7 +36,7 @@ FRUITS = TaskDeclaration(
         "apple-graded": {"kind": "concepts", "wanted": {"kind": "apple"}, "graded": True},
         "apple-or-banana": {"kind": "union", "members": [{"kind": "apple"}, {"kind": "banana"}]},
     },
-    offers=frozenset({"concepts"}),
+    offers=frozenset({"concepts", "attributes"}),
     prompted=True,
     artefacts="fruits",
     recipe="papa.recipes.fruits.recipe",

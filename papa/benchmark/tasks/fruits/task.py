@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 import open_clip
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from papa.benchmark.runs.key import source_hash
 from papa.benchmark.runs.record import arrays_of, npz_bytes
 from papa.benchmark.tasks.artefacts import folder, verified_card
 from papa.benchmark.tasks.fruits import FruitsSettings
+from papa.benchmark.tasks.fruits.attributes import AttributeShares
 from papa.benchmark.tasks.fruits.captions import CONTEXT, concept_prompt
 from papa.benchmark.tasks.fruits.nets import attribute_judge, feature_network
 from papa.benchmark.tasks.fruits.render import CONCEPTS, pictures
@@ -29,6 +31,8 @@ from papa.benchmark.tasks.interface import Judge, References
 from papa.benchmark.tasks.prompts import ClipJudge, PromptBank
 from papa.benchmark.tasks.text_to_image import TextToImage
 from papa.files import write_atomic
+from papa.models.personal.adapter import Personal, read_adapter
+from papa.models.personal.encoder import ClipEncoder, ImageEncoder, PixelEncoder
 from papa.models.pipeline import PipelineModel
 from papa.rng import Stream
 
@@ -74,6 +78,22 @@ def clip_judge(home: Path, temperature: float | None, device: str) -> ClipJudge:
     return ClipJudge(model, tokenizer, bank(), ([0.5] * 3, [0.5] * 3), 32, temperature)
 
 
+@cache
+def personal(kind: str, device: str = "cpu") -> Personal:
+    """One of the shipped adapters, with the encoder that it was trained with."""
+    adapter = read_adapter(folder(NAME) / "personal" / f"{kind}.safetensors")
+    return Personal(adapter, user_encoder(adapter.about.encoder, device))
+
+
+def user_encoder(name: str, device: str = "cpu") -> ImageEncoder:
+    """A user encoder, "clip" or "pixels", standardized as when the adapters were trained."""
+    place = folder(NAME) / "encoder"
+    known = load_file(place / f"{name}.safetensors")
+    if name == "pixels":
+        return PixelEncoder(known["mean"], known["deviation"])
+    return ClipEncoder(clip_judge(place, None, device).embed, known["mean"], known["deviation"])
+
+
 class Fruits(TextToImage[FruitsSettings]):
     """32x32 pictures of fruit."""
 
@@ -82,7 +102,9 @@ class Fruits(TextToImage[FruitsSettings]):
     def load_model(self) -> PipelineModel:
         self.card: dict[str, Any] = verified_card(NAME)
         place = folder(NAME) / "pipeline"
-        return PipelineModel.from_folder(place, self.settings, spread=self.card["spread"], device=self.device)
+        model = PipelineModel.from_folder(place, self.settings, spread=self.card["spread"], device=self.device)
+        model.personal = lambda: personal("ppd", self.device)
+        return model
 
     def check(self, log: Callable[[str], None]) -> None:
         """The proxy's self-check; the real pictures that every run is compared with are painted."""
@@ -97,6 +119,13 @@ class Fruits(TextToImage[FruitsSettings]):
     @cached_property
     def _proxy(self) -> ClipJudge:
         return clip_judge(folder(NAME) / "proxy", self.settings.temperature, self.device)
+
+    def attributes(self) -> AttributeShares:
+        return self._attributes
+
+    @cached_property
+    def _attributes(self) -> AttributeShares:
+        return AttributeShares(self.proxy())
 
     def judges(self) -> dict[str, Judge]:
         attributes = load_classifier(attribute_judge(), folder(NAME) / "attributes.safetensors", self.device)

@@ -1,0 +1,136 @@
+"""Pairs of images with who chose which, in the layout of Pick-a-Pic's parquet files.
+
+Columns that are read: `jpg_0`, `jpg_1` (bytes of an encoded image), `label_0`, `label_1` (1 and 0, or one half each for
+a tie), `caption`, `user_id`. Those that are written beside them are the published dataset's other ones that mean
+something here: `image_0_uid`, `image_1_uid`, `best_image_uid`, `are_different`, `has_label`, `ranking_id`.
+
+Source: Kirstain et al. 2023, "Pick-a-Pic" (arXiv 2305.01569); https://huggingface.co/datasets/yuvalkirstain/pickapic_v1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow
+import pyarrow.parquet
+from PIL import Image, UnidentifiedImageError
+
+from papa.errors import PapaError
+from papa.files import replacing
+
+NEEDED = ("jpg_0", "jpg_1", "label_0", "label_1", "caption", "user_id")
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A row. first, second: (H, W, 3) uint8. label: 1.0 where the first is preferred, 0.0 the second, 0.5 a tie."""
+
+    user: str
+    caption: str
+    first: np.ndarray
+    second: np.ndarray
+    label: float
+
+
+@dataclass(frozen=True)
+class Written:
+    """A row to be written. first, second: which of the images. label: as in `Choice`."""
+
+    user: str
+    caption: str
+    first: int
+    second: int
+    label: float
+
+
+def encoded(image: np.ndarray) -> bytes:
+    """(H, W, 3) uint8 -> the bytes of a PNG, which loses nothing."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def write(file: Path, images: Sequence[np.ndarray], rows: Iterable[Written]) -> None:
+    """Write pairs of some images.
+
+    Raises:  PapaError where the file cannot be written.
+    """
+    data = [encoded(image) for image in images]
+    names = [hashlib.sha256(bytes_).hexdigest()[:32] for bytes_ in data]
+    frame = pd.DataFrame(
+        [
+            {
+                "are_different": names[row.first] != names[row.second],
+                "best_image_uid": "" if row.label == 0.5 else names[row.first if row.label == 1 else row.second],
+                "caption": row.caption,
+                "has_label": True,
+                "image_0_uid": names[row.first],
+                "image_1_uid": names[row.second],
+                "jpg_0": data[row.first],
+                "jpg_1": data[row.second],
+                "label_0": row.label,
+                "label_1": 1 - row.label,
+                "ranking_id": index,
+                "user_id": row.user,
+            }
+            for index, row in enumerate(rows)
+        ]
+    )
+    with replacing(file) as temporary:
+        frame.to_parquet(temporary, index=False, row_group_size=BATCH)
+
+
+def read(files: Sequence[Path]) -> Iterator[Choice]:
+    """The rows of parquet files, one after the other; those without a label are left out.
+
+    Raises:  PapaError for a file that is no parquet file or has not the columns, for a label that is none, and for an
+             image that is missing or broken. The error names the file and the row.
+    """
+    for file in files:
+        try:
+            source = pyarrow.parquet.ParquetFile(file)
+        except (OSError, pyarrow.ArrowInvalid) as error:
+            raise PapaError(f"{file} cannot be read as a parquet file ({error}); fetch or write it again.") from error
+        if missing := [name for name in NEEDED if name not in source.schema_arrow.names]:
+            raise PapaError(
+                f"{file} has no column {', '.join(missing)}; files of pairs have Pick-a-Pic's columns: "
+                f"{', '.join(NEEDED)}."
+            )
+        row = 0
+        for batch in source.iter_batches(BATCH, columns=[*NEEDED]):
+            for entry in batch.to_pylist():
+                place = f"row {row} of {file}"
+                row += 1
+                label = _label(entry["label_0"], entry["label_1"], place)
+                if label is None:
+                    continue
+                if entry["user_id"] is None or entry["caption"] is None:
+                    raise PapaError(f"{place} has no user_id or no caption; leave the row out.")
+                first, second = (_decoded(entry[name], f"{name} in {place}") for name in ("jpg_0", "jpg_1"))
+                yield Choice(str(entry["user_id"]), entry["caption"], first, second, label)
+
+
+def _label(first: float | None, second: float | None, place: str) -> float | None:
+    """The label of a row, None where there is none (Pick-a-Pic has such rows)."""
+    if first is None or second is None or np.isnan(first) or np.isnan(second):
+        return None
+    if (first, second) not in {(1, 0), (0, 1), (0.5, 0.5)}:
+        raise PapaError(f"the labels {first:g} and {second:g} in {place} are none: 1 and 0, 0 and 1, or 0.5 and 0.5.")
+    return float(first)
+
+
+def _decoded(data: bytes | None, place: str) -> np.ndarray:
+    if not data:
+        raise PapaError(f"the image {place} is missing; leave the row out, or write the file with the images in it.")
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, UnidentifiedImageError, ValueError) as error:
+        raise PapaError(f"the image {place} is broken ({error}); leave the row out.") from error

@@ -1,0 +1,114 @@
+"""A population of simulated persons, with tastes that are graded, individual, and shared in part.
+
+A person's taste is a weight for every value of every attribute of a picture: those of one of a few shared tastes, plus
+their own. Some persons have two separate tastes and like what satisfies either. Choices between two pictures follow
+Bradley and Terry's model with ties (Davidson 1970), at a temperature in standard deviations of the person's utility:
+
+    P(a over b) = e_a / (e_a + e_b + nu sqrt(e_a e_b)),      P(tie) = nu sqrt(e_a e_b) / (...),      e = exp(U / tau)
+
+The persons are numbered; a number says everything about a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+import numpy as np
+
+from papa.rng import Stream
+
+SEEN, UNSEEN, TUNING = 300, 100, 40
+"""How many persons an adapter is trained on, is tested on, and how many were there for choosing its settings."""
+SHARED = 8
+"""Shared tastes."""
+OWN = 0.6
+"""Standard deviation of what is a person's own, over that of a shared taste."""
+TEMPERATURES = {"consistent": 0.25, "noisy": 1.0}
+TWO = 0.25
+"""Share of the persons with two tastes."""
+NU = 0.3
+"""Davidson's tie parameter: 13% of ties between pictures that are liked equally."""
+IMPORTANCE = {"kind": 1.5, "colour": 1.0, "background": 1.0, "count": 0.7, "size": 0.7}
+"""How much an attribute matters, as the standard deviation of its weights; 1 where it is not named."""
+
+Values = Mapping[str, Sequence[str]]
+"""Attribute -> its values."""
+Weights = dict[str, np.ndarray]
+"""Attribute -> (values,) weights."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """One of the population. tastes: one or two. temperature: tau, in deviations of the utility."""
+
+    number: int
+    tastes: tuple[Weights, ...]
+    temperature: float
+    consistent: bool
+
+    @property
+    def varied(self) -> bool:
+        """Whether there are two separate tastes."""
+        return len(self.tastes) > 1
+
+    def utility(self, shares: Mapping[str, np.ndarray]) -> np.ndarray:
+        """(n,) utility of pictures: the better one of the tastes.
+
+        Args:    shares: attribute -> (n, values), how likely each value is.
+        """
+        return np.max([sum(shares[name] @ w for name, w in taste.items()) for taste in self.tastes], axis=0)
+
+
+def split_of(number: int) -> Literal["seen", "unseen", "tuning"]:
+    """Which part of the population a number belongs to."""
+    return "seen" if number < SEEN else "unseen" if number < SEEN + UNSEEN else "tuning"
+
+
+def numbers(split: Literal["seen", "unseen", "tuning"]) -> range:
+    """The numbers of a part."""
+    first = {"seen": 0, "unseen": SEEN, "tuning": SEEN + UNSEEN}[split]
+    return range(first, first + {"seen": SEEN, "unseen": UNSEEN, "tuning": TUNING}[split])
+
+
+class Population:
+    """All persons over one set of attributes. stream: where they come from."""
+
+    def __init__(self, values: Values, stream: Stream | None = None) -> None:
+        self.values, self._stream = values, stream or Stream(2026).at("population")
+
+    def _weights(self, stream: Stream, scale: float) -> Weights:
+        """Weights of mean zero over the values of each attribute."""
+        found = {}
+        for name, values in self.values.items():
+            w = stream.at(name).normal(len(values), dtype=np.float64)
+            found[name] = scale * IMPORTANCE.get(name, 1.0) * (w - w.mean())
+        return found
+
+    @cache  # noqa: B019 - one population lives as long as its process
+    def person(self, number: int) -> Person:
+        """The person of a number."""
+        stream = self._stream.at(person=number)
+        chance = stream.at("sort").uniform(3)
+        shared = stream.at("shared").generator().choice(SHARED, 2, replace=False)
+        tastes = []
+        for place, which in enumerate(shared[: 2 if chance[0] < TWO else 1]):
+            common = self._weights(self._stream.at("shared", taste=int(which)), 1.0)
+            own = self._weights(stream.at("own", taste=place), OWN)
+            tastes.append({name: common[name] + own[name] for name in common})
+        consistent = bool(chance[1] < 0.5)
+        temperature = TEMPERATURES["consistent" if consistent else "noisy"]
+        return Person(number, tuple(tastes), temperature, consistent)
+
+
+def choose(a: np.ndarray, b: np.ndarray, temperature: float, uniform: np.ndarray, nu: float = NU) -> np.ndarray:
+    """Choices between pictures: 1 for the first, 0 for the second, 0.5 for a tie, (n,) float64.
+
+    Args:    a, b: (n,) utilities. temperature: tau, in the same unit. uniform: (n,) numbers in [0, 1).
+    """
+    half = (a - b) / (2 * temperature)
+    first, second = np.exp(np.clip(half, -300, 300)), np.exp(np.clip(-half, -300, 300))
+    total = first + second + nu
+    return np.where(uniform < first / total, 1.0, np.where(uniform < (first + second) / total, 0.0, 0.5))

@@ -1,0 +1,38 @@
+"""PPD: one model for everybody, told about a person by a few of their choices; and the same as a warm start.
+
+Source: "Personalized Preference Fine-tuning of Diffusion Models" (arXiv 2501.06655).
+"""
+
+from __future__ import annotations
+
+from papa.methods.declaration import Declaration, MethodSettings
+from papa.methods.fkc import FkcSettings
+from papa.methods.papa import PapaSettings
+from papa.settings import NonNegative
+
+
+class PpdSettings(MethodSettings):
+    """The model that is told about a person. No weight changes; every round's choices make the description better."""
+
+    user_scale: NonNegative | None = None
+    """Scale s of the person's part of the attention; 0 is the base model, None what the adapter was saved with."""
+
+
+class PpdPapaSettings(PapaSettings):
+    """PAPA whose base and anchor is the model that was told about the person in the first round."""
+
+    user_scale: NonNegative | None = None
+    """As PPD's."""
+
+
+class PpdFkcSettings(FkcSettings):
+    """FKC whose base is the model that was told about the person in the first round."""
+
+    user_scale: NonNegative | None = None
+    """As PPD's."""
+
+
+SOURCE = "Personalized Preference Fine-tuning of Diffusion Models (arXiv 2501.06655)"
+PPD = Declaration(PpdSettings, "papa.methods.ppd.method:Ppd", SOURCE)
+PPD_PAPA = Declaration(PpdPapaSettings, "papa.methods.ppd.warm:WarmPapa", f"this project; {SOURCE}")
+PPD_FKC = Declaration(PpdFkcSettings, "papa.methods.ppd.warm:WarmFkc", f"this project; {SOURCE}")

@@ -1,0 +1,101 @@
+"""PPD behind ask and tell: pairs of base samples are asked about, and the answers describe the person."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from papa.errors import ModelError
+from papa.feedback import Feedback, Query
+from papa.methods.interface import Method
+from papa.methods.ppd import PpdSettings
+from papa.models.interface import Model
+from papa.models.personal.adapter import Personal
+from papa.models.personal.encoder import Choices
+
+
+def personal_of(model: Model) -> Personal:
+    """What makes a model personal.
+
+    Raises:  ModelError for a model without an adapter.
+    """
+    if model.personal is None:
+        raise ModelError(
+            "this model has no adapter that was trained on a population, and PPD needs one: train it (docs/ppd.md) and "
+            "set `model.personal`, or take a method that learns from one person alone, as papa or fkc."
+        )
+    return model.personal()
+
+
+class Chosen:
+    """What a person chose so far, as latents; (n, ...) each."""
+
+    def __init__(self) -> None:
+        self._preferred: list[Tensor] = []
+        self._rejected: list[Tensor] = []
+
+    def add(self, query: Query, feedback: Feedback) -> None:
+        """Take over the pairs of an answer; ties say nothing."""
+        pairs = np.asarray([] if feedback.pairs is None else feedback.pairs, dtype=np.int64).reshape(-1, 2)
+        index = torch.from_numpy(pairs)
+        self._preferred.append(query.latents[index[:, 0]].detach())
+        self._rejected.append(query.latents[index[:, 1]].detach())
+
+    def __len__(self) -> int:
+        return sum(map(len, self._preferred))
+
+    def choices(self, model: Model) -> Choices:
+        """The choices as images."""
+        preferred, rejected = torch.cat(self._preferred), torch.cat(self._rejected)
+        with torch.no_grad():
+            images = model.decode(torch.cat([preferred, rejected])).float().cpu()
+        caption = model.prompt or ""
+        return Choices(images[: len(preferred)], images[len(preferred) :], [caption] * len(preferred))
+
+    def state(self) -> dict[str, Any]:
+        return {"preferred": list(self._preferred), "rejected": list(self._rejected)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._preferred, self._rejected = list(state["preferred"]), list(state["rejected"])
+
+
+class Ppd(Method[PpdSettings]):
+    """Draws for the person that the choices so far describe; with no choice yet it is the base."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.personal = personal_of(self.model)
+        self.chosen = Chosen()
+        self.told = self.model.personalized(self.personal, self.settings.user_scale)
+        self._person: Tensor | None = None
+
+    def ask(self, k: int) -> Query:
+        latents = self.draw(self.model.denoiser(self.cost), k, self.stream.at("ask", round=self.round))
+        return Query(latents, self.condition(k), "pairs")
+
+    def learn(self, query: Query, feedback: Feedback) -> None:
+        self.chosen.add(query, feedback)
+        self._describe()
+
+    def _describe(self) -> None:
+        if len(self.chosen):
+            self._person = self.personal.encoder.encode(self.chosen.choices(self.model))
+
+    def sample(self, n: int) -> Tensor:
+        if self._person is None:
+            return self.base_latents(n)
+        return self.draw(self.told.drawing_for(self._person).denoiser(self.cost), n, self.stream.at("sample"))
+
+    def diagnostics(self) -> dict[str, float]:
+        return {"pairs": float(len(self.chosen))}
+
+    def state(self) -> dict[str, Any]:
+        return super().state() | {"chosen": self.chosen.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        super().restore(state)
+        self.chosen.restore(state["chosen"])
+        self._describe()

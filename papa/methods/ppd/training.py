@@ -1,0 +1,231 @@
+"""Training of a PPD adapter: one network for a whole population, told about each person by a few of their choices.
+
+Only the new projections of `papa.models.personal.attention` are trained. A training that was stopped goes on from its last
+checkpoint, with the same numbers: every step has random numbers of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from papa.errors import DivergedError, PapaError
+from papa.files import replacing
+from papa.methods.ppd.loss import dpo_loss, preference_margin
+from papa.models.personal.attention import projections, telling, told_of
+from papa.rng import Stream
+from papa.settings import Fraction, NonNegative, Positive, Rate, Settings
+
+Log = Callable[[str], None]
+
+
+class PpdTraining(Settings):
+    """How an adapter is trained."""
+
+    steps: Positive = 3000
+    """AdamW steps."""
+    batch: Positive = 48
+    """Pairs of one step."""
+    lr: Rate = 1e-3
+    """Learning rate, warmed up over a twentieth of the steps and then falling to zero on a cosine."""
+    decay: NonNegative = 1e-2
+    """Weight decay."""
+    strength: Rate = 500.0
+    """beta T omega of the loss, for errors that are means over the entries of a latent."""
+    dropout: Fraction = 0.1
+    """Share of the pairs that are shown without their person: the adapter then draws for somebody unknown. 1 trains
+    Diffusion-DPO without persons."""
+    shuffled: bool = False
+    """Give every pair to a random person: a control, whose adapter can learn nothing about persons."""
+    every: Positive = 250
+    """Steps between two lines of the learning curve, each with a checkpoint."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Labelled pairs of many persons, ready for training.
+
+    latents: (images, C, H, W) clean latents. preferred, rejected: (n,) which images. prompt: (n,) which of `prompts`.
+    person: (n,) which of `persons`. prompts: (prompts, tokens, width) text embeddings. persons: (persons, draws,
+    tokens, width) descriptions of each person, each draw from other choices than the pairs here. unknown: (tokens,
+    width), the description of a person of whom nothing is known.
+    """
+
+    latents: Tensor
+    preferred: np.ndarray
+    rejected: np.ndarray
+    prompt: np.ndarray
+    person: np.ndarray
+    prompts: Tensor
+    persons: Tensor
+    unknown: Tensor
+
+    def __len__(self) -> int:
+        return len(self.preferred)
+
+
+@dataclass
+class Curve:
+    """A learning curve. lines: step, loss (nats), right (share of the pairs whose margin is positive), and the same
+    of held-out persons ("held_out_loss", "held_out_right")."""
+
+    lines: list[dict[str, float]] = field(default_factory=list)
+
+
+class Trainer:
+    """One training.
+
+    Args:    net: a prompted UNet with user attention, `net(x_t, t, prompt).sample`. abar: (T,) its training schedule.
+             stream: all random numbers. checkpoint: a file to go on from; None keeps none.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        abar: Tensor,
+        settings: PpdTraining,
+        stream: Stream,
+        checkpoint: Path | None = None,
+        device: str = "cpu",
+    ) -> None:
+        told = told_of(net)
+        assert told is not None
+        self.net, self.told, self.abar, self.settings, self.stream = net, told, abar, settings, stream
+        self.device, self.checkpoint, self.curve, self.done = device, checkpoint, Curve(), 0
+        net.requires_grad_(False)
+        self.weights = projections(net)
+        for weight in self.weights.values():
+            weight.requires_grad_(True)
+        self.optimizer = torch.optim.AdamW(self.weights.values(), lr=settings.lr, weight_decay=settings.decay)
+
+    def run(self, pairs: Pairs, held_out: Pairs, log: Log) -> Curve:
+        """Train to the end.
+
+        Raises:  DivergedError where the loss is NaN or infinite.
+        """
+        self._resume(log)
+        began, first, losses, right = time.monotonic(), self.done, [], []
+        while self.done < self.settings.steps:
+            loss, share = self.step(pairs, self.stream.at("step", step=self.done))
+            losses.append(loss)
+            right.append(share)
+            self.done += 1
+            if self.done % self.settings.every == 0 or self.done == self.settings.steps:
+                line = {"step": self.done, "loss": float(np.mean(losses)), "right": float(np.mean(right))}
+                line |= self.evaluate(held_out)
+                self.curve.lines.append(line)
+                losses, right = [], []
+                self._keep()
+                left = (time.monotonic() - began) / (self.done - first) * (self.settings.steps - self.done)
+                log(f"ppd: {json.dumps({k: round(v, 4) for k, v in line.items()})}, {left:.0f} s left")
+        return self.curve
+
+    def step(self, pairs: Pairs, stream: Stream) -> tuple[float, float]:
+        """One AdamW step; returns the loss and the share of pairs whose margin is positive."""
+        settings, rng = self.settings, stream.generator()
+        for group in self.optimizer.param_groups:
+            group["lr"] = settings.lr * scheduled(self.done, settings.steps)
+        chosen = rng.integers(len(pairs), size=settings.batch)
+        person = rng.integers(len(pairs.persons), size=len(chosen)) if settings.shuffled else pairs.person[chosen]
+        tokens = pairs.persons[torch.from_numpy(person), torch.from_numpy(rng.integers(pairs.persons.shape[1], size=len(chosen)))]
+        dropped = torch.from_numpy(rng.random(len(chosen)) < settings.dropout)
+        tokens = torch.where(dropped[:, None, None], pairs.unknown, tokens)
+        model, reference = self.errors(pairs, chosen, tokens, rng)
+        loss = dpo_loss(model, reference, settings.strength).mean()
+        if not torch.isfinite(loss):
+            raise DivergedError("the loss is NaN or infinite; lower lr or strength.")
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(list(self.weights.values()), 1.0)
+        self.optimizer.step()
+        return float(loss), float((preference_margin(model, reference) > 0).float().mean())
+
+    def errors(
+        self, pairs: Pairs, chosen: np.ndarray, tokens: Tensor, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """(2, n) denoising errors of the network with the persons, and without them. One timestep and one noise for
+        both items of a pair; the timesteps are stratified over the batch."""
+        n, total = len(chosen), len(self.abar)
+        strata = (rng.permutation(n) + rng.random(n)) / n
+        t = torch.from_numpy((strata * total).astype(np.int64)).repeat(2)
+        noise = torch.from_numpy(rng.standard_normal((n, *pairs.latents.shape[1:]), dtype=np.float32)).repeat(2, 1, 1, 1)
+        which = np.concatenate([pairs.preferred[chosen], pairs.rejected[chosen]])
+        a = self.abar[t].float().view(-1, 1, 1, 1)
+        x_t = a.sqrt() * pairs.latents[torch.from_numpy(which)] + (1 - a).sqrt() * noise
+        prompt = pairs.prompts[torch.from_numpy(pairs.prompt[chosen])].repeat(2, 1, 1)
+        x_t, t, noise, prompt, tokens = (
+            part.to(self.device) for part in (x_t, t, noise, prompt, tokens.repeat(2, 1, 1))
+        )
+
+        def error() -> Tensor:
+            return (self.net(x_t, t, prompt).sample - noise).square().flatten(1).mean(1).view(2, n)
+
+        with telling(self.told, None), torch.no_grad():
+            reference = error()
+        with telling(self.told, tokens):
+            return error(), reference
+
+    @torch.no_grad()
+    def evaluate(self, held_out: Pairs) -> dict[str, float]:
+        """The loss and the share of right margins on other persons' pairs: always the same ones, noises included."""
+        stream, found = self.stream.at("held-out"), []
+        for index, begin in enumerate(range(0, len(held_out), 128)):
+            chosen = np.arange(begin, min(begin + 128, len(held_out)))
+            tokens = held_out.persons[torch.from_numpy(held_out.person[chosen]), 0]
+            model, reference = self.errors(held_out, chosen, tokens, stream.at(part=index).generator())
+            found.append(torch.stack([dpo_loss(model, reference, self.settings.strength), (preference_margin(model, reference) > 0).float()]))
+        loss, right = torch.cat(found, 1).mean(1).tolist()
+        return {"held_out_loss": loss, "held_out_right": right}
+
+    # ------------------------------------------------------------ going on
+
+    def _keep(self) -> None:
+        if self.checkpoint is None:
+            return
+        state = {
+            "settings": self.settings.model_dump_json(),
+            "done": self.done,
+            "curve": self.curve.lines,
+            "weights": {name: weight.detach() for name, weight in self.weights.items()},
+            "optimizer": self.optimizer.state_dict(),
+        }
+        with replacing(self.checkpoint) as temporary:
+            torch.save(state, temporary)
+
+    def _resume(self, log: Log) -> None:
+        """Go on from the checkpoint, if there is one.
+
+        Raises:  PapaError for one that is damaged, or of another training.
+        """
+        if self.checkpoint is None or not self.checkpoint.is_file():
+            return
+        try:
+            state: dict[str, Any] = torch.load(self.checkpoint, weights_only=True)
+            same = state["settings"] == self.settings.model_dump_json()
+        except Exception as error:  # torch.load raises what pickle, zip and the file system raise
+            raise PapaError(
+                f"the checkpoint {self.checkpoint} cannot be read ({error}); delete it to start this training again."
+            ) from error
+        if not same:
+            raise PapaError(
+                f"the checkpoint {self.checkpoint} is of a training with other settings; delete it to start again."
+            )
+        for name, weight in self.weights.items():
+            weight.data.copy_(state["weights"][name])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.done, self.curve = state["done"], Curve(state["curve"])
+        log(f"ppd: going on after step {self.done}")
+
+
+def scheduled(step: int, steps: int) -> float:
+    """The factor on the learning rate: a warm-up over a twentieth of the steps, then a cosine to zero."""
+    warm = max(1, steps // 20)
+    return (step + 1) / warm if step < warm else 0.5 * (1 + np.cos(np.pi * (step - warm) / max(1, steps - warm)))

@@ -1,0 +1,122 @@
+"""User encoders: from a few choices to the tokens that describe a person. All of them are frozen.
+
+A person is a set of pairs (preferred, rejected). The tokens do not depend on the pairs' order.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+SHRINK = 2.0
+"""How many pairs' worth of an unknown person are mixed in: few choices make a small difference, many a full one."""
+SOMEBODY = 0
+"""The token that every person has, so that the network knows that it draws for somebody; the rest describe whom."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a person chose. preferred, rejected: (N, C, H, W) images in [-1, 1]. captions: what each pair shows."""
+
+    preferred: Tensor
+    rejected: Tensor
+    captions: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        return len(self.preferred)
+
+
+class UserEncoder(ABC):
+    """A frozen encoder.
+
+    Attributes: name: for records. tokens, width: of the description of a person.
+    """
+
+    name: str
+    tokens: int
+    width: int
+
+    @abstractmethod
+    def encode(self, choices: Choices) -> Tensor:
+        """The tokens of a person, (tokens, width) float32. No choices: those of a person of whom nothing is known."""
+
+
+class ImageEncoder(UserEncoder):
+    """An encoder that looks at one image after the other, and pools over the pairs.
+
+    Three tokens besides the first: what was preferred, what was rejected, and their difference, each summed over the
+    pairs and divided by N + `SHRINK`. Features are standardized on images that no person chose from.
+
+    Args:    mean, deviation: (width,) of the features of such images.
+    """
+
+    tokens = 4
+
+    def __init__(self, mean: Tensor, deviation: Tensor) -> None:
+        self.mean, self.deviation, self.width = mean, deviation.clamp(min=1e-6), len(mean)
+
+    @abstractmethod
+    def features(self, images: Tensor) -> Tensor:
+        """(n, C, H, W) images in [-1, 1] -> (n, width) float32, not standardized."""
+
+    @torch.no_grad()
+    def standardized(self, images: Tensor) -> Tensor:
+        """(n, width) features of mean 0 and deviation 1."""
+        return (self.features(images).cpu() - self.mean) / self.deviation
+
+    def encode(self, choices: Choices) -> Tensor:
+        if not len(choices):
+            return self.pooled(torch.zeros(0, self.width), torch.zeros(0, self.width))
+        return self.pooled(self.standardized(choices.preferred), self.standardized(choices.rejected))
+
+    def pooled(self, preferred: Tensor, rejected: Tensor) -> Tensor:
+        """The tokens of (N, width) standardized features of both sides."""
+        somebody = torch.ones(1, self.width)
+        told = torch.stack([preferred.sum(0), rejected.sum(0), (preferred - rejected).sum(0)])
+        return torch.cat([somebody, told / (len(preferred) + SHRINK)])
+
+
+class ClipEncoder(ImageEncoder):
+    """The image tower of an OpenCLIP model that is neither a judge nor what labels.
+
+    Args:    embed: (n, 3, H, W) images in [-1, 1] -> (n, width), as `ClipJudge.embed`.
+    """
+
+    name = "clip"
+
+    def __init__(self, embed: Callable[[Tensor], Tensor], mean: Tensor, deviation: Tensor) -> None:
+        self.embed = embed
+        super().__init__(mean, deviation)
+
+    def features(self, images: Tensor) -> Tensor:
+        return torch.cat([self.embed(part) for part in images.split(256)])
+
+
+class PixelEncoder(ImageEncoder):
+    """The control: mean and deviation of each colour in each of `GRID` x `GRID` parts of the picture."""
+
+    name = "pixels"
+    GRID = 3
+
+    def features(self, images: Tensor) -> Tensor:
+        mean = nn.functional.adaptive_avg_pool2d(images, self.GRID)
+        square = nn.functional.adaptive_avg_pool2d(images.square(), self.GRID)
+        return torch.cat([mean, (square - mean.square()).clamp(min=0).sqrt()], 1).flatten(1)
+
+
+def standardization(features: Tensor) -> tuple[Tensor, Tensor]:
+    """(width,) mean and deviation of (n, width) features."""
+    deviation, mean = torch.std_mean(features.cpu(), 0)
+    return mean, deviation
+
+
+def some_of(choices: Choices, which: np.ndarray) -> Choices:
+    """Some of a person's choices."""
+    index = torch.from_numpy(which)
+    captions = [choices.captions[i] for i in which] if choices.captions else ()
+    return Choices(choices.preferred[index], choices.rejected[index], captions)

@@ -1,0 +1,142 @@
+"""The recipe of PPD on `fruits`: the user encoder, a population's choices, and the adapters.
+
+Run it with `papa prepare --task fruits --part ppd --retrain`. Everything that takes long is kept in a staging folder,
+so a recipe that was stopped goes on from there.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from papa.benchmark.population import Person, Population, numbers
+from papa.benchmark.tasks.fruits.render import pictures
+from papa.benchmark.tasks.fruits.task import Fruits, clip_judge, to_range
+from papa.methods.ppd.training import Pairs, PpdTraining, Trainer
+from papa.models.personal.adapter import About, save_adapter, weights_hash
+from papa.models.personal.attention import add_user_attention
+from papa.models.personal.encoder import ClipEncoder, ImageEncoder, PixelEncoder, standardization
+from papa.models.pipeline import PipelineModel
+from papa.recipes.fruits.choices import PAIRS, SEEN, TOLD, Chosen, Pool, as_rows, chosen_by, kept, make_pool, utilities
+from papa.recipes.fruits.judging import train_clip
+from papa.recipes.fruits.recipe import once
+from papa.recipes.shared import Log
+from papa.rng import Stream
+
+STREAM = Stream(2026).at("fruits", "ppd")
+DRAWS, SHOTS = 16, (1, 2, 4, 8, 16)
+"""Descriptions of each person that a training sees, and how many choices one is made of."""
+
+KINDS: dict[str, dict[str, Any]] = {
+    "ppd": {},
+    "dpo": {"dropout": 1.0},
+    "shuffled": {"shuffled": True},
+    "pixels": {},
+}
+"""The adapters and how their training differs: the method, Diffusion-DPO without persons, persons shuffled, and pixel
+statistics in the place of the encoder."""
+
+
+ENCODER_PICTURES = 9600
+"""Pictures of the encoder's own."""
+
+
+def train_encoder(place: Path, log: Log, steps: int | None = None) -> None:
+    """The OpenCLIP model whose image tower describes persons."""
+    images, shown = pictures(ENCODER_PICTURES, STREAM.at("encoder", "pictures").generator())
+    once(place, lambda new: train_clip("encoder", to_range(images), shown, new, STREAM.at("encoder"), log, steps))
+
+
+def standardize(place: Path, pool: Pool) -> None:
+    """Mean and deviation of both encoders' features over the pool, beside the encoder."""
+    zero, one = torch.zeros(1), torch.ones(1)
+    encoders: list[ImageEncoder] = [ClipEncoder(clip_judge(place, None, "cpu").embed, zero, one), PixelEncoder(zero, one)]
+    for encoder in encoders:
+        with torch.no_grad():
+            mean, deviation = standardization(encoder.features(pool.tensor()))
+        save_file({"mean": mean, "deviation": deviation}, place / f"{encoder.name}.safetensors")
+
+
+@dataclass(frozen=True)
+class Society:
+    """Some persons and their choices from a pool. features: (images, width) of an encoder, standardized."""
+
+    persons: list[Person]
+    chosen: list[Chosen]
+    pool: Pool
+    utility: np.ndarray
+
+
+def society(task: Fruits, pool: Pool, split: Any) -> Society:
+    """A part of the population, having chosen."""
+    population = Population(task.attributes().values)
+    persons = [population.person(number) for number in numbers(split)]
+    utility = utilities(persons, task.attributes(), pool.tensor())
+    chosen = [
+        chosen_by(person, own, pool, PAIRS, STREAM.at("choices")) for person, own in zip(persons, utility, strict=True)
+    ]
+    return Society(persons, chosen, pool, utility)
+
+
+def described(encoder: ImageEncoder, features: Tensor, chosen: Chosen, which: np.ndarray) -> Tensor:
+    """The tokens of a person from some of their pairs; ties are left out."""
+    which = which[chosen.label[which] != 0.5]
+    won = np.where(chosen.label == 1, chosen.first, chosen.second)[which]
+    lost = np.where(chosen.label == 1, chosen.second, chosen.first)[which]
+    return encoder.pooled(features[torch.from_numpy(won)], features[torch.from_numpy(lost)])
+
+
+def training_pairs(who: Society, encoder: ImageEncoder, features: Tensor, latents: Tensor, prompts: Tensor) -> Pairs:
+    """The pairs of a part of the population, as a training takes them."""
+    rng = STREAM.at("descriptions").generator()
+    rows, persons = [], []
+    for index, own in enumerate(who.chosen):
+        n = np.array(SHOTS)[np.arange(DRAWS) % len(SHOTS)]
+        persons.append(torch.stack([described(encoder, features, own, rng.choice(TOLD, k, replace=False)) for k in n]))
+        for i in range(TOLD, len(own.label)):
+            if own.label[i] != 0.5:
+                a, b = own.first[i], own.second[i]
+                rows.append((a, b, own.prompt[i], index) if own.label[i] == 1 else (b, a, own.prompt[i], index))
+    won, lost, prompt, person = np.array(rows).T
+    nothing = encoder.pooled(features[:0], features[:0])
+    return Pairs(latents, won, lost, prompt, person, prompts, torch.stack(persons), nothing)
+
+
+@torch.no_grad()
+def latents_of(model: PipelineModel, images: Tensor) -> Tensor:
+    """Images through the autoencoder's mean, scaled: what a diffusion model is trained on."""
+    vae: Any = model.pipe.vae
+    return torch.cat([vae.encode(part).latent_dist.mean for part in images.split(256)]) * vae.config.scaling_factor
+
+
+def trained(
+    kind: str,
+    model: PipelineModel,
+    encoder: ImageEncoder,
+    seen: Pairs,
+    held_out: Pairs,
+    place: Path,
+    log: Log,
+    settings: dict[str, Any],
+) -> nn.Module:
+    """Train one adapter; its file and its learning curve are in `place`."""
+    stream = STREAM.at("training")  # the same for all kinds: the same pairs, timesteps and noise
+    told = model.with_user_attention(lambda unet: add_user_attention(unet, encoder.width, stream.at("init")))
+    unet: nn.Module = told.pipe.unet
+    assert model.alphas_cumprod is not None
+    chosen = PpdTraining.model_validate(KINDS[kind] | settings)
+    trainer = Trainer(unet, model.alphas_cumprod, chosen, stream, place / f"{kind}.checkpoint")
+    curve = trainer.run(seen, held_out, lambda line: log(f"{kind}: {line}"))
+    about = About(
+        weights_hash(unet), encoder.name, encoder.tokens, encoder.width, recipe=chosen.model_dump() | {"pairs": len(seen)}
+    )
+    save_adapter(place / f"{kind}.safetensors", unet, about)
+    (place / f"{kind}.curve.json").write_text(json.dumps(curve.lines, indent=1) + "\n")
+    return unet
