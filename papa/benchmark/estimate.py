@@ -3,13 +3,16 @@
 `papa/data/durations.json` says what a thousand denoiser evaluations of each kind of run (task and algorithm) took on
 one machine, everything that goes with them included (learning, measuring, writing), what the start of a process took,
 and what `calibrate` gave there. `tools/durations.py` makes it from a finished experiment. Imports no torch.
+
+A matrix product says little of how quick convolutions are, so the runs of the grid that this machine has finished
+already take the place of the calibration: what they took over what was recorded of their kinds.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -17,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from papa.benchmark.grid import BaseSpec, Grid, RunSpec, TaskSpec
-from papa.benchmark.runs.record import stands
+from papa.benchmark.machine import processor
+from papa.benchmark.runs.record import read_record, stands
 from papa.benchmark.runs.scores import is_made
 from papa.methods.shared.finetune import FinetuneSettings
 
@@ -25,6 +29,8 @@ SIDE, REPEATS = 384, 9
 TRAINED = 4
 """Forward evaluations that one trained (item, timestep) pair takes: its own, the frozen network's, and backward."""
 BASE_SAMPLES = "base samples"
+ENOUGH = 60.0
+"""Recorded seconds of finished runs from which on they say how quick this machine is."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,20 @@ def calibrate() -> float:
                 np.matmul(x, x)
             spent.append(time.process_time() - before)
     return float(np.median(spent))
+
+
+def pace(finished: Iterable[RunSpec]) -> float | None:
+    """What finished runs took here over what was recorded of their kinds, by the clock.
+
+    None where too few of them were made on a processor of this name to say so.
+    """
+    known, took, expected = recorded(), 0.0, 0.0
+    for spec in finished:
+        meta = read_record(spec.folder, spec.key).meta
+        if meta.machine.processor == processor() and meta.device == "cpu" and kind(spec) in known.per_thousand:
+            took += meta.seconds["total"] or 0.0
+            expected += known.per_thousand[kind(spec)] * evaluations(spec) / 1000
+    return took / expected if expected >= ENOUGH else None
 
 
 def kind(spec: RunSpec | BaseSpec) -> str:
@@ -100,34 +120,40 @@ def _levels(of: TaskSpec) -> int:
     return 1000
 
 
-def seconds(specs: Collection[RunSpec], processes: int, drawings: int = 0) -> tuple[float, set[str]]:
+def seconds(
+    specs: Collection[RunSpec], processes: int, drawings: int = 0, finished: Iterable[RunSpec] = ()
+) -> tuple[float, set[str]]:
     """CPU seconds that missing runs will take on one core of this machine, and the kinds that nothing is known of.
 
     Base samples of theirs that are missing are made as well.
 
-    Args:    processes: that make them. drawings: tables and figures that are made from them.
+    Args:    processes: that make them. drawings: tables and figures that are made from them. finished: runs that
+             stand, and say how quick this machine is.
     """
     known = recorded()
     bases = {spec.base.folder: spec.base for spec in specs if not stands(spec.base.folder, spec.base.key)}
     wanted = [*specs, *bases.values()]
     unknown = {kind(spec) for spec in wanted} - set(known.per_thousand)
     spent = sum(known.per_thousand.get(kind(spec), 0.0) * evaluations(spec) / 1000 for spec in wanted)
-    scale = calibrate() / known.calibration
+    scale = pace(finished) or calibrate() / known.calibration
     return scale * (spent + known.start * processes + known.drawing * drawings), unknown
 
 
 def of_missing(grid: Grid, cores: int) -> str | None:
     """How many runs of a grid are missing, and how long they will take; None where all are there."""
-    missing = [spec for spec in grid if not is_made(spec)]
+    made = {spec.folder: is_made(spec) for spec in grid}
+    missing, finished = ([spec for spec in grid if made[spec.folder] == there] for there in (False, True))
     if not missing:
         return None
     jobs = len({(spec.task, spec.method) for spec in missing})  # about: users and seeds share a process
-    return f"{len(missing)} of {len(grid)} runs are missing: {sentence(missing, jobs, 0, cores)}"
+    return f"{len(missing)} of {len(grid)} runs are missing: {sentence(missing, jobs, 0, cores, finished)}"
 
 
-def sentence(specs: Collection[RunSpec], processes: int, drawings: int, cores: int) -> str:
+def sentence(
+    specs: Collection[RunSpec], processes: int, drawings: int, cores: int, finished: Iterable[RunSpec] = ()
+) -> str:
     """`about 24 minutes on 2 cores`, of `seconds`; kinds that were never recorded are named."""
-    spent, unknown = seconds(specs, processes, drawings)
+    spent, unknown = seconds(specs, processes, drawings, finished)
     rest = f", and what was never recorded: {', '.join(sorted(unknown))}" if unknown else ""
     return f"about {spoken(spent / cores)} on {cores} {'core' if cores == 1 else 'cores'}{rest}"
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support import tiny
 
 from papa.benchmark import estimate
 from papa.benchmark.grid import Grid, load
+from papa.benchmark.machine import processor
 
 ROOT = Path(__file__).parents[2]
 DEFAULT = load(ROOT / "config.yaml")
@@ -54,6 +56,26 @@ def test_a_slower_machine_takes_longer(known: estimate.Durations, plane: Grid, m
     here, _ = estimate.seconds(list(plane), 2)
     monkeypatch.setattr(estimate, "calibrate", lambda: 2.5)
     assert estimate.seconds(list(plane), 2)[0] == pytest.approx(2.5 * here)
+
+
+def test_finished_runs_take_the_place_of_the_calibration(
+    known: estimate.Durations, plane: Grid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *rest = plane
+    asked: list[tuple[Path, str]] = []
+
+    def made_here(folder: Path, key: str) -> SimpleNamespace:
+        asked.append((folder, key))
+        took = {"total": 3 * KINDS[estimate.kind(first)] * estimate.evaluations(first) / 1000}
+        machine = SimpleNamespace(processor=processor())
+        return SimpleNamespace(meta=SimpleNamespace(machine=machine, device="cpu", seconds=took))
+
+    monkeypatch.setattr(estimate, "read_record", made_here)
+    before, _ = estimate.seconds(rest, 2)
+    assert estimate.seconds(rest, 2, finished=[first])[0] == before  # too little to go by
+    monkeypatch.setattr(estimate, "ENOUGH", 0.0)
+    assert estimate.seconds(rest, 2, finished=[first])[0] == pytest.approx(3 * before)
+    assert asked == [(first.folder, first.key)] * 2
 
 
 def test_what_was_never_recorded_is_named(known: estimate.Durations, plane: Grid) -> None:

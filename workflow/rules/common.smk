@@ -246,7 +246,8 @@ def announce():
     if missing:
         processes = len({MADE_BY[spec.folder] for spec in missing}) + 2 * len(TASKS)
         drawings = len(TABLES) + len(FIGURES) + 3  # the claims, the long table and the page
-        took = estimate.sentence(missing, processes, drawings, int(workflow.resource_settings.cores or 1))
+        cores, there = int(workflow.resource_settings.cores or 1), [spec for spec in GRID if made(spec)]
+        took = estimate.sentence(missing, processes, drawings, cores, there)
         print(f"{len(missing)} of {len(GRID)} runs of {CONFIG_FILE} are missing; all: {took}.", file=sys.stderr)
 
 
