@@ -254,6 +254,11 @@ class Grid:
                         f"grid.{name}.methods: {label} fine-tunes a network and task {task.label} has none; use base, "
                         "best_of_n or fkc there."
                     )
+                if method.settings.needs_adapter and not task.declaration.personal:
+                    raise SettingsError(
+                        f"grid.{name}.methods: {label} draws with an adapter that was trained on a population, and "
+                        f"task {task.label} has none; train one (docs/ppd.md), or use papa or fkc there."
+                    )
                 _refuse_few_candidates(task, method, f"grid.{name}.methods")
                 for user in block.users:
                     who = self._user(task, user, f"grid.{name}.users")

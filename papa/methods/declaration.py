@@ -57,6 +57,11 @@ class MethodSettings(Settings):
         return None
 
     @property
+    def needs_adapter(self) -> bool:
+        """Whether the model must come with an adapter that is told about a person."""
+        return False
+
+    @property
     def training(self) -> Training | None:
         """How the model is fine-tuned; None for methods that leave its weights as they are."""
         return None

@@ -59,7 +59,8 @@ def build(name: str, task: str, seed: int = 0, **given: Any) -> Method[Any]:
 
 def fits(name: str, task: str) -> bool:
     """Whether a method can run on a task."""
-    return declaration(name).settings().training is None or tasks.declaration(task).finetunes
+    settings, of = declaration(name).settings(), tasks.declaration(task)
+    return (settings.training is None or of.finetunes) and (not settings.needs_adapter or of.personal)
 
 
 PAIRS = [(name, task) for name in METHODS for task in tasks.TASKS if fits(name, task)]

@@ -17,6 +17,10 @@ class PpdSettings(MethodSettings):
     user_scale: NonNegative | None = None
     """Scale s of the person's part of the attention; 0 is the base model, None what the adapter was saved with."""
 
+    @property
+    def needs_adapter(self) -> bool:
+        return True
+
 
 class PpdPapaSettings(PapaSettings):
     """PAPA whose base and anchor is the model that was told about the person in the first round."""
@@ -24,12 +28,20 @@ class PpdPapaSettings(PapaSettings):
     user_scale: NonNegative | None = None
     """As PPD's."""
 
+    @property
+    def needs_adapter(self) -> bool:
+        return True
+
 
 class PpdFkcSettings(FkcSettings):
     """FKC whose base is the model that was told about the person in the first round."""
 
     user_scale: NonNegative | None = None
     """As PPD's."""
+
+    @property
+    def needs_adapter(self) -> bool:
+        return True
 
 
 SOURCE = "Personalized Preference Fine-tuning of Diffusion Models (arXiv 2501.06655)"

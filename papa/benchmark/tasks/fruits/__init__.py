@@ -38,6 +38,7 @@ FRUITS = TaskDeclaration(
     },
     offers=frozenset({"concepts", "attributes"}),
     prompted=True,
+    personal=True,
     artefacts="fruits",
     recipe="papa.recipes.fruits.recipe",
     space="features",
