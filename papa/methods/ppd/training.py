@@ -146,7 +146,7 @@ class Trainer:
         loss.backward()
         nn.utils.clip_grad_norm_(list(self.weights.values()), 1.0)
         self.optimizer.step()
-        return float(loss), float((preference_margin(model, reference) > 0).float().mean())
+        return loss.item(), (preference_margin(model, reference) > 0).float().mean().item()
 
     def errors(
         self, pairs: Pairs, chosen: np.ndarray, tokens: Tensor, rng: np.random.Generator
