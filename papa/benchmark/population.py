@@ -26,7 +26,7 @@ SHARED = 8
 """Shared tastes."""
 OWN = 0.6
 """Standard deviation of what is a person's own, over that of a shared taste."""
-TEMPERATURES = {"consistent": 0.25, "noisy": 1.0}
+TEMPERATURES = {"consistent": 0.25, "noisy": 0.7}
 TWO = 0.25
 """Share of the persons with two tastes."""
 NU = 0.3

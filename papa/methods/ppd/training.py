@@ -7,14 +7,16 @@ checkpoint, with the same numbers: every step has random numbers of its own.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from papa.errors import DivergedError, PapaError
@@ -38,8 +40,14 @@ class PpdTraining(Settings):
     """Learning rate, warmed up over a twentieth of the steps and then falling to zero on a cosine."""
     decay: NonNegative = 1e-2
     """Weight decay."""
-    strength: Rate = 500.0
-    """beta T omega of the loss, for errors that are means over the entries of a latent."""
+    strength: Rate = 15.0
+    """beta T of the loss, for errors that are means over the entries of a latent."""
+    weights: Literal["clean", "noise"] = "clean"
+    """omega(lambda_t): the errors are those of the clean estimate, (1 - alpha-bar) / alpha-bar times those of the noise,
+    or those of the noise. What a picture shows is decided where little of it is left; the noise's errors there are
+    small, and elsewhere they say little about it (docs/ppd.md)."""
+    above: Annotated[float, Field(ge=0, lt=1)] = 0.4
+    """Share of the timesteps, from 0 on, that is left out: there a margin says nothing of what a picture shows."""
     dropout: Fraction = 0.1
     """Share of the pairs that are shown without their person: the adapter then draws for somebody unknown. 1 trains
     Diffusion-DPO without persons."""
@@ -155,7 +163,8 @@ class Trainer:
         both items of a pair; the timesteps are stratified over the batch."""
         n, total = len(chosen), len(self.abar)
         strata = (rng.permutation(n) + rng.random(n)) / n
-        t = torch.from_numpy((strata * total).astype(np.int64)).repeat(2)
+        first = self.settings.above * total
+        t = torch.from_numpy((first + strata * (total - first)).astype(np.int64)).repeat(2)
         noise = torch.from_numpy(rng.standard_normal((n, *pairs.latents.shape[1:]), dtype=np.float32)).repeat(2, 1, 1, 1)
         which = np.concatenate([pairs.preferred[chosen], pairs.rejected[chosen]])
         a = self.abar[t].float().view(-1, 1, 1, 1)
@@ -165,8 +174,11 @@ class Trainer:
             part.to(self.device) for part in (x_t, t, noise, prompt, tokens.repeat(2, 1, 1))
         )
 
+        omega = ((1 - a) / a).flatten() if self.settings.weights == "clean" else torch.ones(2 * n)
+        omega = omega.to(self.device)
+
         def error() -> Tensor:
-            return (self.net(x_t, t, prompt).sample - noise).square().flatten(1).mean(1).view(2, n)
+            return (omega * (self.net(x_t, t, prompt).sample - noise).square().flatten(1).mean(1)).view(2, n)
 
         with telling(self.told, None), torch.no_grad():
             reference = error()
@@ -228,4 +240,4 @@ class Trainer:
 def scheduled(step: int, steps: int) -> float:
     """The factor on the learning rate: a warm-up over a twentieth of the steps, then a cosine to zero."""
     warm = max(1, steps // 20)
-    return (step + 1) / warm if step < warm else 0.5 * (1 + np.cos(np.pi * (step - warm) / max(1, steps - warm)))
+    return (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 SHRINK = 2.0
 """How many pairs' worth of an unknown person are mixed in: few choices make a small difference, many a full one."""
-SOMEBODY = 0
-"""The token that every person has, so that the network knows that it draws for somebody; the rest describe whom."""
+SOMEBODY = 0.3
+"""Value of the entries of the first token, which every person has: the network then knows that it draws for somebody,
+and the other tokens describe whom."""
 
 
 @dataclass(frozen=True)
@@ -49,36 +50,36 @@ class UserEncoder(ABC):
 class ImageEncoder(UserEncoder):
     """An encoder that looks at one image after the other, and pools over the pairs.
 
-    Three tokens besides the first: what was preferred, what was rejected, and their difference, each summed over the
-    pairs and divided by N + `SHRINK`. Features are standardized on images that no person chose from.
+    Besides the first token there is one: what was preferred, what was rejected, and their difference, one behind the
+    other, each summed over the pairs and divided by N + `SHRINK`. (As three tokens they could not be told apart:
+    attention does not know which token is which.) Features are standardized on images that no person chose from.
 
-    Args:    mean, deviation: (width,) of the features of such images.
+    Args:    mean, deviation: (d,) of the features of such images.
     """
 
-    tokens = 4
+    tokens = 2
 
     def __init__(self, mean: Tensor, deviation: Tensor) -> None:
-        self.mean, self.deviation, self.width = mean, deviation.clamp(min=1e-6), len(mean)
+        self.mean, self.deviation, self.width = mean, deviation.clamp(min=1e-6), 3 * len(mean)
 
     @abstractmethod
     def features(self, images: Tensor) -> Tensor:
-        """(n, C, H, W) images in [-1, 1] -> (n, width) float32, not standardized."""
+        """(n, C, H, W) images in [-1, 1] -> (n, d) float32, not standardized."""
 
     @torch.no_grad()
     def standardized(self, images: Tensor) -> Tensor:
-        """(n, width) features of mean 0 and deviation 1."""
+        """(n, d) features of mean 0 and deviation 1."""
         return (self.features(images).cpu() - self.mean) / self.deviation
 
     def encode(self, choices: Choices) -> Tensor:
         if not len(choices):
-            return self.pooled(torch.zeros(0, self.width), torch.zeros(0, self.width))
+            return self.pooled(*torch.zeros(2, 0, len(self.mean)))
         return self.pooled(self.standardized(choices.preferred), self.standardized(choices.rejected))
 
     def pooled(self, preferred: Tensor, rejected: Tensor) -> Tensor:
-        """The tokens of (N, width) standardized features of both sides."""
-        somebody = torch.ones(1, self.width)
-        told = torch.stack([preferred.sum(0), rejected.sum(0), (preferred - rejected).sum(0)])
-        return torch.cat([somebody, told / (len(preferred) + SHRINK)])
+        """The tokens of (N, d) standardized features of both sides."""
+        told = torch.cat([preferred.sum(0), rejected.sum(0), (preferred - rejected).sum(0)])
+        return torch.stack([torch.full((self.width,), SOMEBODY), told / (len(preferred) + SHRINK)])
 
 
 class ClipEncoder(ImageEncoder):

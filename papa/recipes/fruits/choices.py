@@ -33,9 +33,9 @@ NEW = (kind_prompt("pear"), kind_prompt("lemon"), "a photo of green fruit", "a p
 """Prompts that no adapter was trained on."""
 OF_GENERIC, OF_OTHER = 1536, 192
 """Base samples of the generic prompt, and of each other."""
-PAIRS = 48
+PAIRS = 96
 """Pairs of one person."""
-TOLD = 16
+TOLD = 32
 """How many of them describe the person; the others are what an adapter is trained on."""
 
 

@@ -31,7 +31,7 @@ from papa.recipes.shared import Log
 from papa.rng import Stream
 
 STREAM = Stream(2026).at("fruits", "ppd")
-DRAWS, SHOTS = 16, (1, 2, 4, 8, 16)
+DRAWS, SHOTS = 15, (4, 8, 16, 32, 32)
 """Descriptions of each person that a training sees, and how many choices one is made of."""
 
 KINDS: dict[str, dict[str, Any]] = {

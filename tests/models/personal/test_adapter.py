@@ -66,7 +66,7 @@ def test_missing_damaged_and_other_files(saved: Path, tmp_path: Path) -> None:
 
 
 def test_another_encoder_is_refused(saved: Path) -> None:
-    encoder = PixelEncoder(torch.zeros(WIDTH), torch.ones(WIDTH))
+    encoder = PixelEncoder(torch.zeros(WIDTH // 3), torch.ones(WIDTH // 3))
     with pytest.raises(ModelError, match="trained with the user encoder 'clip'"):
         Personal(read_adapter(saved), encoder)
     adapter = read_adapter(saved)
