@@ -90,7 +90,12 @@ def _retrain(args: argparse.Namespace) -> None:
     from papa.benchmark import tasks
     from papa.benchmark.machine import use_threads
 
-    recipe = tasks.declaration(args.task).recipe
+    declared = tasks.declaration(args.task)
+    recipe = declared.recipe
+    if args.part is not None:
+        if args.part not in declared.parts:
+            raise PapaError(f"task {args.task}: {unknown('part', args.part, declared.parts)}")
+        recipe = declared.parts[args.part]
     if recipe is None:
         raise PapaError(f"task {args.task} has no trained artefacts, so there is nothing to retrain.")
     use_threads(args.threads)

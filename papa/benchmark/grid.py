@@ -43,6 +43,11 @@ class TaskSpec:
         """sha256 of each shipped weight file."""
         return artefact_hashes(self.declaration.artefacts)
 
+    @property
+    def adapters(self) -> dict[str, str]:
+        """sha256 of each file that makes the model personal."""
+        return {f"personal/{name}": digest for name, digest in artefact_hashes(self.declaration.personal).items()}
+
 
 @dataclass(frozen=True)
 class MethodSpec:
@@ -152,7 +157,12 @@ class RunSpec:
             self.of.declaration.module,
             users.kind(self.who.kind).module,
         )
-        return completion_key(self.described, modules, self.of.weights)
+        return completion_key(self.described, modules, self.weights)
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """sha256 of each weight file that the run loads."""
+        return self.of.weights | (self.of.adapters if self.settings.needs_adapter else {})
 
 
 Axes = tuple[str, str, str, int]

@@ -170,7 +170,7 @@ def align(spec: RunSpec, task: AnyTask, log: Log) -> None:
             peak_memory_mib=max(taken.peak, peak_memory_mib()),
             device=task.device,
             machine=this_machine(),
-            weights=spec.of.weights,
+            weights=spec.weights,
         )
         write_record(spec.folder, taken.files(), meta)
     shutil.rmtree(work, ignore_errors=True)

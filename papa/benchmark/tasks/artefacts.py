@@ -16,9 +16,15 @@ def folder(task: str) -> Path:
     return PACKAGE / "data" / task
 
 
+def retraining(name: str) -> str:
+    """The command that makes the artefacts of a folder again: `fruits_ppd` is the part ppd of fruits."""
+    task, _, part = name.partition("_")
+    return f"papa prepare --task {task}{' --part ' + part if part else ''} --retrain"
+
+
 @cache
 def verified_card(task: str) -> dict[str, Any]:
-    """The model card of a task, after checking every file that it names.
+    """The model card of a folder of artefacts, after checking every file that it names.
 
     Raises:  ArtefactError for a missing file or a wrong sha256.
     """
@@ -26,7 +32,7 @@ def verified_card(task: str) -> dict[str, Any]:
     if not card_file.is_file():
         raise ArtefactError(
             f"the model card {card_file} is missing; reinstall papa, or make the artefacts again with "
-            f"`papa prepare --task {task} --retrain`."
+            f"`{retraining(task)}`."
         )
     card = read_card(card_file, task)
     for name, expected in card["sha256"].items():
@@ -41,7 +47,7 @@ def check(file: Path, expected: str, task: str) -> None:
     """
     remedy = (
         f"Restore it with `git checkout -- {file.name}` in its folder or by reinstalling papa; to make the "
-        f"artefacts again, run `papa prepare --task {task} --retrain`."
+        f"artefacts again, run `{retraining(task)}`."
     )
     if not file.is_file():
         raise ArtefactError(f"the weight file {file} is missing. {remedy}")

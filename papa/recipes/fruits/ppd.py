@@ -6,7 +6,6 @@ so a recipe that was stopped goes on from there.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from papa.benchmark.population import Person, Population, numbers
+from papa.benchmark.tasks.fruits import FruitsSettings
+from papa.benchmark.tasks.fruits.personal import ENCODER, NAME, user_encoder
 from papa.benchmark.tasks.fruits.render import pictures
 from papa.benchmark.tasks.fruits.task import Fruits, clip_judge, to_range
 from papa.methods.ppd.training import Pairs, PpdTraining, Trainer
@@ -24,13 +25,19 @@ from papa.models.personal.adapter import About, save_adapter, weights_hash
 from papa.models.personal.attention import add_user_attention
 from papa.models.personal.encoder import ClipEncoder, ImageEncoder, PixelEncoder, standardization
 from papa.models.pipeline import PipelineModel
+from papa.recipes.fruits import ppd_card as card
 from papa.recipes.fruits.choices import PAIRS, SEEN, TOLD, Chosen, Pool, as_rows, chosen_by, kept, make_pool, utilities
 from papa.recipes.fruits.judging import train_clip
 from papa.recipes.fruits.recipe import once
-from papa.recipes.shared import Log
+from papa.recipes.shared import Log, install, staging
 from papa.rng import Stream
 
-STREAM = Stream(2026).at("fruits", "ppd")
+SEED = 2026
+STREAM = Stream(SEED).at("fruits", "ppd")
+POOL = "pool.npz"
+SCALE = 1.0
+"""Scale of the adapters' attention, chosen on the tuning persons (docs/tuning.md)."""
+TRAINING: dict[str, Any] = {"steps": 1500, "batch": 64, "every": 100}
 DRAWS, SHOTS = 15, (4, 8, 16, 32, 32)
 """Descriptions of each person that a training sees, and how many choices one is made of."""
 
@@ -116,27 +123,62 @@ def latents_of(model: PipelineModel, images: Tensor) -> Tensor:
     return torch.cat([vae.encode(part).latent_dist.mean for part in images.split(256)]) * vae.config.scaling_factor
 
 
-def trained(
-    kind: str,
-    model: PipelineModel,
-    encoder: ImageEncoder,
-    seen: Pairs,
-    held_out: Pairs,
-    place: Path,
-    log: Log,
-    settings: dict[str, Any],
-) -> nn.Module:
-    """Train one adapter; its file and its learning curve are in `place`."""
-    stream = STREAM.at("training")  # the same for all kinds: the same pairs, timesteps and noise
-    told = model.with_user_attention(lambda unet: add_user_attention(unet, encoder.width, stream.at("init")))
-    unet: nn.Module = told.pipe.unet
-    assert model.alphas_cumprod is not None
-    chosen = PpdTraining.model_validate(KINDS[kind] | settings)
-    trainer = Trainer(unet, model.alphas_cumprod, chosen, stream, place / f"{kind}.checkpoint")
-    curve = trainer.run(seen, held_out, lambda line: log(f"{kind}: {line}"))
-    about = About(
-        weights_hash(unet), encoder.name, encoder.tokens, encoder.width, recipe=chosen.model_dump() | {"pairs": len(seen)}
-    )
-    save_adapter(place / f"{kind}.safetensors", unet, about)
-    (place / f"{kind}.curve.json").write_text(json.dumps(curve.lines, indent=1) + "\n")
-    return unet
+class Workshop:
+    """What all trainings of the recipe share. place: the staging folder, with the encoder and the pool in it."""
+
+    def __init__(self, place: Path, pool: Pool) -> None:
+        self.place, self.pool, self.task = place, pool, Fruits(FruitsSettings())
+        self.model = self.task.model
+        self.latents = latents_of(self.model, pool.tensor())
+        self.prompts = torch.cat([self.model.embedding(prompt) for prompt in pool.prompts])
+        self.seen, self.tuning = (society(self.task, pool, split) for split in ("seen", "tuning"))
+
+    def train(self, kind: str, log: Log, given: dict[str, Any]) -> Path:
+        """Train one adapter; its file and its learning curve are in the staging folder.
+
+        All kinds have the same pairs, timesteps and noise. The tuning persons are the held-out ones of the curve.
+        """
+        file = self.place / f"{kind}.safetensors"
+        if file.is_file():
+            return file
+        encoder = user_encoder(self.place / ENCODER, "pixels" if kind == "pixels" else "clip")
+        features = encoder.standardized(self.pool.tensor())
+        seen, held_out = (
+            training_pairs(who, encoder, features, self.latents, self.prompts) for who in (self.seen, self.tuning)
+        )
+        stream, settings = STREAM.at("training"), PpdTraining.model_validate(TRAINING | KINDS[kind] | given)
+        told = self.model.with_user_attention(lambda unet: add_user_attention(unet, encoder.width, stream.at("init")))
+        unet: nn.Module = told.pipe.unet
+        assert self.model.alphas_cumprod is not None
+        trainer = Trainer(unet, self.model.alphas_cumprod, settings, stream, self.place / f".{kind}.checkpoint")
+        curve = trainer.run(seen, held_out, lambda line: log(f"{kind}: {line}"))
+        recipe = settings.model_dump() | {"pairs": len(seen), "persons": len(self.seen.persons), "curve": curve.lines}
+        about = About(weights_hash(unet), encoder.name, encoder.tokens, encoder.width, SCALE, recipe)
+        save_adapter(file, unet, about)
+        return file
+
+
+def train(place: Path, log: Log, steps: int | None = None) -> None:
+    """Make every artefact in `place`; parts that are there already are kept."""
+    given = {} if steps is None else {"steps": steps, "every": steps, "batch": 8}
+    train_encoder(place / ENCODER, log, steps)
+    model = Fruits(FruitsSettings()).model
+    pool = kept(place / POOL, SEEN) or kept(place / POOL, SEEN, make_pool(model, SEEN, STREAM.at("pool"), log))
+    assert pool is not None
+    if not (place / ENCODER / "pixels.safetensors").is_file():
+        standardize(place / ENCODER, pool)
+    workshop = Workshop(place, pool)
+    for kind in KINDS:
+        workshop.train(kind, log, given)
+
+
+def retrain(log: Log, steps: int | None = None) -> None:
+    """Train everything in a folder of its own, and put it in the place of the shipped artefacts."""
+    place = staging(NAME, steps)
+    place.mkdir(parents=True, exist_ok=True)
+    train(place, log, steps)
+    for leftover in (place / POOL, *place.glob(".*.checkpoint")):
+        leftover.unlink()
+    card.finish(place, SEED, f"{steps} of every part" if steps else "as in the recipe")
+    install(place, NAME)
+    log(f"{NAME}: in place")

@@ -38,8 +38,9 @@ FRUITS = TaskDeclaration(
     },
     offers=frozenset({"concepts", "attributes"}),
     prompted=True,
-    personal=True,
+    personal="fruits_ppd",
     artefacts="fruits",
     recipe="papa.recipes.fruits.recipe",
+    parts={"ppd": "papa.recipes.fruits.ppd"},
     space="features",
 )

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import open_clip
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from papa.benchmark.runs.key import source_hash
@@ -31,8 +30,7 @@ from papa.benchmark.tasks.interface import Judge, References
 from papa.benchmark.tasks.prompts import ClipJudge, PromptBank
 from papa.benchmark.tasks.text_to_image import TextToImage
 from papa.files import write_atomic
-from papa.models.personal.adapter import Personal, read_adapter
-from papa.models.personal.encoder import ClipEncoder, ImageEncoder, PixelEncoder
+from papa.models.personal.adapter import Personal
 from papa.models.pipeline import PipelineModel
 from papa.rng import Stream
 
@@ -78,22 +76,6 @@ def clip_judge(home: Path, temperature: float | None, device: str) -> ClipJudge:
     return ClipJudge(model, tokenizer, bank(), ([0.5] * 3, [0.5] * 3), 32, temperature)
 
 
-@cache
-def personal(kind: str, device: str = "cpu") -> Personal:
-    """One of the shipped adapters, with the encoder that it was trained with."""
-    adapter = read_adapter(folder(NAME) / "personal" / f"{kind}.safetensors")
-    return Personal(adapter, user_encoder(adapter.about.encoder, device))
-
-
-def user_encoder(name: str, device: str = "cpu") -> ImageEncoder:
-    """A user encoder, "clip" or "pixels", standardized as when the adapters were trained."""
-    place = folder(NAME) / "encoder"
-    known = load_file(place / f"{name}.safetensors")
-    if name == "pixels":
-        return PixelEncoder(known["mean"], known["deviation"])
-    return ClipEncoder(clip_judge(place, None, device).embed, known["mean"], known["deviation"])
-
-
 class Fruits(TextToImage[FruitsSettings]):
     """32x32 pictures of fruit."""
 
@@ -103,7 +85,7 @@ class Fruits(TextToImage[FruitsSettings]):
         self.card: dict[str, Any] = verified_card(NAME)
         place = folder(NAME) / "pipeline"
         model = PipelineModel.from_folder(place, self.settings, spread=self.card["spread"], device=self.device)
-        model.personal = lambda: personal("ppd", self.device)
+        model.personal = self.personal
         return model
 
     def check(self, log: Callable[[str], None]) -> None:
@@ -119,6 +101,12 @@ class Fruits(TextToImage[FruitsSettings]):
     @cached_property
     def _proxy(self) -> ClipJudge:
         return clip_judge(folder(NAME) / "proxy", self.settings.temperature, self.device)
+
+    def personal(self, kind: str = "ppd") -> Personal:
+        """A shipped adapter with its user encoder."""
+        from papa.benchmark.tasks.fruits.personal import load  # which needs this module
+
+        return load(kind, self.device)
 
     def attributes(self) -> AttributeShares:
         return self._attributes

@@ -1,0 +1,40 @@
+"""The shipped adapters of `fruits` and the user encoders that they were trained with, from their own folder of artefacts.
+
+A folder of its own, with its own model card: a new adapter changes no run that draws without one.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from safetensors.torch import load_file
+
+from papa.benchmark.tasks.artefacts import folder, verified_card
+from papa.benchmark.tasks.fruits.task import clip_judge
+from papa.models.personal.adapter import Personal, read_adapter
+from papa.models.personal.encoder import ClipEncoder, ImageEncoder, PixelEncoder
+
+NAME = "fruits_ppd"
+ENCODER = "encoder"
+
+
+@cache
+def load(kind: str = "ppd", device: str = "cpu") -> Personal:
+    """An adapter and its encoder.
+
+    Args:    kind: "ppd"; or a control: "dpo" (nobody is told apart), "shuffled" (persons shuffled in training),
+             "pixels" (pixel statistics in the place of the encoder).
+    Raises:  ArtefactError for a file that is missing or damaged.
+    """
+    verified_card(NAME)
+    adapter = read_adapter(folder(NAME) / f"{kind}.safetensors")
+    return Personal(adapter, user_encoder(folder(NAME) / ENCODER, adapter.about.encoder, device))
+
+
+def user_encoder(place: Path, name: str, device: str = "cpu") -> ImageEncoder:
+    """A user encoder, "clip" or "pixels", standardized on the pool of the recipe."""
+    known = load_file(place / f"{name}.safetensors")
+    if name == PixelEncoder.name:
+        return PixelEncoder(known["mean"], known["deviation"])
+    return ClipEncoder(clip_judge(place, None, device).embed, known["mean"], known["deviation"])
