@@ -73,6 +73,8 @@ def parser() -> argparse.ArgumentParser:
     runs(command, required=True)
     command.add_argument("--to", metavar="DIR", required=True, help="folder to write (one seed), or to put seeds in")
     command.add_argument("--threads", type=positive, default=1, help="CPU threads (default: %(default)s)")
+    command = add("personal", commands.personal, "draw for many simulated persons with the personal model, and measure")
+    command.add_argument("--threads", type=positive, default=1, help="CPU threads (default: %(default)s)")
     command = add("collect", commands.collect, "verify all runs and write the long table results/runs.parquet")
     command.add_argument("--generation", type=int, default=0, help="number that the table says (for the workflow)")
     command = add("table", commands.table, "write one table as CSV and Markdown")

@@ -149,6 +149,22 @@ def align(args: argparse.Namespace) -> None:
         say_what_is_left(grid, args.cores)
 
 
+def personal(args: argparse.Namespace) -> None:
+    grid = load_grid(args)
+    from papa.benchmark.runs.base_samples import draw_base_samples
+    from papa.benchmark.runs.personal import study, write
+    from papa.benchmark.runs.record import is_complete
+
+    asked = grid.config.personal
+    if asked is None:
+        raise PapaError("the configuration has no `personal`, so there is no study of personal models to make.")
+    base = grid.base(asked.task, asked.seed)
+    task = open_task(base.of, grid.config, args.threads)
+    if not is_complete(base.folder, base.key):
+        draw_base_samples(base, task.model)
+    write(grid, study(grid, task, log))
+
+
 def say_what_is_left(grid: Grid, cores: int) -> None:
     """Print how long the runs that are still missing will take, for whoever looks at the workflow's progress."""
     from papa.benchmark.estimate import of_missing

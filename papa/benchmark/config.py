@@ -99,6 +99,29 @@ class Measures(Settings):
         return self
 
 
+class PersonalStudy(Settings):
+    """The study of personal models (T6, F8): for whom and how much is drawn."""
+
+    task: Label
+    """A task whose model comes with adapters."""
+    seed: Seed = 0
+    """Whose base samples persons choose among."""
+    unseen: Positive = 40
+    """Persons that no adapter was trained on; half of them for the parts beside the main comparison."""
+    seen: Positive = 20
+    """Persons that the adapters were trained on."""
+    images: Positive = 8
+    """Pictures for each person and prompt."""
+    prompts: list[str] = []
+    """Other prompts, of those that the adapters were trained on."""
+    new_prompts: list[str] = []
+    """Prompts that no adapter was trained on."""
+    between: Positive = 10
+    """Pairs of persons whose descriptions are mixed."""
+    recognized: Annotated[int, Field(ge=17, le=300)] = 300
+    """Persons that are told apart by their descriptions."""
+
+
 class Noise(Settings):
     """Noise on the answers of a user."""
 
@@ -137,6 +160,8 @@ class Config(Settings):
     ({user: likes-1479, flip: 0.2, missing: 0.1}); noise may stand beside a taste as well."""
     grid: Annotated[dict[Label, Block], Field(min_length=1)]
     """The runs."""
+    personal: PersonalStudy | None = None
+    """The study of personal models; none where it is left out."""
 
 
 # ---------------------------------------------------------------- files

@@ -1,40 +1,60 @@
 """What a personal model is worth: pictures for many persons of the population, beside the base's from the same noise.
 
 A person shows what they like by a few choices among base samples; the model draws for them; a picture wins where the
-person's utility is above that of the base's picture from the same noise (a tie counts half). The utility is judged by
+person's utility is above that of another model's picture from the same noise (a tie counts half). Utility is judged by
 the model that labels ("gold"), and by one that no part was trained on ("held_out").
+
+Protocol of the tables: "Personalized Preference Fine-tuning of Diffusion Models" (arXiv 2501.06655), experiments, with
+simulated persons in the place of people and of a language model's judgement.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from papa.benchmark.population import Person, choose
+from papa.benchmark.config import PersonalStudy
+from papa.benchmark.population import Person, Population, choose, numbers, split_of
 from papa.benchmark.tasks.interface import Attributes
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
-from papa.models.interface import Model
+from papa.models.pipeline import PipelineModel
 from papa.models.personal.adapter import Personal
-from papa.models.personal.encoder import Choices
+from papa.models.personal.encoder import Choices, ClipEncoder, ImageEncoder, some_of
 from papa.rng import Stream
 
+TOLD, AVAILABLE = 4, 16
+"""Choices that describe a person unless it is said otherwise, and how many there are to choose them from."""
+Row = dict[str, Any]
 
-@dataclass(frozen=True)
-class Eyes:
-    """A judge of utilities, standardized for each person on the pool's pictures. pool: attribute -> (n, values)."""
 
-    attributes: Attributes
-    pool: Mapping[str, np.ndarray]
+class PersonalTask(Protocol):
+    """What the study asks of a task."""
 
-    def utility(self, person: Person, shares: Mapping[str, np.ndarray]) -> np.ndarray:
-        """(n,) utility of pictures, in deviations over the pool."""
-        known = person.utility(self.pool)
-        return (person.utility(shares) - known.mean()) / known.std()
+    @property
+    def model(self) -> PipelineModel: ...
+
+    def personal(self, kind: str = "ppd") -> Personal:
+        """An adapter with its encoder: "ppd", or one of the controls."""
+        ...
+
+    def eyes(self) -> Mapping[str, Attributes]:
+        """Who judges: "gold" and "held_out"."""
+        ...
+
+    def in_words(self, taste: Mapping[str, np.ndarray]) -> tuple[str, str]:
+        """What somebody with this taste would say that they like, and what not."""
+        ...
+
+    def sentences(self) -> Sequence[str]:
+        """Sentences about all sorts of pictures of the task."""
+        ...
 
 
 def shares_of(attributes: Attributes, images: Tensor) -> dict[str, np.ndarray]:
@@ -44,41 +64,213 @@ def shares_of(attributes: Attributes, images: Tensor) -> dict[str, np.ndarray]:
     return {name: torch.cat([part[name] for part in parts]).double().cpu().numpy() for name in parts[0]}
 
 
-def pairs_of(person: Person, pool: Tensor, utility: np.ndarray, n: int, stream: Stream) -> Choices:
-    """n choices of a person among pictures of the pool. Pairs that they like equally are shown again as others.
-
-    Args:    utility: (pictures,) in deviations.
-    """
-    rng = stream.at(person=person.number).generator()
-    won, lost = [], []
-    while len(won) < n:
-        a, b = rng.choice(len(pool), 2, replace=False)
-        label = choose(utility[a : a + 1], utility[b : b + 1], person.temperature, rng.random(1))[0]
-        if label != 0.5:
-            won.append(a if label else b)
-            lost.append(b if label else a)
-    return Choices(pool[torch.tensor(won)], pool[torch.tensor(lost)])
-
-
-def drawn(model: Model, n: int, stream: Stream) -> Tensor:
-    """n pictures of a model, as they are stored; the same noise for every model and person."""
-    noise = stream_noise(stream, (n, *model.shape), model.dtype, model.device)
-    with torch.no_grad():
-        images = model.decode(euler_ancestral(model.denoiser(Cost()), model.sigmas(), noise))
-    return model.unpack(model.pack(images))
-
-
 def won(mine: np.ndarray, others: np.ndarray) -> float:
     """Share of the pictures whose utility is above the other's; a tie counts half."""
     return float(np.mean((mine > others) + 0.5 * (mine == others)))
 
 
-def told(personal: Personal, choices: Choices) -> Tensor:
-    """The description of a person by their choices."""
-    return personal.encoder.encode(choices)
+def drawn(model: PipelineModel, prompt: str, n: int, stream: Stream) -> Tensor:
+    """n pictures of a prompt, as they are stored; the same noise for every model and person."""
+    noise = stream_noise(stream, (n, *model.shape), model.dtype, model.device)
+    with model.prompted(prompt), torch.no_grad():
+        images = model.decode(euler_ancestral(model.denoiser(Cost()), model.sigmas(), noise))
+    return model.unpack(model.pack(images))
 
 
-def among(persons: Sequence[Person], pool: Tensor, eyes: Eyes, shots: int, stream: Stream) -> Iterator[tuple[Person, Choices]]:
-    """Each person with their choices."""
-    for person in persons:
-        yield person, pairs_of(person, pool, eyes.utility(person, eyes.pool), shots, stream)
+@dataclass
+class Study:
+    """The study of one task. pool: (n, C, H, W) base samples that persons choose among."""
+
+    task: PersonalTask
+    asked: PersonalStudy
+    pool: Tensor
+    stream: Stream
+    log: Callable[[str], None] = lambda line: None
+    rows: list[Row] = field(default_factory=list)
+
+    @cached_property
+    def eyes(self) -> Mapping[str, Attributes]:
+        return self.task.eyes()
+
+    @cached_property
+    def _pool_shares(self) -> dict[str, dict[str, np.ndarray]]:
+        return {name: shares_of(attributes, self.pool) for name, attributes in self.eyes.items()}
+
+    @cached_property
+    def population(self) -> Population:
+        return Population(self.eyes["gold"].values)
+
+    def persons(self, split: Any, n: int) -> list[Person]:
+        """The first n persons of a part of the population."""
+        return [self.population.person(number) for number in numbers(split)[:n]]
+
+    def utility(self, person: Person, judge: str, images: Tensor) -> np.ndarray:
+        """(n,) utility of pictures, in deviations over the pool."""
+        known = person.utility(self._pool_shares[judge])
+        return (person.utility(shares_of(self.eyes[judge], images)) - known.mean()) / known.std()
+
+    # ------------------------------------------------------------ who, by what
+
+    def choices(self, person: Person, n: int = AVAILABLE) -> Choices:
+        """n choices of a person among the pool. A pair that they like equally says nothing and is not counted."""
+        known = person.utility(self._pool_shares["gold"])
+        known = (known - known.mean()) / known.std()
+        rng = self.stream.at("choices", person=person.number).generator()
+        better, worse = [], []
+        while len(better) < n:
+            a, b = rng.choice(len(self.pool), 2, replace=False)
+            label = choose(known[[a]], known[[b]], person.temperature, rng.random(1))[0]
+            if label != 0.5:
+                better.append(a if label == 1 else b)
+                worse.append(b if label == 1 else a)
+        return Choices(self.pool[torch.tensor(better)], self.pool[torch.tensor(worse)])
+
+    def told(self, personal: Personal, person: Person, shots: int = TOLD) -> Tensor:
+        """The description of a person by their first choices."""
+        return personal.encoder.encode(some_of(self.choices(person), np.arange(shots)))
+
+    def aware(self, personal: Personal, person: Person, caption: str) -> Tensor:
+        """The description by those choices whose pictures are nearest to what will be drawn."""
+        encoder, given = personal.encoder, self.choices(person)
+        assert isinstance(encoder, ClipEncoder)
+        with torch.no_grad():
+            near = sum(encoder.embed(side) @ encoder.texts([caption]).T for side in (given.preferred, given.rejected))
+        assert isinstance(near, Tensor)
+        return encoder.encode(some_of(given, near[:, 0].cpu().numpy().argsort()[::-1][:TOLD].copy()))
+
+    def in_words(self, personal: Personal, person: Person) -> Tensor:
+        """The description by what the person says in words."""
+        assert isinstance(personal.encoder, ClipEncoder)
+        return personal.encoder.stated(*self.task.in_words(person.tastes[0]), self.task.sentences())
+
+    # ------------------------------------------------------------ pictures
+
+    def noise(self, prompt: str) -> Stream:
+        """The noise of a prompt's pictures."""
+        return self.stream.at("noise", prompt)
+
+    @cached_property
+    def _kept(self) -> dict[tuple[str, str], Tensor]:
+        return {}
+
+    def of_nobody(self, kind: str, prompt: str) -> Tensor:
+        """Pictures of a model that is told about no person: "base", or "dpo", the adapter trained without persons."""
+        if (kind, prompt) not in self._kept:
+            model = self.task.model
+            if kind != "base":
+                personal = self.task.personal(kind)
+                nobody = personal.encoder.encode(Choices(self.pool[:0], self.pool[:0]))
+                model = model.personalized(personal).drawing_for(nobody)
+            self._kept[kind, prompt] = drawn(model, prompt, self.asked.images, self.noise(prompt))
+        return self._kept[kind, prompt]
+
+    def compare(self, person: Person, images: Tensor, prompt: str, **axes: Any) -> None:
+        """Add rows: how often a person prefers pictures to the base's and to those of DPO without persons."""
+        about = {
+            "person": person.number,
+            "split": split_of(person.number),
+            "consistent": person.consistent,
+            "varied": person.varied,
+            "prompt": prompt,
+        }
+        for judge in self.eyes:
+            mine = self.utility(person, judge, images)
+            for reference in ("base", "dpo"):
+                others = self.utility(person, judge, self.of_nobody(reference, prompt))
+                value = {"won": won(mine, others), "gain": float(mine.mean() - others.mean())}
+                self.rows.append(about | {"judge": judge, "reference": reference, **axes, **value})
+
+    # ------------------------------------------------------------ the parts of the study
+
+    def run(self) -> list[Row]:
+        """All parts."""
+        asked = self.asked
+        generic, half = self.task.model.settings.prompt, max(1, asked.unseen // 2)
+        unseen, seen = self.persons("unseen", asked.unseen), self.persons("seen", asked.seen)
+        ppd = self.task.personal("ppd")
+        model = self.task.model.personalized(ppd)
+
+        def draw(tokens: Tensor, prompt: str = generic, of: PipelineModel = model) -> Tensor:
+            return drawn(of.drawing_for(tokens), prompt, asked.images, self.noise(prompt))
+
+        for person in [*unseen, *seen]:
+            self.compare(person, draw(self.told(ppd, person)), generic, part="main", model="ppd", shots=TOLD)
+            dpo = self.of_nobody("dpo", generic)
+            self.compare(person, dpo, generic, part="main", model="dpo", shots=0)
+        self.log(f"personal: {len(unseen)} unseen and {len(seen)} seen persons")
+        for person in unseen[:half]:
+            for shots in (1, 2, 8, 16):
+                self.compare(person, draw(self.told(ppd, person, shots)), generic, part="shots", model="ppd", shots=shots)
+            self.compare(person, draw(self.in_words(ppd, person)), generic, part="words", model="ppd", shots=0)
+            said = self.task.in_words(person.tastes[0])[0]
+            images = drawn(self.task.model, said, asked.images, self.noise(generic))
+            self.compare(person, images, generic, part="words", model="caption", shots=0)
+            for prompt in [*asked.prompts, *asked.new_prompts]:
+                new = {"new_prompt": prompt in asked.new_prompts}
+                self.compare(person, draw(self.told(ppd, person), prompt), prompt, part="prompts", model="ppd", shots=TOLD, **new)
+                tokens = self.aware(ppd, person, prompt)
+                self.compare(person, draw(tokens, prompt), prompt, part="aware", model="ppd", shots=TOLD, **new)
+        self.log(f"personal: shots, words and prompts of {half} persons")
+        for kind in ("shuffled", "pixels"):
+            control = self.task.personal(kind)
+            other = self.task.model.personalized(control)
+            for person in unseen[:half]:
+                images = draw(self.told(control, person), generic, other)
+                self.compare(person, images, generic, part="controls", model=kind, shots=TOLD)
+        self.log("personal: controls")
+        self.between(unseen, draw, ppd)
+        for name in ("ppd", "pixels"):
+            self.recognized(name)
+        return self.rows
+
+    def between(self, persons: Sequence[Person], draw: Callable[[Tensor], Tensor], personal: Personal) -> None:
+        """From one person's description to another's in equal steps: how both like what is drawn."""
+        for first, second in zip(persons[0::2][: self.asked.between], persons[1::2], strict=False):
+            a, b = self.told(personal, first), self.told(personal, second)
+            for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+                images = draw((1 - share) * a + share * b)
+                for judge in self.eyes:
+                    values = {
+                        f"utility_of_{name}": float(self.utility(who, judge, images).mean())
+                        for name, who in (("first", first), ("second", second))
+                    }
+                    about = {"part": "between", "model": "ppd", "judge": judge, "share": share}
+                    self.rows.append(about | {"person": first.number, "other": second.number, **values})
+        self.log("personal: interpolation")
+
+    def recognized(self, name: str) -> None:
+        """Which of the seen persons it is, by a linear classifier of descriptions that learned from other choices.
+
+        As in the paper's figure 2: the share of right guesses, and of those among the first 16.
+        """
+        from sklearn.linear_model import LogisticRegression
+
+        encoder = self.task.personal(name).encoder
+        assert isinstance(encoder, ImageEncoder)
+        features, learn, test = encoder.standardized(self.pool), [], []
+        known = {person.number: person for person in self.persons("seen", self.asked.recognized)}
+        for number, person in known.items():
+            utility = person.utility(self._pool_shares["gold"])
+            rng = self.stream.at("recognized", person=number).generator()
+            pairs = rng.integers(len(self.pool), size=(64, 2))
+            scaled = (utility - utility.mean()) / utility.std()
+            label = choose(scaled[pairs[:, 0]], scaled[pairs[:, 1]], person.temperature, rng.random(len(pairs)))
+            pairs, label = pairs[label != 0.5], label[label != 0.5]
+            better = np.where(label == 1, pairs[:, 0], pairs[:, 1])
+            worse = np.where(label == 1, pairs[:, 1], pairs[:, 0])
+            middle = len(pairs) * 3 // 4
+            for rows, among, count in ((learn, np.arange(middle), 24), (test, np.arange(middle, len(pairs)), 4)):
+                for _ in range(count):
+                    some = rng.choice(among, TOLD, replace=False)
+                    token = encoder.pooled(features[better[some]], features[worse[some]])[1]
+                    rows.append((number, token.numpy()))
+        x, y = np.stack([row[1] for row in learn]), np.array([row[0] for row in learn])
+        fitted = LogisticRegression(C=0.03, max_iter=200).fit(x, y)
+        guessed = fitted.predict_proba(np.stack([row[1] for row in test]))
+        truth = np.searchsorted(fitted.classes_, np.array([row[0] for row in test]))
+        rank = (guessed > guessed[np.arange(len(truth)), truth][:, None]).sum(1)
+        for person in known:
+            mine = rank[fitted.classes_[truth] == person]
+            value = {"top_1": float(np.mean(mine < 1)), "top_16": float(np.mean(mine < 16))}
+            self.rows.append({"part": "recognized", "model": name, "person": person, **value})
+        self.log(f"personal: recognized by {name}")

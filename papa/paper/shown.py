@@ -86,6 +86,11 @@ def known_densities(grid: Grid) -> set[Axes]:
     return {(s.task, s.method, s.user) for s in grid if "density" in s.of.declaration.offers}
 
 
+def study(grid: Grid) -> set[Axes]:
+    """No run: it shows the study of personal models, which is made by itself."""
+    return set()
+
+
 def claimed(grid: Grid) -> set[Axes]:
     """What the claims name, for all users (those who err as well)."""
     named = {
@@ -102,6 +107,7 @@ SHOWN: dict[str, Callable[[Grid], set[Axes]]] = {
     "T2": compared,
     "T3": compared,
     "T4": ablations,
+    "T6": study,
     "T7": claimed,
     "F1": compared,
     "F2": with_variants,
@@ -109,10 +115,14 @@ SHOWN: dict[str, Callable[[Grid], set[Axes]]] = {
     "F4": truncation,
     "F5": temperature,
     "F7": known_densities,
+    "F8": study,
     "F9": with_variants,
     CLAIMS: claimed,
 }
 """Table or figure -> what it shows. A figure of the text-to-image tasks ("F1-t2i") shows what the other one does."""
+
+OF_STUDY = frozenset(name for name, chosen in SHOWN.items() if chosen is study)
+"""Tables and figures that show the study of personal models."""
 
 PROMPTED = {"T1": False, "T2": True} | {
     name.removesuffix(TEXT_TO_IMAGE): False for name in FIGURES if name.endswith(TEXT_TO_IMAGE)

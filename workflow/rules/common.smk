@@ -9,13 +9,14 @@ from pathlib import Path
 from papa.benchmark import estimate
 from papa.benchmark import grid as papa_grid
 from papa.benchmark.config import read
+from papa.benchmark.runs import personal
 from papa.benchmark.runs.key import source_hash
 from papa.benchmark.runs.record import stands
 from papa.benchmark.runs.scores import is_made, score_key
 from papa.errors import PapaError
 from papa.paper.figures import FIGURES
 from papa.paper.long_table import made_from, table_key, table_path
-from papa.paper.shown import CLAIMS, shown, together
+from papa.paper.shown import CLAIMS, OF_STUDY, shown, together
 from papa.paper.tables import TABLES
 
 # One configuration file makes the experiment. Values of `--config key=value` win over it.
@@ -212,6 +213,23 @@ def needs_gpu(wildcards):
 def made_from_runs(specs):
     """The stamps of the jobs that make these runs."""
     return sorted({MADE_BY[spec.folder] for spec in specs})
+
+
+def study_of(name):
+    """The study of personal models, where a table or figure shows it and the configuration asks for it."""
+    return [str(personal.path_of(GRID))] if name in OF_STUDY and GRID.config.personal else []
+
+
+def base_of_study():
+    """The stamp of the base samples that the study draws from, where the grid makes them."""
+    asked = GRID.config.personal
+    chunks = enumerate(CHUNKS.get(asked.task, [])) if asked else []
+    return [base_stamp(asked.task, index) for index, seeds in chunks if asked.seed in seeds]
+
+
+def study_key(name):
+    """The key of that study, for what is made from it."""
+    return personal.key_of(GRID) if study_of(name) else None
 
 
 def made_by(specs, target):

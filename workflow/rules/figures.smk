@@ -12,6 +12,7 @@ for _name, _target in FIGURES.items():
             f"figure_{_name}"
         input:
             made_from_runs(shown(_name, GRID)),
+            study_of(_name),
         output:
             picture=reported(FIGURE_FOLDER, _name, ".png", "Figures"),
             vector=f"{FIGURE_FOLDER}/{_name}.pdf",
@@ -27,6 +28,7 @@ for _name, _target in FIGURES.items():
         params:
             name=_name,
             key=made_by(shown(_name, GRID), _target),
+            study=study_key(_name),
             command=command,
             arguments=arguments,
         shell:

@@ -10,6 +10,7 @@ for _name, _target in TABLES.items():
             f"table_{_name}"
         input:
             made_from_runs(shown(_name, GRID)),
+            study_of(_name),
         output:
             readable=reported(f"{RESULTS}/tables", _name, ".md", "Tables"),
             numbers=reported(f"{RESULTS}/tables", _name, ".csv", "Tables"),
@@ -25,6 +26,7 @@ for _name, _target in TABLES.items():
         params:
             name=_name,
             key=made_by(shown(_name, GRID), _target),
+            study=study_key(_name),
             command=command,
             arguments=arguments,
         shell:

@@ -85,17 +85,36 @@ class ImageEncoder(UserEncoder):
 class ClipEncoder(ImageEncoder):
     """The image tower of an OpenCLIP model that is neither a judge nor what labels.
 
-    Args:    embed: (n, 3, H, W) images in [-1, 1] -> (n, width), as `ClipJudge.embed`.
+    Args:    embed: (n, 3, H, W) images in [-1, 1] -> (n, d) unit embeddings. texts: sentences -> (n, d) unit embeddings
+             of the same model's text tower, for what is said in words.
     """
 
     name = "clip"
 
-    def __init__(self, embed: Callable[[Tensor], Tensor], mean: Tensor, deviation: Tensor) -> None:
-        self.embed = embed
+    def __init__(
+        self,
+        embed: Callable[[Tensor], Tensor],
+        texts: Callable[[Sequence[str]], Tensor],
+        mean: Tensor,
+        deviation: Tensor,
+    ) -> None:
+        self.embed, self.texts = embed, texts
         super().__init__(mean, deviation)
 
     def features(self, images: Tensor) -> Tensor:
         return torch.cat([self.embed(part) for part in images.split(256)])
+
+    @torch.no_grad()
+    def stated(self, liked: str, disliked: str, others: Sequence[str], weight: int = 4) -> Tensor:
+        """The tokens of a person who says in words what they like and what not.
+
+        A text's embedding lies elsewhere than an image's, so it is compared with those of other sentences.
+
+        Args:    others: sentences about all sorts of pictures. weight: as many choices as the words count for.
+        """
+        middle = self.texts(others).cpu().mean(0)
+        told, not_told = ((self.texts([said]).cpu() - middle) / self.deviation for said in (liked, disliked))
+        return self.pooled(told.expand(weight, -1), not_told.expand(weight, -1))
 
 
 class PixelEncoder(ImageEncoder):

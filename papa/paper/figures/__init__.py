@@ -28,6 +28,7 @@ FIGURES: dict[str, str] = {
     "F5": "papa.paper.figures.temperature:draw",
     "F5-t2i": "papa.paper.figures.temperature:draw",
     "F7": "papa.paper.figures.particles:draw",
+    "F8": "papa.paper.figures.personal:draw",
     "F9": "papa.paper.figures.judges:draw",
     "F9-t2i": "papa.paper.figures.judges:draw",
 }

@@ -19,11 +19,11 @@ from papa.benchmark.population import Person, Population, numbers
 from papa.benchmark.tasks.fruits import FruitsSettings
 from papa.benchmark.tasks.fruits.personal import ENCODER, NAME, user_encoder
 from papa.benchmark.tasks.fruits.render import pictures
-from papa.benchmark.tasks.fruits.task import Fruits, clip_judge, to_range
+from papa.benchmark.tasks.fruits.task import Fruits, to_range
 from papa.methods.ppd.training import Pairs, PpdTraining, Trainer
 from papa.models.personal.adapter import About, save_adapter, weights_hash
 from papa.models.personal.attention import add_user_attention
-from papa.models.personal.encoder import ClipEncoder, ImageEncoder, PixelEncoder, standardization
+from papa.models.personal.encoder import ImageEncoder, standardization
 from papa.models.pipeline import PipelineModel
 from papa.recipes.fruits import ppd_card as card
 from papa.recipes.fruits.choices import PAIRS, SEEN, TOLD, Chosen, Pool, as_rows, chosen_by, kept, make_pool, utilities
@@ -63,12 +63,12 @@ def train_encoder(place: Path, log: Log, steps: int | None = None) -> None:
 
 def standardize(place: Path, pool: Pool) -> None:
     """Mean and deviation of both encoders' features over the pool, beside the encoder."""
-    zero, one = torch.zeros(1), torch.ones(1)
-    encoders: list[ImageEncoder] = [ClipEncoder(clip_judge(place, None, "cpu").embed, zero, one), PixelEncoder(zero, one)]
-    for encoder in encoders:
+    for name in ("clip", "pixels"):
+        file = place / f"{name}.safetensors"
+        save_file({"mean": torch.zeros(1), "deviation": torch.ones(1)}, file)  # as the features come
         with torch.no_grad():
-            mean, deviation = standardization(encoder.features(pool.tensor()))
-        save_file({"mean": mean, "deviation": deviation}, place / f"{encoder.name}.safetensors")
+            mean, deviation = standardization(user_encoder(place, name).features(pool.tensor()))
+        save_file({"mean": mean, "deviation": deviation}, file)
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,12 @@ averaged over the kinds, so a value's score does not depend on the fruit.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
-from papa.benchmark.tasks.fruits.captions import article, phrase
+from papa.benchmark.tasks.fruits.captions import article, on, phrase
 from papa.benchmark.tasks.fruits.render import BACKGROUNDS, COLOURS, CONCEPTS, KINDS
 from papa.benchmark.tasks.prompts import ClipJudge, PromptBank
 
@@ -29,6 +31,17 @@ def _size_prompts(size: str) -> list[str]:
 
 def _background_prompts(background: str) -> list[str]:
     return [f"a photo of {phrase(kind, None, 1)} on {article(background)} background" for kind in KINDS]
+
+
+def sentence(which: Mapping[str, int]) -> str:
+    """A caption of one value of every attribute, for example "a photo of two green pears on a white background".
+
+    Args:    which: attribute -> which of its `VALUES`.
+    """
+    said = {name: VALUES[name][place] for name, place in which.items()}
+    count = int(said["count"])
+    words = phrase(said["kind"], said["colour"], count, said["size"] if count == 1 else None)
+    return f"a photo of {words}{on(said['background'])}"
 
 
 class AttributeShares:

@@ -5,13 +5,16 @@ A folder of its own, with its own model card: a new adapter changes no run that 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 from safetensors.torch import load_file
+from torch import Tensor
 
 from papa.benchmark.tasks.artefacts import folder, verified_card
 from papa.benchmark.tasks.fruits.task import clip_judge
+from papa.benchmark.tasks.prompts import PromptBank
 from papa.models.personal.adapter import Personal, read_adapter
 from papa.models.personal.encoder import ClipEncoder, ImageEncoder, PixelEncoder
 
@@ -37,4 +40,9 @@ def user_encoder(place: Path, name: str, device: str = "cpu") -> ImageEncoder:
     known = load_file(place / f"{name}.safetensors")
     if name == PixelEncoder.name:
         return PixelEncoder(known["mean"], known["deviation"])
-    return ClipEncoder(clip_judge(place, None, device).embed, known["mean"], known["deviation"])
+    clip = clip_judge(place, None, device)
+
+    def texts(sentences: Sequence[str]) -> Tensor:
+        return clip.encoded(PromptBank([{"said": said} for said in sentences], [[said] for said in sentences]))
+
+    return ClipEncoder(clip.embed, texts, known["mean"], known["deviation"])

@@ -7,7 +7,7 @@ true attributes that no method ever queries. See `papa/data/fruits/README.md` fo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,10 @@ from papa.benchmark.runs.key import source_hash
 from papa.benchmark.runs.record import arrays_of, npz_bytes
 from papa.benchmark.tasks.artefacts import folder, verified_card
 from papa.benchmark.tasks.fruits import FruitsSettings
-from papa.benchmark.tasks.fruits.attributes import AttributeShares
-from papa.benchmark.tasks.fruits.captions import CONTEXT, concept_prompt
+from papa.benchmark.tasks.fruits.attributes import AttributeShares, sentence
+from papa.benchmark.tasks.fruits.captions import CONTEXT, concept_prompt, on
 from papa.benchmark.tasks.fruits.nets import attribute_judge, feature_network
-from papa.benchmark.tasks.fruits.render import CONCEPTS, pictures
+from papa.benchmark.tasks.fruits.render import BACKGROUNDS, CONCEPTS, pictures
 from papa.benchmark.tasks.images import ClassifierJudge, StandardizedFeatures, load_classifier
 from papa.benchmark.tasks.interface import Judge, References
 from papa.benchmark.tasks.prompts import ClipJudge, PromptBank
@@ -107,6 +107,20 @@ class Fruits(TextToImage[FruitsSettings]):
         from papa.benchmark.tasks.fruits.personal import load  # which needs this module
 
         return load(kind, self.device)
+
+    def eyes(self) -> dict[str, AttributeShares]:
+        """Who judges what persons like: the model that labels, and one that no part of a personal model was trained on."""
+        held_out = clip_judge(folder(NAME) / "held_out_clip", None, self.device)
+        return {"gold": self._attributes, "held_out": AttributeShares(held_out)}
+
+    def in_words(self, taste: Mapping[str, np.ndarray]) -> tuple[str, str]:
+        """What somebody with this taste would say that they like, and what not: the best and the worst of each
+        attribute."""
+        liked, disliked = ({name: int(pick(w)) for name, w in taste.items()} for pick in (np.argmax, np.argmin))
+        return sentence(liked), sentence(disliked)
+
+    def sentences(self) -> list[str]:
+        return [concept_prompt(*concept) + on(background) for concept in CONCEPTS for background in BACKGROUNDS]
 
     def attributes(self) -> AttributeShares:
         return self._attributes

@@ -1,0 +1,94 @@
+"""The study of personal models as a stored result: one parquet file, with the key of what it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow
+import pyarrow.parquet
+
+from papa.benchmark.config import PersonalStudy
+from papa.benchmark.grid import Grid
+from papa.benchmark.runs.key import completion_key
+from papa.benchmark.runs.record import read_record
+from papa.errors import RecordError, SettingsError
+from papa.files import replacing
+from papa.rng import Stream
+
+KEY = b"papa"
+STUDY = "papa.benchmark.personal"
+
+
+def asked_of(grid: Grid) -> PersonalStudy:
+    """What the configuration asks for.
+
+    Raises:  SettingsError where it asks for nothing, or for a task whose model has no adapters.
+    """
+    asked = grid.config.personal
+    if asked is None:
+        raise SettingsError("the configuration has no `personal`, so there is no study of personal models.")
+    if grid.task(asked.task).declaration.personal is None:
+        raise SettingsError(f"personal.task: the model of {asked.task} has no adapters that are told about a person.")
+    return asked
+
+
+def path_of(grid: Grid) -> Path:
+    """Where the study of a configuration lies."""
+    return Path(grid.config.results, asked_of(grid).task, "personal.parquet")
+
+
+def key_of(grid: Grid) -> str:
+    """The completion key of the study: settings, sources, weights, base samples."""
+    asked = asked_of(grid)
+    of = grid.task(asked.task)
+    settings = [asked.model_dump(mode="json"), grid.config.root_seed, of.described, grid.base(asked.task, asked.seed).key]
+    return completion_key(settings, (STUDY, of.declaration.module), of.weights | of.adapters)
+
+
+def study(grid: Grid, task: Any, log: Callable[[str], None]) -> pd.DataFrame:
+    """Make the study; its base samples must be there.
+
+    Raises:  RecordError for base samples that are missing or damaged.
+    """
+    from papa.benchmark.personal import Study  # imports torch
+
+    asked = asked_of(grid)
+    base = grid.base(asked.task, asked.seed)
+    pool = task.model.unpack(read_record(base.folder, base.key).arrays()["images"])
+    stream = Stream(grid.config.root_seed).at(asked.task, "personal", seed=asked.seed)
+    return pd.DataFrame(Study(task, asked, pool, stream, log).run())
+
+
+def write(grid: Grid, frame: pd.DataFrame) -> Path:
+    """Store a study.
+
+    Raises:  PapaError where it cannot be written.
+    """
+    table = pyarrow.Table.from_pandas(frame, preserve_index=False)
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), KEY: key_of(grid).encode()})
+    with replacing(path_of(grid)) as temporary:
+        pyarrow.parquet.write_table(table, temporary)
+    return path_of(grid)
+
+
+def stands(grid: Grid) -> bool:
+    """Whether the study of this configuration stands."""
+    try:
+        return pyarrow.parquet.read_schema(path_of(grid)).metadata.get(KEY) == key_of(grid).encode()
+    except (OSError, pyarrow.ArrowInvalid, AttributeError):
+        return False
+
+
+def read(grid: Grid) -> pd.DataFrame:
+    """The study.
+
+    Raises:  RecordError for one that is missing, damaged, or of other settings.
+    """
+    if not stands(grid):
+        raise RecordError(
+            f"{path_of(grid)} is missing, damaged, or of other settings or weights; make it with `papa personal`."
+        )
+    return pd.read_parquet(path_of(grid))

@@ -1,0 +1,81 @@
+"""F8: PPD by the number of choices, from one person to another, and pictures for some persons."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from papa.benchmark.grid import Grid
+from papa.benchmark.runs import personal
+from papa.paper import report, stats
+from papa.paper.figures import style
+from papa.paper.tables.personal import NOTHING
+
+JUDGES = {"gold": ("labelling judge", "#1b6ca8", "o"), "held_out": ("held-out judge", "#c1592a", "s")}
+
+
+def draw(table: pd.DataFrame, grid: Grid) -> Figure:
+    """F8 from the study of personal models."""
+    if grid.config.personal is None:
+        return style.nothing(NOTHING)
+    study = personal.read(grid)
+    drawn = style.figure(2 * style.COLUMN, 2.4)
+    left, right = drawn.subplots(1, 2)
+    _shots(left, study, grid)
+    _between(right, study, grid)
+    return drawn
+
+
+def by_shots(study: pd.DataFrame, judge: str, reference: str) -> dict[int, pd.Series]:
+    """Choices -> win rate by person, of those persons who were described by every number of choices."""
+    some = set(study.loc[study.part == "shots", "person"])
+    told = study[(study.model == "ppd") & study.part.isin(["main", "shots"]) & study.person.isin(some)]
+    told = told[(told.judge == judge) & (told.reference == reference)]
+    return {int(str(n)): rows.groupby("person")["won"].mean() for n, rows in told.groupby("shots")}
+
+
+def _shots(ax: Axes, study: pd.DataFrame, grid: Grid) -> None:
+    for judge, (name, ink, marker) in JUDGES.items():
+        for reference, line in (("base", "-"), ("dpo", "--")):
+            found = by_shots(study, judge, reference)
+            values = [stats.estimate(v.to_numpy(), grid.config.confidence) for v in found.values()]
+            label = f"{name}, over {'the base' if reference == 'base' else 'DPO'}"
+            style.series(ax, list(map(float, found)), values, color=ink, marker=marker, linestyle=line, label=label)
+    ax.axhline(0.5, color=style.FAINT, lw=0.8)
+    ax.set_xscale("log", base=2)
+    ticks = sorted(by_shots(study, "gold", "base"))
+    ax.set_xticks(ticks, list(map(str, ticks)))
+    ax.set_xlabel("choices that describe the person")
+    ax.set_ylabel("win rate")
+    ax.legend(fontsize=6, frameon=False)
+
+
+def _between(ax: Axes, study: pd.DataFrame, grid: Grid) -> None:
+    rows = study[(study.part == "between") & (study.judge == "gold")]
+    for which, ink, marker in (("first", "#1b6ca8", "o"), ("second", "#c1592a", "s")):
+        shares = sorted(rows["share"].unique())
+        values = [
+            stats.estimate(rows.loc[np.isclose(rows["share"], share), f"utility_of_{which}"].to_numpy(), grid.config.confidence)
+            for share in shares
+        ]
+        style.series(ax, shares, values, color=ink, marker=marker, label=f"the {which} person's")
+    ax.set_xlabel("share of the second person's description")
+    ax.set_ylabel("mean utility (deviations)")
+    ax.legend(fontsize=6, frameon=False)
+
+
+def caption(table: pd.DataFrame, grid: Grid) -> str:
+    """The caption of F8."""
+    asked = grid.config.personal
+    if asked is None:
+        return NOTHING
+    return report.paragraph(
+        "One model that is told about a person by a few choices. Left: how often its picture has a higher utility for "
+        "the person than the base's from the same noise (solid), or than that of an adapter trained on the same pairs "
+        f"without persons (dashed), over the number of choices; {max(1, asked.unseen // 2)} unseen persons, "
+        f"{asked.images} pictures each. Right: utility for two persons along the straight line from one's description "
+        f"to the other's, by the labelling judge; {asked.between} pairs of unseen persons.",
+        f"Intervals are {grid.config.confidence:.0%} t intervals over persons, or pairs of them.",
+    )
