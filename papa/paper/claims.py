@@ -28,6 +28,7 @@ import yaml
 from pydantic import model_validator
 
 from papa.benchmark.grid import Grid
+from papa.benchmark.runs import personal
 from papa.paper import report, select, stats
 from papa.paper.curve import PREFERENCE, first_at, rising
 from papa.paper.stats import Estimate
@@ -41,19 +42,23 @@ class Part(Settings):
     """One comparison of a claim; the keys are explained at the top of claims.yaml."""
 
     metric: str
-    compare: Literal["value", "difference", "matched", "flips"]
+    compare: Literal["value", "difference", "matched", "flips", "persons"]
     method: str | list[str]
     reference: str | None = None
     minus: str | None = None
     users: Literal["mean", "each"] = "mean"
     at_least: float | None = None
     at_most: float | None = None
+    study: dict[str, str | int | bool] | None = None
+    less: dict[str, str | int | bool] | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Part:
         if self.at_least is None and self.at_most is None:
             raise ValueError("a part needs a margin: at_least, at_most or both.")
-        if (self.reference is None) != (self.compare == "value"):
+        if (self.study is None) != (self.compare != "persons") or (self.less is not None and self.study is None):
+            raise ValueError("study, and what is taken off it (less), go with compare: persons.")
+        if self.study is None and (self.reference is None) != (self.compare == "value"):
             raise ValueError(
                 f"compare: {self.compare} {'takes no' if self.compare == 'value' else 'needs a'} reference."
             )
@@ -90,7 +95,7 @@ class Claim(Settings):
 class Finding:
     """A part held against the table for one method and one bound.
 
-    users: whom the effect is averaged over, within each seed. p_for: of "the bound holds"; p_against: of
+    users: whom the effect is averaged over, within each seed; none for persons of the study. p_for: of "the bound holds"; p_against: of
     "it does not" (both one-sided t tests over seeds). diverged: runs of the method that are left out.
     """
 
@@ -242,8 +247,32 @@ def _all_users(part: Part, claim: Claim, method: str, effects: pd.Series, grid: 
         raise NotRunError(f"no effect of {method} on {part.metric} for {', '.join(lost)}")
 
 
+def _by_person(part: Part, grid: Grid) -> np.ndarray:
+    """A value for each person of the study of personal models, less another one of theirs where the part says so.
+
+    Raises:  NotRunError where the configuration asks for no study, or the study has no such persons.
+    """
+    if grid.config.personal is None:
+        raise NotRunError("no study of personal models")
+    study = personal.read(grid)
+
+    def of(chosen: dict[str, str | int | bool]) -> pd.Series:
+        here = np.logical_and.reduce([study[name] == value for name, value in chosen.items()])
+        return study[here].groupby("person")[part.metric].mean()
+
+    found = of(part.study or {})
+    if part.less is not None:
+        found = found - of((part.study or {}) | part.less)
+    if (found := found.dropna()).empty:
+        raise NotRunError(f"no person of the study with {part.study}")
+    return found.to_numpy()
+
+
 def _findings(claim: Claim, table: pd.DataFrame, grid: Grid) -> Iterator[Finding]:
     for part in claim.parts:
+        if part.study is not None:
+            yield from _bounds(part, _of_study(part), [], _by_person(part, grid), grid, 0)
+            continue
         for method in part.methods:
             effects = _effects(part, claim, method, table, grid)
             _all_users(part, claim, method, effects, grid)
@@ -263,6 +292,12 @@ def _bounds(part: Part, text: str, users: list[str], seeds: np.ndarray, grid: Gr
     if (bound := part.at_most) is not None:
         p = stats.p_at_most(seeds, bound), stats.p_above(seeds, bound)
         yield Finding(f"{text} ≤ {bound:g}", users, found, *p, lost)
+
+
+def _of_study(part: Part) -> str:
+    said = " ".join(f"{name} {value}" for name, value in (part.study or {}).items())
+    less = " ".join(f"{name} {value}" for name, value in (part.less or {}).items())
+    return f"{part.metric} of {said}" + (f", less {less}" if less else "")
 
 
 def _spelled(part: Part, method: str) -> str:

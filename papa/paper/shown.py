@@ -121,8 +121,8 @@ SHOWN: dict[str, Callable[[Grid], set[Axes]]] = {
 }
 """Table or figure -> what it shows. A figure of the text-to-image tasks ("F1-t2i") shows what the other one does."""
 
-OF_STUDY = frozenset(name for name, chosen in SHOWN.items() if chosen is study)
-"""Tables and figures that show the study of personal models."""
+OF_STUDY = frozenset({"T7", CLAIMS, *(name for name, chosen in SHOWN.items() if chosen is study)})
+"""What shows the study of personal models."""
 
 PROMPTED = {"T1": False, "T2": True} | {
     name.removesuffix(TEXT_TO_IMAGE): False for name in FIGURES if name.endswith(TEXT_TO_IMAGE)

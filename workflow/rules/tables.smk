@@ -36,6 +36,7 @@ for _name, _target in TABLES.items():
 rule claims:
     input:
         made_from_runs(shown(CLAIMS, GRID)),
+        study_of(CLAIMS),
     output:
         readable=reported(RESULTS, "claims", ".md", "Claims"),
         numbers=f"{RESULTS}/claims.json",
@@ -50,6 +51,7 @@ rule claims:
         runtime=10,
     params:
         key=made_by(shown(CLAIMS, GRID), "papa.paper.tables.ledger:write"),
+        study=study_key(CLAIMS),
         command=command,
         arguments=arguments,
     shell:
