@@ -152,13 +152,10 @@ def align(args: argparse.Namespace) -> None:
 def personal(args: argparse.Namespace) -> None:
     grid = load_grid(args)
     from papa.benchmark.runs.base_samples import draw_base_samples
-    from papa.benchmark.runs.personal import study, write
+    from papa.benchmark.runs.personal import base_of, study, write
     from papa.benchmark.runs.record import is_complete
 
-    asked = grid.config.personal
-    if asked is None:
-        raise PapaError("the configuration has no `personal`, so there is no study of personal models to make.")
-    base = grid.base(asked.task, asked.seed)
+    base = base_of(grid)
     task = open_task(base.of, grid.config, args.threads)
     if not is_complete(base.folder, base.key):
         draw_base_samples(base, task.model)

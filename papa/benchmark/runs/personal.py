@@ -11,7 +11,7 @@ import pyarrow
 import pyarrow.parquet
 
 from papa.benchmark.config import PersonalStudy
-from papa.benchmark.grid import Grid
+from papa.benchmark.grid import BaseSpec, Grid
 from papa.benchmark.runs.key import completion_key
 from papa.benchmark.runs.record import read_record
 from papa.errors import RecordError, SettingsError
@@ -35,6 +35,12 @@ def asked_of(grid: Grid) -> PersonalStudy:
     return asked
 
 
+def base_of(grid: Grid) -> BaseSpec:
+    """The base samples that persons choose among, whether or not the grid has runs of that task."""
+    asked = asked_of(grid)
+    return BaseSpec(grid.task(asked.task), asked.seed, grid.config)
+
+
 def path_of(grid: Grid) -> Path:
     """Where the study of a configuration lies."""
     return Path(grid.config.results, asked_of(grid).task, "personal.parquet")
@@ -44,7 +50,7 @@ def key_of(grid: Grid) -> str:
     """The completion key of the study: settings, sources, weights, base samples."""
     asked = asked_of(grid)
     of = grid.task(asked.task)
-    settings = [asked.model_dump(mode="json"), grid.config.root_seed, of.described, grid.base(asked.task, asked.seed).key]
+    settings = [asked.model_dump(mode="json"), grid.config.root_seed, of.described, base_of(grid).key]
     return completion_key(settings, (STUDY, of.declaration.module), of.weights | of.adapters)
 
 
@@ -56,7 +62,7 @@ def study(grid: Grid, task: Any, log: Callable[[str], None]) -> pd.DataFrame:
     from papa.benchmark.personal import Study  # imports torch
 
     asked = asked_of(grid)
-    base = grid.base(asked.task, asked.seed)
+    base = base_of(grid)
     pool = task.model.unpack(read_record(base.folder, base.key).arrays()["images"])
     stream = Stream(grid.config.root_seed).at(asked.task, "personal", seed=asked.seed)
     return pd.DataFrame(Study(task, asked, pool, stream, log).run())

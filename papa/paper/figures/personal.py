@@ -33,7 +33,7 @@ def by_shots(study: pd.DataFrame, judge: str, reference: str) -> dict[int, pd.Se
     some = set(study.loc[study.part == "shots", "person"])
     told = study[(study.model == "ppd") & study.part.isin(["main", "shots"]) & study.person.isin(some)]
     told = told[(told.judge == judge) & (told.reference == reference)]
-    return {int(str(n)): rows.groupby("person")["won"].mean() for n, rows in told.groupby("shots")}
+    return {int(float(str(n))): rows.groupby("person")["won"].mean() for n, rows in told.groupby("shots")}
 
 
 def _shots(ax: Axes, study: pd.DataFrame, grid: Grid) -> None:

@@ -32,7 +32,7 @@ def lines(study: pd.DataFrame) -> Iterator[Line]:
     half = set(study.loc[study.part == "shots", "person"])
     told = main[(main.model == "ppd") & main.person.isin(half)].assign(part="shots")
     for shots, rows in pd.concat([unseen[unseen.part == "shots"], told]).groupby("shots"):
-        yield "shots", "PPD", "unseen", report.plural(int(str(shots)), "choice"), rows
+        yield "shots", "PPD", "unseen", report.plural(int(float(str(shots))), "choice"), rows
     mine = main[(main.model == "ppd") & (main.split == "unseen")]
     for name, column in (("consistent", "consistent"), ("with two tastes", "varied")):
         yield "persons", "PPD", f"unseen, {name}", "4 choices", mine[mine[column] == True]  # noqa: E712

@@ -1,0 +1,171 @@
+"""The study of personal models: win rates by hand, what it draws, what is stored, and the table made from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from support import tiny
+
+from papa.benchmark.config import PersonalStudy
+from papa.benchmark.grid import Grid, load
+from papa.benchmark.personal import Study, won
+from papa.benchmark.runs import personal
+from papa.benchmark.tasks.fruits import FruitsSettings
+from papa.benchmark.tasks.fruits.task import Fruits
+from papa.errors import RecordError, SettingsError
+from papa.paper.claims import Claim, Part, judge
+from papa.paper.figures import personal as figure
+from papa.paper.figures import style
+from papa.paper.long_table import gather
+from papa.paper.tables import personal as table
+from papa.rng import Stream
+
+ASKED = PersonalStudy(
+    task="fruits",
+    unseen=4,
+    seen=2,
+    images=2,
+    prompts=["a photo of an apple"],
+    new_prompts=["a photo of a pear"],
+    between=2,
+    recognized=17,
+)
+
+
+def test_win_rates_by_hand() -> None:
+    assert won(np.array([1.0, 2.0, 3.0, 0.0]), np.array([0.0, 2.0, 4.0, -1.0])) == pytest.approx(2.5 / 4)
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    task = Fruits(FruitsSettings(steps=2))
+    return Study(task, ASKED, task.known_images()[0][:128], Stream(0))
+
+
+@pytest.fixture(scope="module")
+def rows(study: Study) -> pd.DataFrame:
+    return pd.DataFrame(study.run())
+
+
+def test_every_part_has_its_persons(rows: pd.DataFrame) -> None:
+    wins = rows[rows.won.notna()]
+    count = wins[(wins.judge == "gold") & (wins.reference == "base")].groupby("part")["person"].nunique().to_dict()
+    assert count == {"main": 6, "shots": 2, "words": 2, "prompts": 2, "aware": 2, "controls": 2}
+    assert set(wins.judge) == {"gold", "held_out"} and set(wins.reference) == {"base", "dpo"}
+    assert sorted(rows[rows.part == "shots"].shots.unique()) == [1, 2, 8, 16]
+    assert rows[rows.part == "recognized"].groupby("model").size().to_dict() == {"pixels": 17, "ppd": 17}
+    assert rows[rows.part == "between"].groupby(["person", "judge"]).size().tolist() == [5] * 4
+    assert set(rows[rows.part == "prompts"].new_prompt) == {False, True}
+
+
+def test_the_model_without_persons_ties_with_itself(rows: pd.DataFrame) -> None:
+    mine = rows[(rows.part == "main") & (rows.model == "dpo") & (rows.reference == "dpo")]
+    assert (mine.won == 0.5).all() and (mine.gain == 0).all()
+
+
+def test_choices_are_a_persons_own_and_the_first_stay_the_first(study: Study) -> None:
+    one, other = study.persons("unseen", 2)
+    few, many = study.choices(one, 4), study.choices(one, 16)
+    assert torch.equal(few.preferred, many.preferred[:4])
+    assert not torch.equal(study.choices(other, 4).preferred, few.preferred)
+    better = study.utility(one, "gold", many.preferred) > study.utility(one, "gold", many.rejected)
+    assert better.mean() > 0.6
+
+
+def test_caption_aware_choices_are_the_nearest(study: Study) -> None:
+    ppd, person = study.task.personal("ppd"), study.persons("unseen", 1)[0]
+    apple, banana = (study.aware(ppd, person, f"a photo of {what}") for what in ("an apple", "a banana"))
+    assert not torch.equal(apple, banana)
+
+
+def test_words_describe_a_person(study: Study) -> None:
+    one, other = study.persons("unseen", 2)
+    ppd = study.task.personal("ppd")
+    liked, disliked = study.task.in_words(one.tastes[0])
+    assert liked.startswith("a photo of ") and liked.endswith("background") and liked != disliked
+    assert (study.in_words(ppd, one) - study.in_words(ppd, other)).abs().max() > 0.01
+
+
+# ---------------------------------------------------------------- stored, and shown
+
+
+@pytest.fixture
+def grid(tmp_path: Path) -> Grid:
+    config = tiny.config(tmp_path) | {"personal": ASKED.model_dump(mode="json")}
+    return load(tiny.write(tmp_path, config))
+
+
+def test_it_is_stored_with_its_key_and_read_again(grid: Grid, rows: pd.DataFrame) -> None:
+    with pytest.raises(RecordError, match="is missing, damaged, or of other settings.*papa personal"):
+        personal.read(grid)
+    personal.write(grid, rows)
+    assert len(personal.read(grid)) == len(rows) and personal.stands(grid)
+    path = personal.path_of(grid)
+    path.write_bytes(path.read_bytes()[:100])
+    assert not personal.stands(grid)
+
+
+def test_other_settings_are_another_study(grid: Grid, rows: pd.DataFrame, tmp_path: Path) -> None:
+    personal.write(grid, rows)
+    more = tiny.config(tmp_path) | {"personal": ASKED.model_dump(mode="json") | {"unseen": 5}}
+    (tmp_path / "more.yaml").write_text(yaml.safe_dump(more))
+    assert not personal.stands(load(tmp_path / "more.yaml"))
+
+
+def test_a_task_without_adapters_is_refused(tmp_path: Path) -> None:
+    config = tiny.config(tmp_path) | {"personal": {"task": "digits"}}
+    with pytest.raises(SettingsError, match="personal.task: the model of digits has no adapters"):
+        personal.path_of(load(tiny.write(tmp_path, config)))
+
+
+def test_the_table_and_the_figure_show_it(grid: Grid, rows: pd.DataFrame) -> None:
+    personal.write(grid, rows)
+    made = table.make(pd.DataFrame(), grid)
+    assert set(made.frame.part) >= {"main", "shots", "persons", "words", "prompts", "aware", "controls", "between"}
+    by_hand = rows[(rows.part == "main") & (rows.model == "ppd") & (rows.split == "unseen")]
+    by_hand = by_hand[(by_hand.judge == "gold") & (by_hand.reference == "base")]
+    line = made.frame[(made.frame.part == "main") & (made.frame.model == "PPD") & (made.frame.persons == "unseen")]
+    line = line[(line.judge == "gold") & (line.against == "base")]
+    assert line["mean"].item() == pytest.approx(by_hand.won.mean()) and line["n"].item() == 4
+    assert "Recognizing a person among 17" in made.markdown and "4 unseen and 2 seen persons" in made.caption
+    with style.paper():
+        drawn = figure.draw(pd.DataFrame(), grid)
+    assert len(drawn.axes) == 2 and "4 pictures" not in figure.caption(pd.DataFrame(), grid)
+
+
+def test_without_a_study_both_say_so(tmp_path: Path) -> None:
+    grid = load(tiny.write(tmp_path, tiny.config(tmp_path)))
+    assert table.make(pd.DataFrame(), grid).frame.empty and figure.caption(pd.DataFrame(), grid) == table.NOTHING
+
+
+def claim(**part: Any) -> Claim:
+    given: dict[str, Any] = {"metric": "won", "compare": "persons", "method": "ppd", **part}
+    return Claim(id="x", sentence="x", source="x", refuted_by="x", parts=[Part.model_validate(given)])
+
+
+def test_claims_about_persons(grid: Grid, rows: pd.DataFrame) -> None:
+    rows = rows.copy()
+    main = (rows.part == "main") & (rows.model == "ppd")
+    rows.loc[main, "won"] = 0.9 + 0.01 * (rows.loc[main, "person"] % 3)
+    personal.write(grid, rows)
+    where = {"part": "main", "model": "ppd", "reference": "base", "judge": "gold"}
+    judged = [
+        claim(at_least=0.6, study=where),
+        claim(at_most=0.6, study=where),
+        claim(at_least=-0.05, study={**where, "split": "unseen"}, less={"reference": "dpo"}),
+    ]
+    found = judge(judged, gather([])[0], grid)
+    assert [j.verdict for j in found[:2]] == ["supported", "refuted"]
+    assert found[2].findings[0].estimate.mean == pytest.approx(0.0, abs=1e-9)
+    assert found[0].findings[0].estimate.n == 6
+
+
+def test_claims_about_persons_need_a_study() -> None:
+    with pytest.raises(ValueError, match="go with compare: persons"):
+        claim(at_least=0.5)
