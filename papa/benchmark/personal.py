@@ -24,9 +24,9 @@ from papa.benchmark.population import Person, Population, choose, numbers, split
 from papa.benchmark.tasks.interface import Attributes
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
-from papa.models.pipeline import PipelineModel
 from papa.models.personal.adapter import Personal
 from papa.models.personal.encoder import Choices, ClipEncoder, ImageEncoder, some_of
+from papa.models.pipeline import PipelineModel
 from papa.rng import Stream
 
 TOLD, AVAILABLE = 4, 16
@@ -200,14 +200,18 @@ class Study:
         self.log(f"personal: {len(unseen)} unseen and {len(seen)} seen persons")
         for person in unseen[:half]:
             for shots in (1, 2, 8, 16):
-                self.compare(person, draw(self.told(ppd, person, shots)), generic, part="shots", model="ppd", shots=shots)
+                self.compare(
+                    person, draw(self.told(ppd, person, shots)), generic, part="shots", model="ppd", shots=shots
+                )
             self.compare(person, draw(self.in_words(ppd, person)), generic, part="words", model="ppd", shots=0)
             said = self.task.in_words(person.tastes[0])[0]
             images = drawn(self.task.model, said, asked.images, self.noise(generic))
             self.compare(person, images, generic, part="words", model="caption", shots=0)
             for prompt in [*asked.prompts, *asked.new_prompts]:
                 new = {"new_prompt": prompt in asked.new_prompts}
-                self.compare(person, draw(self.told(ppd, person), prompt), prompt, part="prompts", model="ppd", shots=TOLD, **new)
+                self.compare(
+                    person, draw(self.told(ppd, person), prompt), prompt, part="prompts", model="ppd", shots=TOLD, **new
+                )
                 tokens = self.aware(ppd, person, prompt)
                 self.compare(person, draw(tokens, prompt), prompt, part="aware", model="ppd", shots=TOLD, **new)
         self.log(f"personal: shots, words and prompts of {half} persons")

@@ -22,6 +22,8 @@ from papa.rng import Stream
 
 SEEN, UNSEEN, TUNING = 300, 100, 40
 """How many persons an adapter is trained on, is tested on, and how many were there for choosing its settings."""
+OFFLINE = 96
+"""Pairs of each person that adapters are trained on, those that describe the person included."""
 SHARED = 8
 """Shared tastes."""
 OWN = 0.6
@@ -59,7 +61,7 @@ class Person:
 
         Args:    shares: attribute -> (n, values), how likely each value is.
         """
-        return np.max([sum(shares[name] @ w for name, w in taste.items()) for taste in self.tastes], axis=0)
+        return np.max([np.sum([shares[name] @ w for name, w in taste.items()], 0) for taste in self.tastes], 0)
 
 
 def split_of(number: int) -> Literal["seen", "unseen", "tuning"]:

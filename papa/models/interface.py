@@ -31,8 +31,8 @@ class Model(ABC):
     Attributes: device, dtype: of latents. shape: of one latent. steps: of every sampler. chunk: items of one forward
     pass when sampling (another size changes the last bits). spread: standard deviation of the data per coordinate
     (sigma_d). alphas_cumprod: (T,) training schedule, None without a network. prompt: what images are
-    sampled for, None for a model without prompts. personal: loads what makes the model personal, an adapter and its user
-    encoder; None for a model without.
+    sampled for, None for a model without prompts. personal: loads what makes the model personal, an adapter and its
+    user encoder; None for a model without.
     """
 
     device: str = "cpu"

@@ -190,7 +190,11 @@ class PipelineModel(Model):
 
     def denoiser(self, cost: Cost, network: nn.Module | None = None) -> Denoiser:
         assert self.alphas_cumprod is not None
-        net = network if isinstance(network, Prompted) else Prompted(network or self.pipe.unet, self._prompt, None, self.person)
+        net = (
+            network
+            if isinstance(network, Prompted)
+            else Prompted(network or self.pipe.unet, self._prompt, None, self.person)
+        )
         guided = Guided(net, self._prompt, self._empty, self.settings.guidance_scale)
         return UNetDenoiser(guided, self.alphas_cumprod, None, self.chunk, cost, evaluations=self.evaluations_per_step)
 

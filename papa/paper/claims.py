@@ -95,8 +95,9 @@ class Claim(Settings):
 class Finding:
     """A part held against the table for one method and one bound.
 
-    users: whom the effect is averaged over, within each seed; none for persons of the study. p_for: of "the bound holds"; p_against: of
-    "it does not" (both one-sided t tests over seeds). diverged: runs of the method that are left out.
+    users: whom the effect is averaged over, within each seed; none for persons of the study. p_for: of "the bound
+    holds"; p_against: of "it does not" (both one-sided t tests over seeds, or persons). diverged: runs of the method
+    that are left out.
     """
 
     comparison: str

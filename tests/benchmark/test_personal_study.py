@@ -102,7 +102,7 @@ def grid(tmp_path: Path) -> Grid:
 
 
 def test_it_is_stored_with_its_key_and_read_again(grid: Grid, rows: pd.DataFrame) -> None:
-    with pytest.raises(RecordError, match="is missing, damaged, or of other settings.*papa personal"):
+    with pytest.raises(RecordError, match=r"is missing, damaged, or of other settings.*papa personal"):
         personal.read(grid)
     personal.write(grid, rows)
     assert len(personal.read(grid)) == len(rows) and personal.stands(grid)
@@ -120,7 +120,7 @@ def test_other_settings_are_another_study(grid: Grid, rows: pd.DataFrame, tmp_pa
 
 def test_a_task_without_adapters_is_refused(tmp_path: Path) -> None:
     config = tiny.config(tmp_path) | {"personal": {"task": "digits"}}
-    with pytest.raises(SettingsError, match="personal.task: the model of digits has no adapters"):
+    with pytest.raises(SettingsError, match=r"personal.task: the model of digits has no adapters"):
         personal.path_of(load(tiny.write(tmp_path, config)))
 
 

@@ -46,7 +46,9 @@ def randomize(net: torch.nn.Module, seed: int = 0) -> None:
 def inputs(n: int = 3, seed: int = 1) -> tuple[Tensor, Tensor, Tensor]:
     """Noisy samples, timesteps and text embeddings."""
     stream = Stream(seed)
-    x, text = (torch.from_numpy(stream.at(name).normal(n, *shape)) for name, shape in (("x", (4, 8, 8)), ("c", (5, TEXT))))
+    x, text = (
+        torch.from_numpy(stream.at(name).normal(n, *shape)) for name, shape in (("x", (4, 8, 8)), ("c", (5, TEXT)))
+    )
     return x, torch.linspace(10, 900, n), text
 
 

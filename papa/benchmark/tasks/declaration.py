@@ -22,9 +22,10 @@ class TaskDeclaration(Declared):
     Args:    settings: the class of its settings. target: "module:Class" of its implementation. users: the tastes that
              come with it, label -> as in a configuration. offers: what users can ask of it. prompted: whether it
              draws for a prompt; those have tables and figures of their own. scored: whether preference is measured (not
-             where the truth is a density). finetunes: whether it has a network. personal: the folder of the adapters that its
-             model comes with, which are told about a person. artefacts: the folder of its shipped weights in `papa/data`. recipe: the module that trains them. parts: modules that train
-             more for it, by name. needs: the module that says what it needs
+             where the truth is a density). finetunes: whether it has a network. personal: the folder of the adapters
+             that its model comes with, which are told about a person. artefacts: the folder of its shipped weights in
+             `papa/data`. recipe: the module that trains them. parts: modules that train more for it, by name. needs:
+             the module that says what it needs
              beside this package; such a task is large: it is also scored on the configured device, and its jobs ask
              for the GPU at every step. memory_mb: main memory of one job. space: where distances between images are
              taken: their pixels, or the features of one of its networks.

@@ -1,7 +1,7 @@
 """Training of a PPD adapter: one network for a whole population, told about each person by a few of their choices.
 
-Only the new projections of `papa.models.personal.attention` are trained. A training that was stopped goes on from its last
-checkpoint, with the same numbers: every step has random numbers of its own.
+Only the new projections of `papa.models.personal.attention` are trained. A training that was stopped goes on from its
+last checkpoint, with the same numbers: every step has random numbers of its own.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class PpdTraining(Settings):
     strength: Rate = 15.0
     """beta T of the loss, for errors that are means over the entries of a latent."""
     weights: Literal["clean", "noise"] = "clean"
-    """omega(lambda_t): the errors are those of the clean estimate, (1 - alpha-bar) / alpha-bar times those of the noise,
-    or those of the noise. What a picture shows is decided where little of it is left; the noise's errors there are
-    small, and elsewhere they say little about it (docs/ppd.md)."""
+    """omega(lambda_t): the errors are those of the clean estimate, (1 - alpha-bar) / alpha-bar times those of the
+    noise, or those of the noise. What a picture shows is decided where little of it is left; the noise's errors there
+    are small, and elsewhere they say little about it (docs/ppd.md)."""
     above: Annotated[float, Field(ge=0, lt=1)] = 0.4
     """Share of the timesteps, from 0 on, that is left out: there a margin says nothing of what a picture shows."""
     dropout: Fraction = 0.1
@@ -143,7 +143,9 @@ class Trainer:
             group["lr"] = settings.lr * scheduled(self.done, settings.steps)
         chosen = rng.integers(len(pairs), size=settings.batch)
         person = rng.integers(len(pairs.persons), size=len(chosen)) if settings.shuffled else pairs.person[chosen]
-        tokens = pairs.persons[torch.from_numpy(person), torch.from_numpy(rng.integers(pairs.persons.shape[1], size=len(chosen)))]
+        tokens = pairs.persons[
+            torch.from_numpy(person), torch.from_numpy(rng.integers(pairs.persons.shape[1], size=len(chosen)))
+        ]
         dropped = torch.from_numpy(rng.random(len(chosen)) < settings.dropout)
         tokens = torch.where(dropped[:, None, None], pairs.unknown, tokens)
         model, reference = self.errors(pairs, chosen, tokens, rng)
@@ -165,7 +167,9 @@ class Trainer:
         strata = (rng.permutation(n) + rng.random(n)) / n
         first = self.settings.above * total
         t = torch.from_numpy((first + strata * (total - first)).astype(np.int64)).repeat(2)
-        noise = torch.from_numpy(rng.standard_normal((n, *pairs.latents.shape[1:]), dtype=np.float32)).repeat(2, 1, 1, 1)
+        noise = torch.from_numpy(rng.standard_normal((n, *pairs.latents.shape[1:]), dtype=np.float32)).repeat(
+            2, 1, 1, 1
+        )
         which = np.concatenate([pairs.preferred[chosen], pairs.rejected[chosen]])
         a = self.abar[t].float().view(-1, 1, 1, 1)
         x_t = a.sqrt() * pairs.latents[torch.from_numpy(which)] + (1 - a).sqrt() * noise
@@ -193,7 +197,14 @@ class Trainer:
             chosen = np.arange(begin, min(begin + 128, len(held_out)))
             tokens = held_out.persons[torch.from_numpy(held_out.person[chosen]), 0]
             model, reference = self.errors(held_out, chosen, tokens, stream.at(part=index).generator())
-            found.append(torch.stack([dpo_loss(model, reference, self.settings.strength), (preference_margin(model, reference) > 0).float()]))
+            found.append(
+                torch.stack(
+                    [
+                        dpo_loss(model, reference, self.settings.strength),
+                        (preference_margin(model, reference) > 0).float(),
+                    ]
+                )
+            )
         loss, right = torch.cat(found, 1).mean(1).tolist()
         return {"held_out_loss": loss, "held_out_right": right}
 

@@ -52,7 +52,9 @@ class WarmStart(Method[Any]):
     def _start(self) -> None:
         """Begin the method that goes on; it adds to the cost of this one."""
         person = self.personal.encoder.encode(self.chosen.choices(self.model)) if len(self.chosen) else None
-        self.inner = self.goes_on(self.settings, self._told.drawing_for(person), self.stream.at("warm"), None, self.oracle)
+        self.inner = self.goes_on(
+            self.settings, self._told.drawing_for(person), self.stream.at("warm"), None, self.oracle
+        )
         self.inner.cost = self.cost
 
     def sample(self, n: int) -> Tensor:

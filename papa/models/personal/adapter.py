@@ -1,7 +1,7 @@
 """A PPD adapter on disk: the new projections as safetensors, with what they belong to in the header.
 
-The header names the sha256 of the base network's weights, the encoder, the width of a token and the scale, so an adapter
-for another base or another encoder is refused.
+The header names the sha256 of the base network's weights, the encoder, the width of a token and the scale, so an
+adapter for another base or another encoder is refused.
 """
 
 from __future__ import annotations
@@ -29,8 +29,11 @@ FORMAT = "papa-ppd-1"
 
 @dataclass(frozen=True)
 class About:
-    """What an adapter belongs to. base: `weights_hash` of its network. encoder: name of the user encoder. tokens, width:
-    of a person's description. scale: s, as chosen after the training. recipe: how it was trained."""
+    """What an adapter belongs to.
+
+    base: `weights_hash` of its network. encoder: name of the user encoder. tokens, width: of a person's description.
+    scale: s, as chosen after the training. recipe: how it was trained.
+    """
 
     base: str
     encoder: str
@@ -85,7 +88,8 @@ def read_adapter(file: Path) -> Adapter:
                     f"{file} is no PPD adapter of this version (format {header.get('format')!r}, not {FORMAT!r})."
                 )
             about = About(**json.loads(header["about"]))
-            return Adapter(about, {name: opened.get_tensor(name).float() for name in opened.keys()})
+            names = list(opened.keys())
+            return Adapter(about, {name: opened.get_tensor(name).float() for name in names})
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ArtefactError(f"the adapter {file} cannot be read ({error}); fetch it or train it again.") from error
 

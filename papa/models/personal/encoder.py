@@ -138,5 +138,5 @@ def standardization(features: Tensor) -> tuple[Tensor, Tensor]:
 def some_of(choices: Choices, which: np.ndarray) -> Choices:
     """Some of a person's choices."""
     index = torch.from_numpy(which)
-    captions = [choices.captions[i] for i in which] if choices.captions else ()
+    captions = [choices.captions[int(i)] for i in which] if choices.captions else []
     return Choices(choices.preferred[index], choices.rejected[index], captions)

@@ -79,7 +79,11 @@ class VisionLanguageEncoder(UserEncoder):
         pictures = []
         for place, i in enumerate(order):
             caption = choices.captions[i] if choices.captions else ""
-            said += [{"type": "text", "text": PAIR.format(i=place + 1, caption=caption)}, {"type": "image"}, {"type": "image"}]
+            said += [
+                {"type": "text", "text": PAIR.format(i=place + 1, caption=caption)},
+                {"type": "image"},
+                {"type": "image"},
+            ]
             pictures += [picture(choices.preferred[i]), picture(choices.rejected[i])]
         said.append({"type": "text", "text": ASKED})
         text = self.processor.apply_chat_template([{"role": "user", "content": said}], add_generation_prompt=True)

@@ -57,7 +57,9 @@ def _between(ax: Axes, study: pd.DataFrame, grid: Grid) -> None:
     for which, ink, marker in (("first", "#1b6ca8", "o"), ("second", "#c1592a", "s")):
         shares = sorted(rows["share"].unique())
         values = [
-            stats.estimate(rows.loc[np.isclose(rows["share"], share), f"utility_of_{which}"].to_numpy(), grid.config.confidence)
+            stats.estimate(
+                rows.loc[np.isclose(rows["share"], share), f"utility_of_{which}"].to_numpy(), grid.config.confidence
+            )
             for share in shares
         ]
         style.series(ax, shares, values, color=ink, marker=marker, label=f"the {which} person's")

@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from papa.benchmark.grid import Grid
+from papa.benchmark.population import OFFLINE, SEEN
 from papa.benchmark.runs import personal
 from papa.paper import report, stats
 from papa.paper.stats import Estimate
@@ -54,7 +55,14 @@ def estimates(study: pd.DataFrame, confidence: float) -> list[dict]:
     for part, model, persons, shots, rows in lines(study):
         for (judge, against), own in rows.groupby(["judge", "reference"]):
             value = stats.estimate(own.groupby("person")["won"].mean().to_numpy(), confidence)
-            axes = {"part": part, "model": model, "persons": persons, "shots": shots, "judge": judge, "against": against}
+            axes = {
+                "part": part,
+                "model": model,
+                "persons": persons,
+                "shots": shots,
+                "judge": judge,
+                "against": against,
+            }
             found.append(axes | {"mean": value.mean, "lower": value.lower, "upper": value.upper, "n": value.n})
     return found
 
@@ -137,14 +145,15 @@ def caption(grid: Grid) -> str:
     asked = grid.config.personal
     assert asked is not None
     return report.paragraph(
-        "One model that is told about a person by a few of their choices (PPD): how often a picture for that person has "
-        "a higher utility for them than another model's picture from the same noise (a tie counts half). base: the model "
-        "without adapter; dpo: an adapter trained on the same pairs without knowing whose they are. The labelling judge "
-        "tells attributes for the labels of training and of choices, the held-out judge was in no training.",
-        f"{asked.unseen} unseen and {asked.seen} seen persons of a simulated population, {asked.images} pictures for each "
-        "and prompt; half of the unseen for the rows below the first four. Whose training labels the adapter had is "
-        "counted apart: 300 persons with 64 pairs each, and 32 that describe them.",
-        f"Intervals are {grid.config.confidence:.0%} t intervals over persons (n), of one training. The paper has 83% for "
-        "seen and 78% for unseen people, by the judgement of a language model, and 90% among the first 16 of 300, "
+        "One model that is told about a person by a few of their choices (PPD): how often a picture for that person "
+        "has a higher utility for them than another model's picture from the same noise (a tie counts half). base: the "
+        "model without adapter; dpo: an adapter trained on the same pairs without knowing whose they are. The "
+        "labelling judge tells attributes for the labels of training and of choices; the held-out judge was in no "
+        "training.",
+        f"{asked.unseen} unseen and {asked.seen} seen persons of a simulated population, {asked.images} pictures for "
+        "each and prompt; half of the unseen for the rows below the first four. What the adapter learned from is "
+        f"counted apart: {SEEN} persons with {OFFLINE} pairs each, which no run of a method pays for.",
+        f"Intervals are {grid.config.confidence:.0%} t intervals over persons (n), of one training. The paper has 83% "
+        "for seen and 78% for unseen people, by the judgement of a language model, and 90% among the first 16 of 300, "
         "where prompts, which tell people apart, were the persons' own.",
     )

@@ -33,8 +33,6 @@ NEW = (kind_prompt("pear"), kind_prompt("lemon"), "a photo of green fruit", "a p
 """Prompts that no adapter was trained on."""
 OF_GENERIC, OF_OTHER = 1536, 192
 """Base samples of the generic prompt, and of each other."""
-PAIRS = 96
-"""Pairs of one person."""
 TOLD = 32
 """How many of them describe the person; the others are what an adapter is trained on."""
 
@@ -56,7 +54,9 @@ def drawn(model: PipelineModel, prompt: str, n: int, stream: Stream) -> np.ndarr
     """(n, H, W, 3) uint8 base samples of a prompt."""
     noise = stream_noise(stream.at(prompt), (n, *model.shape), model.dtype, model.device)
     with model.prompted(prompt), torch.no_grad():
-        return model.pack(model.decode(euler_ancestral(model.denoiser(Cost()), model.sigmas(), noise))).transpose(0, 2, 3, 1)
+        return model.pack(model.decode(euler_ancestral(model.denoiser(Cost()), model.sigmas(), noise))).transpose(
+            0, 2, 3, 1
+        )
 
 
 def make_pool(model: PipelineModel, prompts: Sequence[str], stream: Stream, log: Log) -> Pool:

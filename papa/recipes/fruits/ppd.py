@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from papa.benchmark.population import Person, Population, numbers
+from papa.benchmark.population import OFFLINE, Person, Population, numbers
 from papa.benchmark.tasks.fruits import FruitsSettings
 from papa.benchmark.tasks.fruits.personal import ENCODER, NAME, user_encoder
 from papa.benchmark.tasks.fruits.render import pictures
@@ -26,7 +26,7 @@ from papa.models.personal.attention import add_user_attention
 from papa.models.personal.encoder import ImageEncoder, standardization
 from papa.models.pipeline import PipelineModel
 from papa.recipes.fruits import ppd_card as card
-from papa.recipes.fruits.choices import PAIRS, SEEN, TOLD, Chosen, Pool, as_rows, chosen_by, kept, make_pool, utilities
+from papa.recipes.fruits.choices import SEEN, TOLD, Chosen, Pool, chosen_by, kept, make_pool, utilities
 from papa.recipes.fruits.judging import train_clip
 from papa.recipes.fruits.recipe import once
 from papa.recipes.shared import Log, install, staging
@@ -87,7 +87,8 @@ def society(task: Fruits, pool: Pool, split: Any) -> Society:
     persons = [population.person(number) for number in numbers(split)]
     utility = utilities(persons, task.attributes(), pool.tensor())
     chosen = [
-        chosen_by(person, own, pool, PAIRS, STREAM.at("choices")) for person, own in zip(persons, utility, strict=True)
+        chosen_by(person, own, pool, OFFLINE, STREAM.at("choices"))
+        for person, own in zip(persons, utility, strict=True)
     ]
     return Society(persons, chosen, pool, utility)
 

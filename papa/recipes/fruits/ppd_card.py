@@ -22,7 +22,9 @@ def finish(place: Path, seed: int, steps: str) -> None:
     """Write `card.json` and `README.md` beside the artefacts."""
     adapters = {file.stem: read_adapter(file).about for file in sorted(place.glob("*.safetensors"))}
     curves = {
-        name: {key: round(float(about.recipe["curve"][-1][key]), 4) for key in ("step", "held_out_loss", "held_out_right")}
+        name: {
+            key: round(float(about.recipe["curve"][-1][key]), 4) for key in ("step", "held_out_loss", "held_out_right")
+        }
         for name, about in adapters.items()
     }
     digests = hashes(place)

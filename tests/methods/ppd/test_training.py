@@ -94,7 +94,7 @@ def test_a_checkpoint_of_another_training_or_a_damaged_one_is_refused(tmp_path: 
     with pytest.raises(PapaError, match="of a training with other settings; delete it"):
         trainer(checkpoint=file).run(pairs(), pairs(), quiet)
     file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(PapaError, match="cannot be read.*delete it"):
+    with pytest.raises(PapaError, match=r"cannot be read.*delete it"):
         trainer(checkpoint=file).run(pairs(), pairs(), quiet)
 
 

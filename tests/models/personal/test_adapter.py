@@ -42,7 +42,7 @@ def test_the_scale_can_be_another(saved: Path) -> None:
 
 
 def test_an_adapter_of_another_base_is_refused(saved: Path) -> None:
-    with pytest.raises(ModelError, match="trained for a base with weights [0-9a-f]{12}.*take the model"):
+    with pytest.raises(ModelError, match=r"trained for a base with weights [0-9a-f]{12}.*take the model"):
         attach(prompted_unet(seed=1), read_adapter(saved))
 
 
@@ -58,7 +58,7 @@ def test_missing_damaged_and_other_files(saved: Path, tmp_path: Path) -> None:
         read_adapter(tmp_path / "nothing.safetensors")
     data = saved.read_bytes()
     saved.write_bytes(data[: len(data) // 2])
-    with pytest.raises(ArtefactError, match=re.escape(str(saved)) + ".*fetch it or train it again"):
+    with pytest.raises(ArtefactError, match=re.escape(str(saved)) + r".*fetch it or train it again"):
         read_adapter(saved)
     save_file({"a": torch.zeros(1)}, saved)
     with pytest.raises(ArtefactError, match="no PPD adapter"):

@@ -99,7 +99,7 @@ def test_a_twin_is_told_for_itself() -> None:
 
 
 def test_a_network_without_cross_attention_is_refused() -> None:
-    with pytest.raises(ModelError, match="no cross-attention.*take a model with prompts"):
+    with pytest.raises(ModelError, match=r"no cross-attention.*take a model with prompts"):
         add_user_attention(nets.small_unet(), WIDTH, Stream(0))
 
 

@@ -141,7 +141,7 @@ def test_the_model_is_asked_and_shown_all_pictures(encoder: VisionLanguageEncode
 
 
 def test_a_model_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ArtefactError, match="cannot be loaded.*hf download"):
+    with pytest.raises(ArtefactError, match=r"cannot be loaded.*hf download"):
         VisionLanguageEncoder(tmp_path / "nothing")
 
 

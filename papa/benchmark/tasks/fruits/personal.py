@@ -1,6 +1,6 @@
-"""The shipped adapters of `fruits` and the user encoders that they were trained with, from their own folder of artefacts.
+"""The shipped adapters of `fruits` with their user encoders, from a folder of artefacts of their own.
 
-A folder of its own, with its own model card: a new adapter changes no run that draws without one.
+Its model card is its own too: a new adapter changes no run that draws without one.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ class Fruits(TextToImage[FruitsSettings]):
         return load(kind, self.device)
 
     def eyes(self) -> dict[str, AttributeShares]:
-        """Who judges what persons like: the model that labels, and one that no part of a personal model was trained on."""
+        """Who judges what persons like: the model that labels, and one that no personal model was trained on."""
         held_out = clip_judge(folder(NAME) / "held_out_clip", None, self.device)
         return {"gold": self._attributes, "held_out": AttributeShares(held_out)}
 
