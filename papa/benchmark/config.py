@@ -118,6 +118,9 @@ class PersonalStudy(Settings):
     """Prompts that no adapter was trained on."""
     between: Positive = 10
     """Pairs of persons whose descriptions are mixed."""
+    controls: list[str] = []
+    """Adapters of controls, by name: "shuffled" (persons shuffled in training), "pixels" (pixel statistics in the place
+    of the encoder)."""
     recognized: Annotated[int, Field(ge=17, le=300)] = 300
     """Persons that are told apart by their descriptions."""
 

@@ -215,7 +215,7 @@ class Study:
                 tokens = self.aware(ppd, person, prompt)
                 self.compare(person, draw(tokens, prompt), prompt, part="aware", model="ppd", shots=TOLD, **new)
         self.log(f"personal: shots, words and prompts of {half} persons")
-        for kind in ("shuffled", "pixels"):
+        for kind in asked.controls:
             control = self.task.personal(kind)
             other = self.task.model.personalized(control)
             for person in unseen[:half]:
@@ -223,7 +223,7 @@ class Study:
                 self.compare(person, images, generic, part="controls", model=kind, shots=TOLD)
         self.log("personal: controls")
         self.between(unseen, draw, ppd)
-        for name in ("ppd", "pixels"):
+        for name in ["ppd", *(kind for kind in asked.controls if kind == "pixels")]:
             self.recognized(name)
         return self.rows
 

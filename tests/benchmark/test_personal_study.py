@@ -34,6 +34,7 @@ ASKED = PersonalStudy(
     prompts=["a photo of an apple"],
     new_prompts=["a photo of a pear"],
     between=2,
+    controls=["dpo"],
     recognized=17,
 )
 
@@ -59,7 +60,7 @@ def test_every_part_has_its_persons(rows: pd.DataFrame) -> None:
     assert count == {"main": 6, "shots": 2, "words": 2, "prompts": 2, "aware": 2, "controls": 2}
     assert set(wins.judge) == {"gold", "held_out"} and set(wins.reference) == {"base", "dpo"}
     assert sorted(rows[rows.part == "shots"].shots.unique()) == [1, 2, 8, 16]
-    assert rows[rows.part == "recognized"].groupby("model").size().to_dict() == {"pixels": 17, "ppd": 17}
+    assert rows[rows.part == "recognized"].groupby("model").size().to_dict() == {"ppd": 17}
     assert rows[rows.part == "between"].groupby(["person", "judge"]).size().tolist() == [5] * 4
     assert set(rows[rows.part == "prompts"].new_prompt) == {False, True}
 

@@ -35,7 +35,7 @@ from papa.rng import Stream
 SEED = 2026
 STREAM = Stream(SEED).at("fruits", "ppd")
 POOL = "pool.npz"
-SCALE = 1.0
+SCALE = 2.0
 """Scale of the adapters' attention, chosen on the tuning persons (docs/tuning.md)."""
 TRAINING: dict[str, Any] = {"steps": 1500, "batch": 64, "every": 100}
 DRAWS, SHOTS = 15, (4, 8, 16, 32, 32)
