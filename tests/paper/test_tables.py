@@ -311,7 +311,7 @@ def test_t4_counts_what_diverged(table: pd.DataFrame, grid: Grid) -> None:
 # ---------------------------------------------------------------- files and errors
 
 
-@pytest.mark.parametrize("name", tables.TABLES)
+@pytest.mark.parametrize("name", [name for name in tables.TABLES if name != "T6"])  # it shows no runs
 def test_every_table_is_written_with_a_caption_that_quotes_the_configuration(
     name: str, prompted: tuple[Grid, pd.DataFrame, tables.Made], tmp_path: Path
 ) -> None:

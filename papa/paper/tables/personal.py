@@ -16,7 +16,7 @@ from papa.paper.stats import Estimate
 from papa.paper.tables import Made
 
 AXES = ["part", "model", "persons", "shots", "judge", "against", "mean", "lower", "upper", "n"]
-NOTHING = "The configuration asks for no study of personal models (`personal`)."
+NOTHING = "Nothing of this ran. The configuration asks for no study of personal models (`personal`)."
 CHANCE = {"top_1": 1, "top_16": 16}
 
 Line = tuple[str, str, str, str, pd.DataFrame]
