@@ -13,6 +13,8 @@ from papa.paper import report, stats
 from papa.paper.figures import style
 from papa.paper.tables.personal import NOTHING
 
+APART = 0.96
+"""Factor between where a number of choices is and where a judge's interval stands."""
 JUDGES = {"gold": ("labelling judge", "#1b6ca8", "o"), "held_out": ("held-out judge", "#c1592a", "s")}
 
 
@@ -21,10 +23,11 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
     if grid.config.personal is None:
         return style.nothing(NOTHING)
     study = personal.read(grid)
-    drawn = style.figure(2 * style.COLUMN, 2.4)
+    drawn = style.figure(2 * style.COLUMN, 2.6)
     left, right = drawn.subplots(1, 2)
     _shots(left, study, grid)
     _between(right, study, grid)
+    style.legend_below(drawn, left, right, columns=3)
     return drawn
 
 
@@ -42,14 +45,14 @@ def _shots(ax: Axes, study: pd.DataFrame, grid: Grid) -> None:
             found = by_shots(study, judge, reference)
             values = [stats.estimate(v.to_numpy(), grid.config.confidence) for v in found.values()]
             label = f"{name}, over {'the base' if reference == 'base' else 'DPO'}"
-            style.series(ax, list(map(float, found)), values, color=ink, marker=marker, linestyle=line, label=label)
+            at = [n * APART ** (1 if judge == "gold" else -1) for n in found]  # intervals beside each other
+            style.series(ax, at, values, color=ink, marker=marker, linestyle=line, label=label)
     ax.axhline(0.5, color=style.FAINT, lw=0.8)
     ax.set_xscale("log", base=2)
     ticks = sorted(by_shots(study, "gold", "base"))
     ax.set_xticks(ticks, list(map(str, ticks)))
     ax.set_xlabel("choices that describe the person")
     ax.set_ylabel("win rate")
-    ax.legend(fontsize=6, frameon=False)
 
 
 def _between(ax: Axes, study: pd.DataFrame, grid: Grid) -> None:
@@ -62,10 +65,10 @@ def _between(ax: Axes, study: pd.DataFrame, grid: Grid) -> None:
             )
             for share in shares
         ]
-        style.series(ax, shares, values, color=ink, marker=marker, label=f"the {which} person's")
+        at = [share + (0.01 if which == "second" else -0.01) for share in shares]
+        style.series(ax, at, values, color=ink, marker=marker, label=f"utility for the {which} person")
     ax.set_xlabel("share of the second person's description")
     ax.set_ylabel("mean utility (deviations)")
-    ax.legend(fontsize=6, frameon=False)
 
 
 def caption(table: pd.DataFrame, grid: Grid) -> str:
