@@ -14,6 +14,7 @@ from support import tiny
 
 from papa.benchmark.config import PersonalStudy
 from papa.benchmark.grid import Grid, load
+from papa.benchmark.machine import processor
 from papa.benchmark.personal import Study, won
 from papa.benchmark.runs import personal
 from papa.benchmark.tasks.fruits import FruitsSettings
@@ -137,7 +138,8 @@ def test_the_table_and_the_figure_show_it(grid: Grid, rows: pd.DataFrame) -> Non
     assert "Recognizing a person among 17" in made.markdown and "4 unseen and 2 seen persons" in made.caption
     with style.paper():
         drawn = figure.draw(pd.DataFrame(), grid)
-    assert len(drawn.axes) == 2 and "4 pictures" not in figure.caption(pd.DataFrame(), grid)
+    assert len(drawn.axes) == 2 and "2 pictures each" in (caption := figure.caption(pd.DataFrame(), grid))
+    assert all("Drawn by commit" in text and processor() in text for text in (caption, made.caption))
 
 
 def test_without_a_study_both_say_so(tmp_path: Path) -> None:

@@ -86,7 +86,9 @@ def test_verdicts_are_those_of_everything(both: tuple[Grid, pd.DataFrame]) -> No
     assert judge(load(), table, of) == judge(load(), only_shown(CLAIMS, of, table), of)
 
 
-@pytest.mark.parametrize("name", [name for name in FIGURES if name not in {"F7", *OF_PERSONS}])  # F7 has grids of its own
+@pytest.mark.parametrize(
+    "name", [name for name in FIGURES if name not in {"F7", *OF_PERSONS}]
+)  # F7 has grids of its own
 def test_a_figure_of_what_it_shows_is_the_figure_of_everything(
     name: str, both: tuple[Grid, pd.DataFrame], tmp_path: Path
 ) -> None:

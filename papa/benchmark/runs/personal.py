@@ -12,13 +12,14 @@ import pyarrow.parquet
 
 from papa.benchmark.config import PersonalStudy
 from papa.benchmark.grid import BaseSpec, Grid
+from papa.benchmark.machine import git_commit, processor
 from papa.benchmark.runs.key import completion_key
 from papa.benchmark.runs.record import read_record
 from papa.errors import RecordError, SettingsError
 from papa.files import replacing
 from papa.rng import Stream
 
-KEY = b"papa"
+KEY, ABOUT = b"papa", b"papa.about"
 STUDY = "papa.benchmark.personal"
 
 
@@ -74,10 +75,24 @@ def write(grid: Grid, frame: pd.DataFrame) -> Path:
     Raises:  PapaError where it cannot be written.
     """
     table = pyarrow.Table.from_pandas(frame, preserve_index=False)
-    table = table.replace_schema_metadata({**(table.schema.metadata or {}), KEY: key_of(grid).encode()})
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), **_metadata(grid)})
     with replacing(path_of(grid)) as temporary:
         pyarrow.parquet.write_table(table, temporary)
     return path_of(grid)
+
+
+def _metadata(grid: Grid) -> dict[bytes, bytes]:
+    about = f"Drawn by commit {(git_commit() or 'unknown')[:10]} on {processor()}."
+    return {KEY: key_of(grid).encode(), ABOUT: about.encode()}
+
+
+def about(grid: Grid) -> str:
+    """Which commit made the study on what, as a sentence.
+
+    Raises:  RecordError for a study that is missing, damaged, or of other settings.
+    """
+    read(grid)
+    return pyarrow.parquet.read_schema(path_of(grid)).metadata[ABOUT].decode()
 
 
 def stands(grid: Grid) -> bool:

@@ -83,4 +83,5 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
         f"{asked.images} pictures each. Right: utility for two persons along the straight line from one's description "
         f"to the other's, by the labelling judge; {asked.between} pairs of unseen persons.",
         f"Intervals are {grid.config.confidence:.0%} t intervals over persons, or pairs of them.",
+        personal.about(grid),
     )

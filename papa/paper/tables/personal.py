@@ -156,4 +156,5 @@ def caption(grid: Grid) -> str:
         f"Intervals are {grid.config.confidence:.0%} t intervals over persons (n), of one training. The paper has 83% "
         "for seen and 78% for unseen people, by the judgement of a language model, and 90% among the first 16 of 300, "
         "where prompts, which tell people apart, were the persons' own.",
+        personal.about(grid),
     )
