@@ -20,6 +20,7 @@ import pandas as pd
 import pyarrow
 import pyarrow.parquet
 from PIL import Image, UnidentifiedImageError
+from PIL.Image import open as open_image
 
 from papa.errors import PapaError
 from papa.files import replacing
@@ -130,7 +131,7 @@ def _decoded(data: bytes | None, place: str) -> np.ndarray:
     if not data:
         raise PapaError(f"the image {place} is missing; leave the row out, or write the file with the images in it.")
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with open_image(io.BytesIO(data)) as image:
             return np.asarray(image.convert("RGB"))
     except (OSError, UnidentifiedImageError, ValueError) as error:
         raise PapaError(f"the image {place} is broken ({error}); leave the row out.") from error

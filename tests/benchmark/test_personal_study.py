@@ -129,7 +129,7 @@ def test_a_task_without_adapters_is_refused(tmp_path: Path) -> None:
 def test_the_table_and_the_figure_show_it(grid: Grid, rows: pd.DataFrame) -> None:
     personal.write(grid, rows)
     made = table.make(pd.DataFrame(), grid)
-    assert set(made.frame.part) >= {"main", "shots", "persons", "words", "prompts", "aware", "controls", "between"}
+    assert set(made.frame.part) >= {"main", "shots", "persons", "words", "prompts", "aware", "between"}
     by_hand = rows[(rows.part == "main") & (rows.model == "ppd") & (rows.split == "unseen")]
     by_hand = by_hand[(by_hand.judge == "gold") & (by_hand.reference == "base")]
     line = made.frame[(made.frame.part == "main") & (made.frame.model == "PPD") & (made.frame.persons == "unseen")]

@@ -65,7 +65,9 @@ def trains(method: str) -> bool:
     return declaration(method).settings().training is not None
 
 
-FITTING = [(method, name) for method in METHODS for name in MODELS if name != "mixture" or not trains(method)]
+ALL = [method for method in METHODS if not declaration(method).settings().needs_adapter]
+"""None of these models comes with an adapter that is told about a person."""
+FITTING = [(method, name) for method in ALL for name in MODELS if name != "mixture" or not trains(method)]
 fitting = pytest.mark.parametrize(("method", "name"), FITTING)
 
 
@@ -108,7 +110,7 @@ def test_a_session_is_resumed_from_its_log(method: str, name: str, tmp_path: Pat
     assert torch.equal(samples, whole.sample(4))
 
 
-@pytest.mark.parametrize("method", [method for method in METHODS if trains(method)])
+@pytest.mark.parametrize("method", [method for method in ALL if trains(method)])
 def test_a_method_that_trains_a_network_is_refused_where_there_is_none(method: str) -> None:
     refused(ModelError, lambda: session(method, "mixture"), "no network", "fkc")
 
@@ -127,7 +129,7 @@ def test_answers_change_what_is_drawn(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "mixture"])
-@pytest.mark.parametrize("method", [method for method in METHODS if trains(method)])
+@pytest.mark.parametrize("method", [method for method in ALL if trains(method)])
 def test_training_leaves_the_model_as_it_was(method: str, name: str) -> None:
     before = model(name).network().state_dict()
     of = session(method, name)
@@ -155,7 +157,7 @@ ALONE = f"""
 import sys
 import torch
 from papa import Session, UNetModel
-from papa.methods import METHODS
+from papa.methods import METHODS, declaration
 from papa.models.settings import SamplingSettings
 
 torch.set_num_threads(1)
@@ -167,6 +169,8 @@ few = {{
 few["epapa"] = few["papa"]
 model = UNetModel.from_folder({str(DIGITS)!r}, settings=SamplingSettings(steps=2, chunk=8))
 for method in METHODS:
+    if declaration(method).settings().needs_adapter:
+        continue
     session = Session(model, method, labels=2, per_round=2, settings=few.get(method))
     for question in session:
         session.answer([True, False])

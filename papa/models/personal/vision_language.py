@@ -87,7 +87,8 @@ class VisionLanguageEncoder(UserEncoder):
             pictures += [picture(choices.preferred[i]), picture(choices.rejected[i])]
         said.append({"type": "text", "text": ASKED})
         text = self.processor.apply_chat_template([{"role": "user", "content": said}], add_generation_prompt=True)
-        return self.processor(text=text, images=pictures, return_tensors="pt").to(self.device)
+        given = {"text": text, "images": pictures, "return_tensors": "pt"}
+        return self.processor(**given).to(self.device)
 
     @torch.no_grad()
     def _state(self, inputs: Any) -> Tensor:
