@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from papa.benchmark.config import PersonalStudy
-from papa.benchmark.population import Person, Population, choose, numbers, split_of
+from papa.benchmark.population import Person, Population, numbers, split_of, standardized
+from papa.benchmark.preferences import shares_of
 from papa.benchmark.tasks.interface import Attributes
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
@@ -31,6 +32,8 @@ from papa.rng import Stream
 
 TOLD, AVAILABLE = 4, 16
 """Choices that describe a person unless it is said otherwise, and how many there are to choose them from."""
+PAIRS = 48
+"""Choices by which a person is to be recognized: a classifier learns from half of them."""
 Row = dict[str, Any]
 
 
@@ -55,13 +58,6 @@ class PersonalTask(Protocol):
     def sentences(self) -> Sequence[str]:
         """Sentences about all sorts of pictures of the task."""
         ...
-
-
-def shares_of(attributes: Attributes, images: Tensor) -> dict[str, np.ndarray]:
-    """Attribute -> (n, values) float64, how likely each value is."""
-    with torch.no_grad():
-        parts = [attributes(part) for part in images.split(256)]
-    return {name: torch.cat([part[name] for part in parts]).double().cpu().numpy() for name in parts[0]}
 
 
 def won(mine: np.ndarray, others: np.ndarray) -> float:
@@ -111,19 +107,24 @@ class Study:
 
     # ------------------------------------------------------------ who, by what
 
-    def choices(self, person: Person, n: int = AVAILABLE) -> Choices:
-        """n choices of a person among the pool. A pair that they like equally says nothing and is not counted."""
-        known = person.utility(self._pool_shares["gold"])
-        known = (known - known.mean()) / known.std()
-        rng = self.stream.at("choices", person=person.number).generator()
-        better, worse = [], []
+    def decided(self, person: Person, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """n pairs of the pool as a person decides them: the preferred pictures and the rejected ones.
+
+        A pair that they like equally says nothing; another one is shown.
+        """
+        known, better, worse = standardized(person.utility(self._pool_shares["gold"])), [], []
         while len(better) < n:
             a, b = rng.choice(len(self.pool), 2, replace=False)
-            label = choose(known[[a]], known[[b]], person.temperature, rng.random(1))[0]
+            label = person.choose(known[[a]], known[[b]], rng.random(1))[0]
             if label != 0.5:
                 better.append(a if label == 1 else b)
                 worse.append(b if label == 1 else a)
-        return Choices(self.pool[torch.tensor(better)], self.pool[torch.tensor(worse)])
+        return np.array(better), np.array(worse)
+
+    def choices(self, person: Person, n: int = AVAILABLE) -> Choices:
+        """The first n choices of a person."""
+        better, worse = self.decided(person, n, self.stream.at("choices", person=person.number).generator())
+        return Choices(self.pool[torch.from_numpy(better)], self.pool[torch.from_numpy(worse)])
 
     def told(self, personal: Personal, person: Person, shots: int = TOLD) -> Tensor:
         """The description of a person by their first choices."""
@@ -254,16 +255,9 @@ class Study:
         features, learn, test = encoder.standardized(self.pool), [], []
         known = {person.number: person for person in self.persons("seen", self.asked.recognized)}
         for number, person in known.items():
-            utility = person.utility(self._pool_shares["gold"])
             rng = self.stream.at("recognized", person=number).generator()
-            pairs = rng.integers(len(self.pool), size=(64, 2))
-            scaled = (utility - utility.mean()) / utility.std()
-            label = choose(scaled[pairs[:, 0]], scaled[pairs[:, 1]], person.temperature, rng.random(len(pairs)))
-            pairs, label = pairs[label != 0.5], label[label != 0.5]
-            better = np.where(label == 1, pairs[:, 0], pairs[:, 1])
-            worse = np.where(label == 1, pairs[:, 1], pairs[:, 0])
-            middle = len(pairs) * 3 // 4
-            for rows, among, count in ((learn, np.arange(middle), 24), (test, np.arange(middle, len(pairs)), 4)):
+            better, worse = self.decided(person, PAIRS, rng)
+            for rows, among, count in ((learn, np.arange(PAIRS // 2), 24), (test, np.arange(PAIRS // 2, PAIRS), 4)):
                 for _ in range(count):
                     some = rng.choice(among, TOLD, replace=False)
                     token = encoder.pooled(features[better[some]], features[worse[some]])[1]

@@ -27,6 +27,9 @@ from papa.files import replacing
 
 NEEDED = ("jpg_0", "jpg_1", "label_0", "label_1", "caption", "user_id")
 BATCH = 256
+"""Rows that are read at a time."""
+DICTIONARY = 2**28
+"""Largest dictionary of a column, in bytes."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,8 @@ def write(file: Path, images: Sequence[np.ndarray], rows: Iterable[Written]) -> 
         ]
     )
     with replacing(file) as temporary:
-        frame.to_parquet(temporary, index=False, row_group_size=BATCH)
+        # One dictionary for all rows, so that a picture that stands in many pairs is stored once.
+        frame.to_parquet(temporary, index=False, dictionary_pagesize_limit=DICTIONARY)
 
 
 def read(files: Sequence[Path]) -> Iterator[Choice]:

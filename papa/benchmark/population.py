@@ -63,6 +63,18 @@ class Person:
         """
         return np.max([np.sum([shares[name] @ w for name, w in taste.items()], 0) for taste in self.tastes], 0)
 
+    def choose(self, first: np.ndarray, second: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+        """Their choices between pictures, as the function `choose`.
+
+        Args:    first, second: (n,) utilities in deviations. uniform: (n,) numbers in [0, 1), their whims.
+        """
+        return choose(first, second, self.temperature, uniform)
+
+
+def standardized(utility: np.ndarray) -> np.ndarray:
+    """(n,) utilities in deviations over these pictures."""
+    return (utility - utility.mean()) / utility.std()
+
 
 def split_of(number: int) -> Literal["seen", "unseen", "tuning"]:
     """Which part of the population a number belongs to."""

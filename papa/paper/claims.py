@@ -28,9 +28,7 @@ import yaml
 from pydantic import model_validator
 
 from papa.benchmark.grid import Grid
-from papa.benchmark.runs import personal
-from papa.paper import report, select, stats
-from papa.paper.curve import PREFERENCE, first_at, rising
+from papa.paper import effects, report, select, stats
 from papa.paper.stats import Estimate
 from papa.settings import Settings
 
@@ -127,10 +125,6 @@ class Judged:
         )
 
 
-class NotRunError(Exception):
-    """What a part needs is not in the table; the message names it."""
-
-
 def load() -> list[Claim]:
     """The ledger, as shipped."""
     return [
@@ -139,148 +133,24 @@ def load() -> list[Claim]:
     ]
 
 
-# ---------------------------------------------------------------- effects
-
-
-def _values(table: pd.DataFrame, claim: Claim, method: str, metric: str, users: list[str]) -> pd.Series:
-    found = select.values(table, claim.task, method, metric, users)
-    if found.empty:
-        lost = select.diverged(table, claim.task, method, users)
-        raise NotRunError(f"every run of {method} diverged" if lost else f"no finished run of {method} with {metric}")
-    return found
-
-
-def _effects(part: Part, claim: Claim, method: str, table: pd.DataFrame, grid: Grid) -> pd.Series:
-    """The effect of each (user, seed) that has all it needs."""
-    users, reference = select.users_of(grid, claim.task), str(part.reference)
-    if part.compare == "matched":
-        found = _matched(part.metric, claim, (method, reference), table, grid)
-    elif part.compare == "flips":
-        found = _lost(part.metric, claim, method, table, grid) - _lost(part.metric, claim, reference, table, grid)
-    else:
-        found = _values(table, claim, method, part.metric, users)
-        if part.minus:
-            found = found - _values(table, claim, method, part.minus, users)
-        if part.compare == "difference":
-            found = found - _values(table, claim, reference, part.metric, users)
-    if (found := found.dropna()).empty:
-        raise NotRunError(f"no user and seed of which {' and '.join(filter(None, [method, part.reference]))} ran")
-    return found
-
-
-def _flipping(claim: Claim, grid: Grid) -> dict[str, str]:
-    """User whose answers are flipped as the claim says -> the same user without noise."""
-    return {
-        label: str(entry["user"])
-        for label, entry in grid.config.users.items()
-        if "user" in entry and math.isclose(entry.get("flip", 0.0), claim.flip) and not entry.get("missing")
-    }
-
-
-def _lost(metric: str, claim: Claim, method: str, table: pd.DataFrame, grid: Grid) -> pd.Series:
-    """What answers that are flipped change, for each (user, seed): with the noise less without it."""
-    flipping = _flipping(claim, grid)
-    if not flipping:
-        raise NotRunError(f"no user who flips {claim.flip:.0%} of their answers")
-    noisy = _values(table, claim, method, metric, list(flipping)).rename(index=flipping, level="user")
-    return (noisy - _values(table, claim, method, metric, list(flipping.values()))).dropna()
-
-
-def _matched(metric: str, claim: Claim, methods: tuple[str, str], table: pd.DataFrame, grid: Grid) -> pd.Series:
-    """First method less second at equal gold preference: the lower one of their final preferences.
-
-    The curves are those that do not fall, so that a lucky round is no crossing. A pair that meets at the preference of
-    the base has nothing to compare and is left out.
-    """
-    users = select.users_of(grid, claim.task)
-    preference, value = (
-        {method: _values(table, claim, method, name, users) for method in methods} for name in (PREFERENCE, metric)
-    )
-    pairs = [(method, user) for method in methods for user in users]
-    along = {pair: rising(table, grid, claim.task, *pair) for pair in pairs}
-    of = {(method, user): select.curves(table, claim.task, method, metric, user) for method, user in pairs}
-    effects = {}
-    first, second = methods
-    for user, seed in value[first].index.intersection(value[second].index):
-        level = min(preference[method][user, seed] for method in methods)
-        at = {
-            method: value[method][user, seed]
-            if preference[method][user, seed] <= level
-            else _at(level, along[method, user][seed], of[method, user][seed])
-            for method in methods
-        }
-        effects[user, seed] = at[first] - at[second]
-    return pd.Series(effects, dtype=float).rename_axis(select.RUN)
-
-
-def _at(level: float, curve: pd.Series, value: pd.Series) -> float:
-    """The value at the first round whose preference reaches a level, on the line from the round before; NaN where that
-    is the base."""
-    found, index = value.reindex(curve.index).to_numpy(), first_at(curve, level)
-    if index is None:  # the last point, pooled with those before it, has fallen below the level
-        return float(found[-1])
-    if index == 0:
-        return math.nan
-    before, after = curve.iloc[index - 1], curve.iloc[index]
-    weight = (level - before) / (after - before)
-    return float((1 - weight) * found[index - 1] + weight * found[index])
-
-
-def _units(part: Part, effects: pd.Series) -> dict[str, pd.Series]:
-    """What is tested over the seeds: the mean over users, or each user by themselves."""
-    if part.users == "mean":
-        return {"": stats.by_seed(effects)}
-    return {f", {user}": effects.xs(user, level="user") for user in effects.index.unique("user")}
-
-
-def _all_users(part: Part, claim: Claim, method: str, effects: pd.Series, grid: Grid) -> None:
-    """A user of the grid for whom there is no effect at all would drop out in silence.
-
-    Raises:  NotRunError that names such a user.
-    """
-    ran = {(spec.method, spec.user) for spec in grid if spec.task == claim.task}
-    planned = [
-        user
-        for user in select.users_of(grid, claim.task)
-        if all((label, user) in ran for label in (method, part.reference) if label)
-    ]
-    if part.compare != "flips" and (lost := sorted(set(planned) - set(effects.index.unique("user")))):
-        raise NotRunError(f"no effect of {method} on {part.metric} for {', '.join(lost)}")
-
-
-def _by_person(part: Part, grid: Grid) -> np.ndarray:
-    """A value for each person of the study of personal models, less another one of theirs where the part says so.
-
-    Raises:  NotRunError where the configuration asks for no study, or the study has no such persons.
-    """
-    if grid.config.personal is None:
-        raise NotRunError("no study of personal models")
-    study = personal.read(grid)
-
-    def of(chosen: dict[str, str | int | bool]) -> pd.Series:
-        here = np.logical_and.reduce([study[name] == value for name, value in chosen.items()])
-        return study[here].groupby("person")[part.metric].mean()
-
-    found = of(part.study or {})
-    if part.less is not None:
-        found = found - of((part.study or {}) | part.less)
-    if (found := found.dropna()).empty:
-        raise NotRunError(f"no person of the study with {part.study}")
-    return found.to_numpy()
+# ---------------------------------------------------------------- findings
 
 
 def _findings(claim: Claim, table: pd.DataFrame, grid: Grid) -> Iterator[Finding]:
     for part in claim.parts:
         if part.study is not None:
-            yield from _bounds(part, _of_study(part), [], _by_person(part, grid), grid, 0)
+            yield from _bounds(part, _of_study(part), [], effects.by_person(part, grid), grid, 0)
             continue
         for method in part.methods:
-            effects = _effects(part, claim, method, table, grid)
-            _all_users(part, claim, method, effects, grid)
-            users = list(effects.index.unique("user"))
-            asked = [*select.users_of(grid, claim.task), *(_flipping(claim, grid) if part.compare == "flips" else {})]
+            found = effects.of(part, claim, method, table, grid)
+            effects.all_users(part, claim, method, found, grid)
+            users = list(found.index.unique("user"))
+            asked = [
+                *select.users_of(grid, claim.task),
+                *(effects.flipping(claim, grid) if part.compare == "flips" else {}),
+            ]
             lost = select.diverged(table, claim.task, method, asked)
-            for whose, values in _units(part, effects).items():
+            for whose, values in effects.units(part, found).items():
                 yield from _bounds(part, _spelled(part, method + whose), users, values.to_numpy(), grid, lost)
 
 
@@ -333,7 +203,7 @@ def _judge_alone(claim: Claim, table: pd.DataFrame, grid: Grid) -> Judged:
         return Judged(claim, "retired", claim.retired)
     try:
         findings = list(_findings(claim, table, grid))
-    except NotRunError as error:
+    except effects.NotRunError as error:
         return Judged(claim, "not run", str(error))
     seeds = min(found.estimate.n for found in findings)
     if seeds < MIN_SEEDS:

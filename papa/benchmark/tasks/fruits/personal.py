@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from papa.benchmark.tasks.artefacts import folder, verified_card
-from papa.benchmark.tasks.fruits.task import clip_judge
+from papa.benchmark.tasks.fruits.clip import clip_judge
 from papa.benchmark.tasks.prompts import PromptBank
 from papa.models.personal.adapter import Personal, read_adapter
 from papa.models.personal.encoder import ClipEncoder, ImageEncoder, PixelEncoder

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import open_clip
 import torch
 from torch import Tensor
 
@@ -22,12 +21,14 @@ from papa.benchmark.runs.record import arrays_of, npz_bytes
 from papa.benchmark.tasks.artefacts import folder, verified_card
 from papa.benchmark.tasks.fruits import FruitsSettings
 from papa.benchmark.tasks.fruits.attributes import AttributeShares, sentence
-from papa.benchmark.tasks.fruits.captions import CONTEXT, concept_prompt, on
+from papa.benchmark.tasks.fruits.captions import concept_prompt, on
+from papa.benchmark.tasks.fruits.clip import clip_judge, concepts
 from papa.benchmark.tasks.fruits.nets import attribute_judge, feature_network
+from papa.benchmark.tasks.fruits.personal import load
 from papa.benchmark.tasks.fruits.render import BACKGROUNDS, CONCEPTS, pictures
 from papa.benchmark.tasks.images import ClassifierJudge, StandardizedFeatures, load_classifier
 from papa.benchmark.tasks.interface import Judge, References
-from papa.benchmark.tasks.prompts import ClipJudge, PromptBank
+from papa.benchmark.tasks.prompts import ClipJudge
 from papa.benchmark.tasks.text_to_image import TextToImage
 from papa.files import write_atomic
 from papa.models.personal.adapter import Personal
@@ -35,7 +36,6 @@ from papa.models.pipeline import PipelineModel
 from papa.rng import Stream
 
 NAME = "fruits"
-MERGES = "merges.txt.gz"
 REFERENCES = 2048
 """Rendered pictures of the reference, and as many for its floor; no network was trained on either."""
 
@@ -64,22 +64,10 @@ def to_range(images: np.ndarray) -> Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def bank() -> PromptBank:
-    """One prompt for every kind in every colour, one or two of it."""
-    return PromptBank(Fruits.concepts, [[concept_prompt(*concept)] for concept in CONCEPTS])
-
-
-def clip_judge(home: Path, temperature: float | None, device: str) -> ClipJudge:
-    """One of the shipped OpenCLIP models as a judge."""
-    model = open_clip.create_model(f"local-dir:{home}", device=device)
-    tokenizer = open_clip.SimpleTokenizer(bpe_path=str(home / MERGES), context_length=CONTEXT)
-    return ClipJudge(model, tokenizer, bank(), ([0.5] * 3, [0.5] * 3), 32, temperature)
-
-
 class Fruits(TextToImage[FruitsSettings]):
     """32x32 pictures of fruit."""
 
-    concepts = [{"kind": kind, "colour": colour, "count": count} for kind, colour, count in CONCEPTS]
+    concepts = concepts()
 
     def load_model(self) -> PipelineModel:
         self.card: dict[str, Any] = verified_card(NAME)
@@ -104,8 +92,6 @@ class Fruits(TextToImage[FruitsSettings]):
 
     def personal(self, kind: str = "ppd") -> Personal:
         """A shipped adapter with its user encoder."""
-        from papa.benchmark.tasks.fruits.personal import load  # which needs this module
-
         return load(kind, self.device)
 
     def eyes(self) -> dict[str, AttributeShares]:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from papa.benchmark.population import Population, choose
+from papa.benchmark.population import Population
 from papa.benchmark.tasks.interface import KnowsAttributes
 from papa.benchmark.users.interface import User
 from papa.benchmark.users.members import MemberTaste
@@ -55,14 +55,9 @@ class Member(User[MemberTaste, KnowsAttributes]):
             probability = self.liking(images).double().cpu().numpy()
         if kind != "pairs":
             return Feedback(self.verdict(images), probability)
-        utility = self.utility(images)
+        utility = self.utility(images) / self._deviation
         first = np.arange(0, len(images) - 1, 2)
-        said = choose(
-            utility[first],
-            utility[first + 1],
-            self.person.temperature * self._deviation,
-            stream.at("choice").uniform(len(first)),
-        )
+        said = self.person.choose(utility[first], utility[first + 1], stream.at("choice").uniform(len(first)))
         both = np.stack([first, first + 1], 1)
         pairs = np.where(said[:, None] == 1, both, both[:, ::-1])[said != 0.5]
         return Feedback(self.verdict(images), probability, pairs, both[said == 0.5])

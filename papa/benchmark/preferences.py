@@ -1,0 +1,148 @@
+"""From persons to pairs, and from pairs to a training: who chooses what among some pictures, what PPD learns from it.
+
+Both sides meet in Pick-a-Pic's rows (`papa.benchmark.pick_a_pic`): what simulated persons chose is written like that,
+and a training reads those or the published files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from papa.benchmark.pick_a_pic import Choice, Written
+from papa.benchmark.population import Person, standardized
+from papa.benchmark.tasks.interface import Attributes
+from papa.errors import PapaError
+from papa.methods.ppd.training import Pairs
+from papa.models.personal.encoder import Choices, UserEncoder
+from papa.rng import Stream
+
+
+def shares_of(attributes: Attributes, images: Tensor) -> dict[str, np.ndarray]:
+    """Attribute -> (n, values) float64, how likely each value is."""
+    with torch.no_grad():
+        parts = [attributes(part) for part in images.split(256)]
+    return {name: torch.cat([part[name] for part in parts]).double().cpu().numpy() for name in parts[0]}
+
+
+def as_images(stored: np.ndarray) -> Tensor:
+    """(n, H, W, 3) uint8 -> (n, 3, H, W) in [-1, 1]."""
+    return torch.from_numpy(stored).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Pictures that persons choose among. images: (n, H, W, 3) uint8. prompt: (n,) which of `prompts`."""
+
+    images: np.ndarray
+    prompt: np.ndarray
+    prompts: Sequence[str]
+
+
+def chosen_by(persons: Sequence[Person], attributes: Attributes, pool: Pool, n: int, stream: Stream) -> list[Written]:
+    """n pairs of each person: every second one of the first prompt, the others of any; ties included.
+
+    Args:    attributes: who judges what pictures show. stream: which pairs, and the persons' whims.
+    """
+    shares, rows = shares_of(attributes, as_images(pool.images)), []
+    of_prompt = [np.flatnonzero(pool.prompt == p) for p in range(len(pool.prompts))]
+    for person in persons:
+        utility, rng = standardized(person.utility(shares)), stream.at(person=person.number).generator()
+        prompt = np.where(np.arange(n) % 2 == 0, 0, rng.integers(len(pool.prompts), size=n))
+        first, second = np.stack([rng.choice(of_prompt[p], 2, replace=False) for p in prompt]).T
+        label = person.choose(utility[first], utility[second], rng.random(n))
+        name = f"person-{person.number:03d}"
+        rows += [
+            Written(name, pool.prompts[int(p)], int(a), int(b), float(said))
+            for p, a, b, said in zip(prompt, first, second, label, strict=True)
+        ]
+    return rows
+
+
+# ---------------------------------------------------------------- rows -> a training
+
+
+@dataclass
+class Gathered:
+    """The rows of a dataset, its pictures and prompts once each. rows: user -> (first, second, prompt, label)."""
+
+    images: list[np.ndarray] = field(default_factory=list)
+    prompts: list[str] = field(default_factory=list)
+    rows: dict[str, list[tuple[int, int, int, float]]] = field(default_factory=dict)
+
+    def choices(self, rows: Sequence[tuple[int, int, int, float]]) -> Choices:
+        """Rows as choices; ties say nothing and are left out."""
+        decided = [(a, b, p) if label == 1 else (b, a, p) for a, b, p, label in rows if label != 0.5]
+        both = [as_images(np.stack([self.images[row[side]] for row in decided])) for side in (0, 1)] if decided else []
+        better, worse = both or torch.zeros(2, 0, 3, *(self.images[0].shape[:2] if self.images else (1, 1)))
+        return Choices(better, worse, [self.prompts[p] for _, _, p in decided])
+
+
+def gathered(choices: Iterable[Choice]) -> Gathered:
+    """A dataset by its users, in the order in which they come."""
+    found, seen, said = Gathered(), {}, {}
+
+    def index(image: np.ndarray) -> int:
+        key = (image.shape, image.tobytes())
+        if key not in seen:
+            seen[key] = len(found.images)
+            found.images.append(image)
+        return seen[key]
+
+    for choice in choices:
+        if choice.caption not in said:
+            said[choice.caption] = len(found.prompts)
+            found.prompts.append(choice.caption)
+        row = (index(choice.first), index(choice.second), said[choice.caption], choice.label)
+        found.rows.setdefault(choice.user, []).append(row)
+    return found
+
+
+@dataclass(frozen=True)
+class Telling:
+    """How persons are described in a training.
+
+    told: pairs that describe a person; the others are learned from. shots: how many of them one description is made
+    of, in turn. draws: descriptions of each person.
+    """
+
+    told: int = 32
+    shots: tuple[int, ...] = (4, 8, 16, 32, 32)
+    draws: int = 15
+
+
+def training_pairs(
+    data: Gathered,
+    encoder: UserEncoder,
+    latents: Callable[[list[np.ndarray]], Tensor],
+    prompts: Callable[[list[str]], Tensor],
+    stream: Stream,
+    telling: Telling = Telling(),
+) -> Pairs:
+    """What a training learns from. The pairs that describe a person are not among those that it learns from.
+
+    Args:    latents, prompts: pictures and prompts as the model in training takes them. stream: which pairs describe.
+    Raises:  PapaError for a user with too few pairs.
+    """
+    rng, rows, persons = stream.generator(), [], []
+    for place, (user, own) in enumerate(data.rows.items()):
+        if len(own) <= telling.told:
+            raise PapaError(
+                f"user {user!r} has {len(own)} pairs; {telling.told} describe a person, and more are needed to learn "
+                "from. Leave users with fewer out, or lower `told`."
+            )
+        n = [telling.shots[i % len(telling.shots)] for i in range(telling.draws)]
+        drawn = [[own[i] for i in rng.choice(telling.told, k, replace=False)] for k in n]
+        persons.append(torch.stack([encoder.encode(data.choices(some)) for some in drawn]))
+        for a, b, p, label in own[telling.told :]:
+            if label != 0.5:
+                rows.append((a, b, p, place) if label == 1 else (b, a, p, place))
+    better, worse, prompt, person = np.array(rows, dtype=np.int64).reshape(-1, 4).T
+    nobody = encoder.encode(data.choices([]))
+    return Pairs(
+        latents(data.images), better, worse, prompt, person, prompts(data.prompts), torch.stack(persons), nobody
+    )
