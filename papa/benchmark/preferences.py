@@ -15,6 +15,7 @@ from torch import Tensor
 
 from papa.benchmark.pick_a_pic import Choice, Written
 from papa.benchmark.population import Person, standardized
+from papa.benchmark.tasks.images import to_range
 from papa.benchmark.tasks.interface import Attributes
 from papa.errors import PapaError
 from papa.methods.ppd.training import Pairs
@@ -27,11 +28,6 @@ def shares_of(attributes: Attributes, images: Tensor) -> dict[str, np.ndarray]:
     with torch.no_grad():
         parts = [attributes(part) for part in images.split(256)]
     return {name: torch.cat([part[name] for part in parts]).double().cpu().numpy() for name in parts[0]}
-
-
-def as_images(stored: np.ndarray) -> Tensor:
-    """(n, H, W, 3) uint8 -> (n, 3, H, W) in [-1, 1]."""
-    return torch.from_numpy(stored).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 @dataclass(frozen=True)
@@ -48,7 +44,7 @@ def chosen_by(persons: Sequence[Person], attributes: Attributes, pool: Pool, n: 
 
     Args:    attributes: who judges what pictures show. stream: which pairs, and the persons' whims.
     """
-    shares, rows = shares_of(attributes, as_images(pool.images)), []
+    shares, rows = shares_of(attributes, to_range(pool.images)), []
     of_prompt = [np.flatnonzero(pool.prompt == p) for p in range(len(pool.prompts))]
     for person in persons:
         utility, rng = standardized(person.utility(shares)), stream.at(person=person.number).generator()
@@ -77,7 +73,7 @@ class Gathered:
     def choices(self, rows: Sequence[tuple[int, int, int, float]]) -> Choices:
         """Rows as choices; ties say nothing and are left out."""
         decided = [(a, b, p) if label == 1 else (b, a, p) for a, b, p, label in rows if label != 0.5]
-        both = [as_images(np.stack([self.images[row[side]] for row in decided])) for side in (0, 1)] if decided else []
+        both = [to_range(np.stack([self.images[row[side]] for row in decided])) for side in (0, 1)] if decided else []
         better, worse = both or torch.zeros(2, 0, 3, *(self.images[0].shape[:2] if self.images else (1, 1)))
         return Choices(better, worse, [self.prompts[p] for _, _, p in decided])
 

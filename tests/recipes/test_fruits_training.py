@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from papa.benchmark.tasks.fruits.nets import attribute_judge
 from papa.benchmark.tasks.fruits.render import Attributes, pictures
-from papa.benchmark.tasks.fruits.task import to_range
+from papa.benchmark.tasks.images import to_range
 from papa.recipes.fruits.autoencoder import new_autoencoder, psnr, train_autoencoder
 from papa.recipes.fruits.diffusion import TIMESTEPS, new_scheduler, train_diffusion
 from papa.recipes.fruits.judging import contrastive, train_attributes, train_clip

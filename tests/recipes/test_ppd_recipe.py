@@ -56,7 +56,7 @@ def test_from_the_command_to_a_model_that_draws_for_a_person(
         patch.setattr(ppd, "Workshop", stop)
         with pytest.raises(Stopped):
             ppd.retrain(lambda line: None, steps=2)
-    monkeypatch.setattr(ppd, "make_pool", stop)  # made, so not made again
+    monkeypatch.setattr(choices, "make_pool", stop)  # made, so not made again
     monkeypatch.setattr(ppd, "train_clip", stop)
     assert main(["prepare", "--task", "fruits", "--part", "ppd", "--retrain", "--steps", "2"]) == 0
     assert "pixels" in "".join(capsys.readouterr())

@@ -1,4 +1,4 @@
-"""Small classifiers, as judges and as features."""
+"""Pictures as tensors, and small classifiers, as judges and as features."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from torch import Tensor, nn
 
 CHUNK = 512
 """Images of one forward pass of a small classifier."""
+
+
+def to_range(images: np.ndarray) -> Tensor:
+    """(n, H, W, 3) uint8 -> (n, 3, H, W) float32 in [-1, 1]."""
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 class Classifier(nn.Module):

@@ -16,11 +16,12 @@ from torch import Tensor, nn
 
 from papa.benchmark import pick_a_pic
 from papa.benchmark.population import OFFLINE, Population, numbers
-from papa.benchmark.preferences import Gathered, Pool, as_images, chosen_by, gathered, training_pairs
+from papa.benchmark.preferences import Gathered, Pool, chosen_by, gathered, training_pairs
 from papa.benchmark.tasks.fruits import FruitsSettings
 from papa.benchmark.tasks.fruits.personal import ENCODER, NAME, user_encoder
 from papa.benchmark.tasks.fruits.render import pictures
-from papa.benchmark.tasks.fruits.task import Fruits, to_range
+from papa.benchmark.tasks.fruits.task import Fruits
+from papa.benchmark.tasks.images import to_range
 from papa.methods.ppd.training import Pairs, PpdTraining, Trainer
 from papa.models.personal.adapter import About, save_adapter, weights_hash
 from papa.models.personal.attention import add_user_attention
@@ -65,7 +66,7 @@ def standardize(place: Path, pool: Pool) -> None:
         file = place / f"{name}.safetensors"
         save_file({"mean": torch.zeros(1), "deviation": torch.ones(1)}, file)  # as the features come
         with torch.no_grad():
-            mean, deviation = standardization(user_encoder(place, name).features(as_images(pool.images)))
+            mean, deviation = standardization(user_encoder(place, name).features(to_range(pool.images)))
         save_file({"mean": mean, "deviation": deviation}, file)
 
 
@@ -95,7 +96,7 @@ class Workshop:
         return training_pairs(
             self.data[split],
             encoder,
-            lambda images: latents_of(self.model, as_images(np.stack(images))),
+            lambda images: latents_of(self.model, to_range(np.stack(images))),
             lambda prompts: torch.cat([self.model.embedding(prompt) for prompt in prompts]),
             STREAM.at("descriptions"),
         )

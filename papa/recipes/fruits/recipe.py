@@ -20,7 +20,8 @@ from torch import Tensor
 
 from papa.benchmark.tasks.fruits.nets import attribute_judge, feature_network
 from papa.benchmark.tasks.fruits.render import Attributes, pictures
-from papa.benchmark.tasks.fruits.task import NAME, to_range
+from papa.benchmark.tasks.fruits.task import NAME
+from papa.benchmark.tasks.images import to_range
 from papa.files import forget_paths
 from papa.recipes.fruits.autoencoder import train_autoencoder
 from papa.recipes.fruits.diffusion import new_scheduler, train_diffusion

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from papa.benchmark.runs.key import source_hash
@@ -26,7 +25,7 @@ from papa.benchmark.tasks.fruits.clip import clip_judge, concepts
 from papa.benchmark.tasks.fruits.nets import attribute_judge, feature_network
 from papa.benchmark.tasks.fruits.personal import load
 from papa.benchmark.tasks.fruits.render import BACKGROUNDS, CONCEPTS, pictures
-from papa.benchmark.tasks.images import ClassifierJudge, StandardizedFeatures, load_classifier
+from papa.benchmark.tasks.images import ClassifierJudge, StandardizedFeatures, load_classifier, to_range
 from papa.benchmark.tasks.interface import Judge, References
 from papa.benchmark.tasks.prompts import ClipJudge
 from papa.benchmark.tasks.text_to_image import TextToImage
@@ -57,11 +56,6 @@ def renders(part: str, store: Path | None = None) -> tuple[Tensor, np.ndarray]:
     if file is not None:
         write_atomic(file, npz_bytes({"images": images, "concepts": concepts}))
     return to_range(images), concepts
-
-
-def to_range(images: np.ndarray) -> Tensor:
-    """(n, H, W, 3) uint8 -> (n, 3, H, W) float32 in [-1, 1]."""
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 class Fruits(TextToImage[FruitsSettings]):

@@ -11,7 +11,8 @@ from papa.benchmark.tasks.artefacts import folder, verified_card
 from papa.benchmark.tasks.fruits import FruitsSettings
 from papa.benchmark.tasks.fruits.captions import kind_prompt
 from papa.benchmark.tasks.fruits.render import CONCEPTS, KINDS, pictures
-from papa.benchmark.tasks.fruits.task import Fruits, to_range
+from papa.benchmark.tasks.fruits.task import Fruits
+from papa.benchmark.tasks.images import to_range
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.files import sha256
