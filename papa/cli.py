@@ -74,6 +74,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--to", metavar="DIR", required=True, help="folder to write (one seed), or to put seeds in")
     command.add_argument("--threads", type=positive, default=1, help="CPU threads (default: %(default)s)")
     command = add("personal", commands.personal, "draw for many simulated persons with the personal model, and measure")
+    command.add_argument(
+        "--pairs", action="store_true", help="write what the persons chose instead, in Pick-a-Pic's layout"
+    )
     command.add_argument("--threads", type=positive, default=1, help="CPU threads (default: %(default)s)")
     command = add("collect", commands.collect, "verify all runs and write the long table results/runs.parquet")
     command.add_argument("--generation", type=int, default=0, help="number that the table says (for the workflow)")

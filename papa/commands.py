@@ -152,14 +152,15 @@ def align(args: argparse.Namespace) -> None:
 def personal(args: argparse.Namespace) -> None:
     grid = load_grid(args)
     from papa.benchmark.runs.base_samples import draw_base_samples
-    from papa.benchmark.runs.personal import base_of, study, write
+    from papa.benchmark.runs.personal import base_of, study, write, write_pairs
     from papa.benchmark.runs.record import is_complete
 
     base = base_of(grid)
     task = open_task(base.of, grid.config, args.threads)
     if not is_complete(base.folder, base.key):
         draw_base_samples(base, task.model)
-    write(grid, study(grid, task, log))
+    path = write_pairs(grid, task) if args.pairs else write(grid, study(grid, task, log))
+    log(f"{path}: written")
 
 
 def say_what_is_left(grid: Grid, cores: int) -> None:

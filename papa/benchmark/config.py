@@ -99,6 +99,12 @@ class Measures(Settings):
         return self
 
 
+SHOTS = (1, 2, 8, 16)
+"""Numbers of choices, beside the four of the main comparison, that describe a person in the study."""
+STEPS = 5
+"""Descriptions on the line between two persons, both of them included."""
+
+
 class PersonalStudy(Settings):
     """The study of personal models (T6, F8): for whom and how much is drawn."""
 
@@ -123,6 +129,17 @@ class PersonalStudy(Settings):
     of the encoder)."""
     recognized: Annotated[int, Field(ge=17, le=300)] = 300
     """Persons that are told apart by their descriptions."""
+
+    @property
+    def half(self) -> int:
+        """Unseen persons of the parts beside the main comparison."""
+        return max(1, self.unseen // 2)
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures are drawn; those of nobody are few and left out."""
+        of_half = len(SHOTS) + 2 + 2 * len([*self.prompts, *self.new_prompts]) + len(self.controls)
+        return self.images * (self.unseen + self.seen + self.half * of_half + STEPS * self.between)
 
 
 class Noise(Settings):

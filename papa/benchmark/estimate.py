@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from papa.benchmark.config import PersonalStudy
 from papa.benchmark.grid import BaseSpec, Grid, RunSpec, TaskSpec
 from papa.benchmark.machine import processor
 from papa.benchmark.runs.record import read_record, stands
@@ -120,15 +121,22 @@ def _levels(of: TaskSpec) -> int:
     return 1000
 
 
+def of_study(asked: PersonalStudy, of: TaskSpec) -> float:
+    """Recorded CPU seconds of a study of personal models: those of as many base samples, and of a process."""
+    known = recorded()
+    each = known.per_thousand.get(f"{of.name}/{BASE_SAMPLES}", 0.0) * _per_sample(of) / 1000
+    return known.start + each * asked.pictures
+
+
 def seconds(
-    specs: Collection[RunSpec], processes: int, drawings: int = 0, finished: Iterable[RunSpec] = ()
+    specs: Collection[RunSpec], processes: int, drawings: int = 0, finished: Iterable[RunSpec] = (), more: float = 0.0
 ) -> tuple[float, set[str]]:
     """CPU seconds that missing runs will take on one core of this machine, and the kinds that nothing is known of.
 
     Base samples of theirs that are missing are made as well.
 
     Args:    processes: that make them. drawings: tables and figures that are made from them. finished: runs that
-             stand, and say how quick this machine is.
+             stand, and say how quick this machine is. more: recorded seconds of anything else.
     """
     known = recorded()
     bases = {spec.base.folder: spec.base for spec in specs if not stands(spec.base.folder, spec.base.key)}
@@ -136,7 +144,7 @@ def seconds(
     unknown = {kind(spec) for spec in wanted} - set(known.per_thousand)
     spent = sum(known.per_thousand.get(kind(spec), 0.0) * evaluations(spec) / 1000 for spec in wanted)
     scale = pace(finished) or calibrate() / known.calibration
-    return scale * (spent + known.start * processes + known.drawing * drawings), unknown
+    return scale * (spent + more + known.start * processes + known.drawing * drawings), unknown
 
 
 def of_missing(grid: Grid, cores: int) -> str | None:
@@ -150,10 +158,15 @@ def of_missing(grid: Grid, cores: int) -> str | None:
 
 
 def sentence(
-    specs: Collection[RunSpec], processes: int, drawings: int, cores: int, finished: Iterable[RunSpec] = ()
+    specs: Collection[RunSpec],
+    processes: int,
+    drawings: int,
+    cores: int,
+    finished: Iterable[RunSpec] = (),
+    more: float = 0.0,
 ) -> str:
     """`about 24 minutes on 2 cores`, of `seconds`; kinds that were never recorded are named."""
-    spent, unknown = seconds(specs, processes, drawings, finished)
+    spent, unknown = seconds(specs, processes, drawings, finished, more)
     rest = f", and what was never recorded: {', '.join(sorted(unknown))}" if unknown else ""
     return f"about {spoken(spent / cores)} on {cores} {'core' if cores == 1 else 'cores'}{rest}"
 

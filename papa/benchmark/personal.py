@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from papa.benchmark.config import PersonalStudy
+from papa.benchmark.config import SHOTS, STEPS, PersonalStudy
 from papa.benchmark.population import Person, Population, numbers, split_of, standardized
 from papa.benchmark.preferences import shares_of
 from papa.benchmark.tasks.interface import Attributes
@@ -186,7 +186,7 @@ class Study:
     def run(self) -> list[Row]:
         """All parts."""
         asked = self.asked
-        generic, half = self.task.model.settings.prompt, max(1, asked.unseen // 2)
+        generic, half = self.task.model.settings.prompt, asked.half
         unseen, seen = self.persons("unseen", asked.unseen), self.persons("seen", asked.seen)
         ppd = self.task.personal("ppd")
         model = self.task.model.personalized(ppd)
@@ -200,7 +200,7 @@ class Study:
             self.compare(person, dpo, generic, part="main", model="dpo", shots=0)
         self.log(f"personal: {len(unseen)} unseen and {len(seen)} seen persons")
         for person in unseen[:half]:
-            for shots in (1, 2, 8, 16):
+            for shots in SHOTS:
                 self.compare(
                     person, draw(self.told(ppd, person, shots)), generic, part="shots", model="ppd", shots=shots
                 )
@@ -232,7 +232,7 @@ class Study:
         """From one person's description to another's in equal steps: how both like what is drawn."""
         for first, second in zip(persons[0::2][: self.asked.between], persons[1::2], strict=False):
             a, b = self.told(personal, first), self.told(personal, second)
-            for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+            for share in np.linspace(0, 1, STEPS).tolist():
                 images = draw((1 - share) * a + share * b)
                 for judge in self.eyes:
                     values = {

@@ -265,7 +265,9 @@ def announce():
         processes = len({MADE_BY[spec.folder] for spec in missing}) + 2 * len(TASKS)
         drawings = len(TABLES) + len(FIGURES) + 3  # the claims, the long table and the page
         cores, there = int(workflow.resource_settings.cores or 1), [spec for spec in GRID if made(spec)]
-        took = estimate.sentence(missing, processes, drawings, cores, there)
+        asked = GRID.config.personal
+        more = 0.0 if asked is None or personal.stands(GRID) else estimate.of_study(asked, GRID.task(asked.task))
+        took = estimate.sentence(missing, processes, drawings, cores, there, more)
         print(f"{len(missing)} of {len(GRID)} runs of {CONFIG_FILE} are missing; all: {took}.", file=sys.stderr)
 
 

@@ -23,3 +23,26 @@ rule personal:
         arguments=arguments,
     shell:
         "{params.command} personal {params.arguments} --threads {threads} 2> {log:q}"
+
+
+# What the persons chose among base samples, as a dataset: `snakemake results/fruits/pairs.parquet`. Nothing asks for it.
+rule pairs:
+    input:
+        base_of_study(),
+    output:
+        personal.pairs_path(GRID) if GRID.config.personal else f"{RESULTS}/pairs.parquet",
+    log:
+        f"{LOGS}/pairs.log",
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=3000,
+        runtime=30,
+    params:
+        key=personal.key_of(GRID) if GRID.config.personal else None,
+        command=command,
+        arguments=arguments,
+    shell:
+        "{params.command} personal --pairs {params.arguments} --threads {threads} 2> {log:q}"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow
 import pyarrow.parquet
@@ -13,6 +14,7 @@ import pyarrow.parquet
 from papa.benchmark.config import PersonalStudy
 from papa.benchmark.grid import BaseSpec, Grid
 from papa.benchmark.machine import git_commit, processor
+from papa.benchmark.population import OFFLINE, Population, numbers
 from papa.benchmark.runs.key import completion_key
 from papa.benchmark.runs.record import read_record
 from papa.errors import RecordError, SettingsError
@@ -65,8 +67,34 @@ def study(grid: Grid, task: Any, log: Callable[[str], None]) -> pd.DataFrame:
     asked = asked_of(grid)
     base = base_of(grid)
     pool = task.model.unpack(read_record(base.folder, base.key).arrays()["images"])
-    stream = Stream(grid.config.root_seed).at(asked.task, "personal", seed=asked.seed)
-    return pd.DataFrame(Study(task, asked, pool, stream, log).run())
+    return pd.DataFrame(Study(task, asked, pool, _stream(grid), log).run())
+
+
+def pairs_path(grid: Grid) -> Path:
+    """Where the pairs of the population lie, in Pick-a-Pic's layout."""
+    return path_of(grid).with_name("pairs.parquet")
+
+
+def write_pairs(grid: Grid, task: Any) -> Path:
+    """What the seen persons choose among the base samples of the study, as a dataset for other trainings.
+
+    Raises:  RecordError for base samples that are missing or damaged. PapaError where the file cannot be written.
+    """
+    from papa.benchmark import pick_a_pic
+    from papa.benchmark.preferences import Pool, chosen_by
+
+    images = read_record(base_of(grid).folder, base_of(grid).key).arrays()["images"].transpose(0, 2, 3, 1)
+    pool = Pool(images, np.zeros(len(images), dtype=np.int64), [task.model.settings.prompt])
+    population = Population(task.attributes().values)
+    persons = [population.person(number) for number in numbers("seen")]
+    rows = chosen_by(persons, task.attributes(), pool, OFFLINE, _stream(grid).at("pairs"))
+    pick_a_pic.write(pairs_path(grid), list(images), rows)
+    return pairs_path(grid)
+
+
+def _stream(grid: Grid) -> Stream:
+    asked = asked_of(grid)
+    return Stream(grid.config.root_seed).at(asked.task, "personal", seed=asked.seed)
 
 
 def write(grid: Grid, frame: pd.DataFrame) -> Path:

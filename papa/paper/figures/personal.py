@@ -79,7 +79,7 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     return report.paragraph(
         "One model that is told about a person by a few choices. Left: how often its picture has a higher utility for "
         "the person than the base's from the same noise (solid), or than that of an adapter trained on the same pairs "
-        f"without persons (dashed), over the number of choices; {max(1, asked.unseen // 2)} unseen persons, "
+        f"without persons (dashed), over the number of choices; {asked.half} unseen persons, "
         f"{asked.images} pictures each. Right: utility for two persons along the straight line from one's description "
         f"to the other's, by the labelling judge; {asked.between} pairs of unseen persons.",
         f"Intervals are {grid.config.confidence:.0%} t intervals over persons, or pairs of them.",
