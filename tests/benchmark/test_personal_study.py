@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,12 @@ import torch
 import yaml
 from support import tiny
 
+from papa.benchmark import pick_a_pic
 from papa.benchmark.config import PersonalStudy
 from papa.benchmark.grid import Grid, load
 from papa.benchmark.machine import processor
 from papa.benchmark.personal import Study, won
+from papa.benchmark.population import OFFLINE
 from papa.benchmark.runs import personal
 from papa.benchmark.tasks.fruits import FruitsSettings
 from papa.benchmark.tasks.fruits.task import Fruits
@@ -66,6 +69,14 @@ def test_every_part_has_its_persons(rows: pd.DataFrame) -> None:
     assert set(rows[rows.part == "prompts"].new_prompt) == {False, True}
 
 
+def test_as_many_pictures_are_drawn_as_are_announced(rows: pd.DataFrame) -> None:
+    told = rows[rows.won.notna() & ~((rows.part == "main") & (rows.model == "dpo"))]
+    sets = len(told.groupby(["part", "model", "person", "prompt", "shots"])) + len(
+        rows[(rows.part == "between") & (rows.judge == "gold")]
+    )
+    assert sets * ASKED.images == ASKED.pictures
+
+
 def test_the_model_without_persons_ties_with_itself(rows: pd.DataFrame) -> None:
     mine = rows[(rows.part == "main") & (rows.model == "dpo") & (rows.reference == "dpo")]
     assert (mine.won == 0.5).all() and (mine.gain == 0).all()
@@ -111,6 +122,15 @@ def test_it_is_stored_with_its_key_and_read_again(grid: Grid, rows: pd.DataFrame
     path = personal.path_of(grid)
     path.write_bytes(path.read_bytes()[:100])
     assert not personal.stands(grid)
+
+
+def test_what_the_population_chose_is_a_dataset(grid: Grid, study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = study.task.model.pack(study.pool[:16])
+    monkeypatch.setattr(personal, "read_record", lambda *_: SimpleNamespace(arrays=lambda: {"images": images}))
+    monkeypatch.setattr(personal, "numbers", lambda split: range(2))
+    rows = list(pick_a_pic.read([personal.write_pairs(grid, study.task)]))
+    assert len(rows) == 2 * OFFLINE and {row.user for row in rows} == {"person-000", "person-001"}
+    assert {row.first.tobytes() for row in rows} <= {image.transpose(1, 2, 0).tobytes() for image in images}
 
 
 def test_other_settings_are_another_study(grid: Grid, rows: pd.DataFrame, tmp_path: Path) -> None:
