@@ -35,6 +35,8 @@ TOLD, AVAILABLE = 4, 16
 PAIRS = 48
 """Choices by which a person is to be recognized: a classifier learns from half of them."""
 Row = dict[str, Any]
+Seen = Mapping[str, Mapping[str, np.ndarray]]
+"""Judge -> attribute -> (n, values), what pictures show."""
 
 
 class PersonalTask(Protocol):
@@ -83,14 +85,15 @@ class Study:
     stream: Stream
     log: Callable[[str], None] = lambda line: None
     rows: list[Row] = field(default_factory=list)
+    _nobody: dict[tuple[str, str], dict[str, dict[str, np.ndarray]]] = field(default_factory=dict)
 
     @cached_property
     def eyes(self) -> Mapping[str, Attributes]:
         return self.task.eyes()
 
     @cached_property
-    def _pool_shares(self) -> dict[str, dict[str, np.ndarray]]:
-        return {name: shares_of(attributes, self.pool) for name, attributes in self.eyes.items()}
+    def _pool(self) -> dict[str, dict[str, np.ndarray]]:
+        return self.seen(self.pool)
 
     @cached_property
     def population(self) -> Population:
@@ -100,10 +103,14 @@ class Study:
         """The first n persons of a part of the population."""
         return [self.population.person(number) for number in numbers(split)[:n]]
 
-    def utility(self, person: Person, judge: str, images: Tensor) -> np.ndarray:
-        """(n,) utility of pictures, in deviations over the pool."""
-        known = person.utility(self._pool_shares[judge])
-        return (person.utility(shares_of(self.eyes[judge], images)) - known.mean()) / known.std()
+    def seen(self, images: Tensor) -> dict[str, dict[str, np.ndarray]]:
+        """Judge -> attribute -> (n, values), what pictures show."""
+        return {name: shares_of(attributes, images) for name, attributes in self.eyes.items()}
+
+    def utility(self, person: Person, judge: str, seen: Seen) -> np.ndarray:
+        """(n,) utility of pictures, in deviations over the pool, by what a judge has seen on them."""
+        known = person.utility(self._pool[judge])
+        return (person.utility(seen[judge]) - known.mean()) / known.std()
 
     # ------------------------------------------------------------ who, by what
 
@@ -112,7 +119,7 @@ class Study:
 
         A pair that they like equally says nothing; another one is shown.
         """
-        known, better, worse = standardized(person.utility(self._pool_shares["gold"])), [], []
+        known, better, worse = standardized(person.utility(self._pool["gold"])), [], []
         while len(better) < n:
             a, b = rng.choice(len(self.pool), 2, replace=False)
             label = person.choose(known[[a]], known[[b]], rng.random(1))[0]
@@ -150,22 +157,22 @@ class Study:
         """The noise of a prompt's pictures."""
         return self.stream.at("noise", prompt)
 
-    @cached_property
-    def _kept(self) -> dict[tuple[str, str], Tensor]:
-        return {}
-
-    def of_nobody(self, kind: str, prompt: str) -> Tensor:
+    def nobody(self, kind: str, prompt: str) -> Tensor:
         """Pictures of a model that is told about no person: "base", or "dpo", the adapter trained without persons."""
-        if (kind, prompt) not in self._kept:
-            model = self.task.model
-            if kind != "base":
-                personal = self.task.personal(kind)
-                nobody = personal.encoder.encode(Choices(self.pool[:0], self.pool[:0]))
-                model = model.personalized(personal).drawing_for(nobody)
-            self._kept[kind, prompt] = drawn(model, prompt, self.asked.images, self.noise(prompt))
-        return self._kept[kind, prompt]
+        model = self.task.model
+        if kind != "base":
+            personal = self.task.personal(kind)
+            nobody = personal.encoder.encode(Choices(self.pool[:0], self.pool[:0]))
+            model = model.personalized(personal).drawing_for(nobody)
+        return drawn(model, prompt, self.asked.images, self.noise(prompt))
 
-    def compare(self, person: Person, images: Tensor, prompt: str, **axes: Any) -> None:
+    def of_nobody(self, kind: str, prompt: str) -> dict[str, dict[str, np.ndarray]]:
+        """What judges see on those, once for each prompt."""
+        if (kind, prompt) not in self._nobody:
+            self._nobody[kind, prompt] = self.seen(self.nobody(kind, prompt))
+        return self._nobody[kind, prompt]
+
+    def compare(self, person: Person, seen: Seen, prompt: str, **axes: Any) -> None:
         """Add rows: how often a person prefers pictures to the base's and to those of DPO without persons."""
         about = {
             "person": person.number,
@@ -175,11 +182,12 @@ class Study:
             "prompt": prompt,
         }
         for judge in self.eyes:
-            mine = self.utility(person, judge, images)
+            mine = self.utility(person, judge, seen)
             for reference in ("base", "dpo"):
-                others = self.utility(person, judge, self.of_nobody(reference, prompt))
-                value = {"won": won(mine, others), "gain": float(mine.mean() - others.mean())}
-                self.rows.append(about | {"judge": judge, "reference": reference, **axes, **value})
+                if axes["model"] != reference:  # a model against itself is no comparison
+                    others = self.utility(person, judge, self.of_nobody(reference, prompt))
+                    value = {"won": won(mine, others), "gain": float(mine.mean() - others.mean())}
+                    self.rows.append(about | {"judge": judge, "reference": reference, **axes, **value})
 
     # ------------------------------------------------------------ the parts of the study
 
@@ -191,8 +199,8 @@ class Study:
         ppd = self.task.personal("ppd")
         model = self.task.model.personalized(ppd)
 
-        def draw(tokens: Tensor, prompt: str = generic, of: PipelineModel = model) -> Tensor:
-            return drawn(of.drawing_for(tokens), prompt, asked.images, self.noise(prompt))
+        def draw(tokens: Tensor, prompt: str = generic, of: PipelineModel = model) -> Seen:
+            return self.seen(drawn(of.drawing_for(tokens), prompt, asked.images, self.noise(prompt)))
 
         for person in [*unseen, *seen]:
             self.compare(person, draw(self.told(ppd, person)), generic, part="main", model="ppd", shots=TOLD)
@@ -206,8 +214,8 @@ class Study:
                 )
             self.compare(person, draw(self.in_words(ppd, person)), generic, part="words", model="ppd", shots=0)
             said = self.task.in_words(person.tastes[0])[0]
-            images = drawn(self.task.model, said, asked.images, self.noise(generic))
-            self.compare(person, images, generic, part="words", model="caption", shots=0)
+            shown = self.seen(drawn(self.task.model, said, asked.images, self.noise(generic)))
+            self.compare(person, shown, generic, part="words", model="caption", shots=0)
             for prompt in [*asked.prompts, *asked.new_prompts]:
                 new = {"new_prompt": prompt in asked.new_prompts}
                 self.compare(
@@ -220,23 +228,23 @@ class Study:
             control = self.task.personal(kind)
             other = self.task.model.personalized(control)
             for person in unseen[:half]:
-                images = draw(self.told(control, person), generic, other)
-                self.compare(person, images, generic, part="controls", model=kind, shots=TOLD)
+                shown = draw(self.told(control, person), generic, other)
+                self.compare(person, shown, generic, part="controls", model=kind, shots=TOLD)
         self.log("personal: controls")
         self.between(unseen, draw, ppd)
         for name in ["ppd", *(kind for kind in asked.controls if kind == "pixels")]:
             self.recognized(name)
         return self.rows
 
-    def between(self, persons: Sequence[Person], draw: Callable[[Tensor], Tensor], personal: Personal) -> None:
+    def between(self, persons: Sequence[Person], draw: Callable[[Tensor], Seen], personal: Personal) -> None:
         """From one person's description to another's in equal steps: how both like what is drawn."""
         for first, second in zip(persons[0::2][: self.asked.between], persons[1::2], strict=False):
             a, b = self.told(personal, first), self.told(personal, second)
             for share in np.linspace(0, 1, STEPS).tolist():
-                images = draw((1 - share) * a + share * b)
+                shown = draw((1 - share) * a + share * b)
                 for judge in self.eyes:
                     values = {
-                        f"utility_of_{name}": float(self.utility(who, judge, images).mean())
+                        f"utility_of_{name}": float(self.utility(who, judge, shown).mean())
                         for name, who in (("first", first), ("second", second))
                     }
                     about = {"part": "between", "model": "ppd", "judge": judge, "share": share}

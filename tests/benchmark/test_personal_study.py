@@ -38,7 +38,7 @@ ASKED = PersonalStudy(
     prompts=["a photo of an apple"],
     new_prompts=["a photo of a pear"],
     between=2,
-    controls=["dpo"],
+    controls=["ppd"],
     recognized=17,
 )
 
@@ -77,9 +77,9 @@ def test_as_many_pictures_are_drawn_as_are_announced(rows: pd.DataFrame) -> None
     assert sets * ASKED.images == ASKED.pictures
 
 
-def test_the_model_without_persons_ties_with_itself(rows: pd.DataFrame) -> None:
-    mine = rows[(rows.part == "main") & (rows.model == "dpo") & (rows.reference == "dpo")]
-    assert (mine.won == 0.5).all() and (mine.gain == 0).all()
+def test_the_model_without_persons_is_not_compared_with_itself(rows: pd.DataFrame) -> None:
+    mine = rows[(rows.part == "main") & (rows.model == "dpo")]
+    assert set(mine.reference) == {"base"}
 
 
 def test_choices_are_a_persons_own_and_the_first_stay_the_first(study: Study) -> None:
@@ -87,7 +87,9 @@ def test_choices_are_a_persons_own_and_the_first_stay_the_first(study: Study) ->
     few, many = study.choices(one, 4), study.choices(one, 16)
     assert torch.equal(few.preferred, many.preferred[:4])
     assert not torch.equal(study.choices(other, 4).preferred, few.preferred)
-    better = study.utility(one, "gold", many.preferred) > study.utility(one, "gold", many.rejected)
+    better = study.utility(one, "gold", study.seen(many.preferred)) > study.utility(
+        one, "gold", study.seen(many.rejected)
+    )
     assert better.mean() > 0.6
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from papa.errors import ModelError
 from papa.feedback import Feedback, Query
 from papa.methods.interface import Method
-from papa.methods.ppd import PpdSettings
+from papa.methods.ppd import PpdFkcSettings, PpdPapaSettings, PpdSettings
 from papa.models.interface import Model
 from papa.models.personal.adapter import Personal
 from papa.models.personal.encoder import Choices
@@ -28,6 +28,9 @@ def personal_of(model: Model) -> Personal:
             "set `model.personal`, or take a method that learns from one person alone, as papa or fkc."
         )
     return model.personal()
+
+
+S = TypeVar("S", PpdSettings, PpdPapaSettings, PpdFkcSettings)
 
 
 class Chosen:
@@ -62,32 +65,23 @@ class Chosen:
         self._preferred, self._rejected = list(state["preferred"]), list(state["rejected"])
 
 
-class Ppd(Method[PpdSettings]):
-    """Draws for the person that the choices so far describe; with no choice yet it is the base."""
+class OfPairs(Method[S]):
+    """What PPD and the methods that start from it share: pairs of base samples, and the person whom they describe."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.personal = personal_of(self.model)
         self.chosen = Chosen()
         self.told = self.model.personalized(self.personal, self.settings.user_scale)
-        self._person: Tensor | None = None
 
-    def ask(self, k: int) -> Query:
+    def ask_pairs(self, k: int) -> Query:
+        """k base samples, to be compared two by two."""
         latents = self.draw(self.model.denoiser(self.cost), k, self.stream.at("ask", round=self.round))
         return Query(latents, self.condition(k), "pairs")
 
-    def learn(self, query: Query, feedback: Feedback) -> None:
-        self.chosen.add(query, feedback)
-        self._describe()
-
-    def _describe(self) -> None:
-        if len(self.chosen):
-            self._person = self.personal.encoder.encode(self.chosen.choices(self.model))
-
-    def sample(self, n: int) -> Tensor:
-        if self._person is None:
-            return self.base_latents(n)
-        return self.draw(self.told.drawing_for(self._person).denoiser(self.cost), n, self.stream.at("sample"))
+    def described(self) -> Tensor | None:
+        """The tokens of the person; None while nothing is known of them."""
+        return self.personal.encoder.encode(self.chosen.choices(self.model)) if len(self.chosen) else None
 
     def diagnostics(self) -> dict[str, float]:
         return {"pairs": float(len(self.chosen))}
@@ -98,4 +92,19 @@ class Ppd(Method[PpdSettings]):
     def restore(self, state: dict[str, Any]) -> None:
         super().restore(state)
         self.chosen.restore(state["chosen"])
-        self._describe()
+
+
+class Ppd(OfPairs[PpdSettings]):
+    """Draws for the person that the choices so far describe; with no choice yet it is the base."""
+
+    def ask(self, k: int) -> Query:
+        return self.ask_pairs(k)
+
+    def learn(self, query: Query, feedback: Feedback) -> None:
+        self.chosen.add(query, feedback)
+
+    def sample(self, n: int) -> Tensor:
+        person = self.described()
+        if person is None:
+            return self.base_latents(n)
+        return self.draw(self.told.drawing_for(person).denoiser(self.cost), n, self.stream.at("sample"))

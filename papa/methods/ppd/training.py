@@ -10,7 +10,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,6 +27,9 @@ from papa.rng import Stream
 from papa.settings import Fraction, NonNegative, Positive, Rate, Settings
 
 Log = Callable[[str], None]
+Curve = list[dict[str, float]]
+"""Lines of step, loss (nats), right (share of the pairs whose margin is positive), and the same of held-out persons
+("held_out_loss", "held_out_right")."""
 
 
 class PpdTraining(Settings):
@@ -80,14 +83,6 @@ class Pairs:
         return len(self.preferred)
 
 
-@dataclass
-class Curve:
-    """A learning curve. lines: step, loss (nats), right (share of the pairs whose margin is positive), and the same
-    of held-out persons ("held_out_loss", "held_out_right")."""
-
-    lines: list[dict[str, float]] = field(default_factory=list)
-
-
 class Trainer:
     """One training.
 
@@ -107,7 +102,8 @@ class Trainer:
         told = told_of(net)
         assert told is not None
         self.net, self.told, self.abar, self.settings, self.stream = net, told, abar, settings, stream
-        self.device, self.checkpoint, self.curve, self.done = device, checkpoint, Curve(), 0
+        self.device, self.checkpoint, self.done = device, checkpoint, 0
+        self.curve: Curve = []
         net.requires_grad_(False)
         self.weights = projections(net)
         for weight in self.weights.values():
@@ -129,7 +125,7 @@ class Trainer:
             if self.done % self.settings.every == 0 or self.done == self.settings.steps:
                 line = {"step": self.done, "loss": float(np.mean(losses)), "right": float(np.mean(right))}
                 line |= self.evaluate(held_out)
-                self.curve.lines.append(line)
+                self.curve.append(line)
                 losses, right = [], []
                 self._keep()
                 left = (time.monotonic() - began) / (self.done - first) * (self.settings.steps - self.done)
@@ -216,7 +212,7 @@ class Trainer:
         state = {
             "settings": self.settings.model_dump_json(),
             "done": self.done,
-            "curve": self.curve.lines,
+            "curve": self.curve,
             "weights": {name: weight.detach() for name, weight in self.weights.items()},
             "optimizer": self.optimizer.state_dict(),
         }
@@ -244,7 +240,7 @@ class Trainer:
         for name, weight in self.weights.items():
             weight.data.copy_(state["weights"][name])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.done, self.curve = state["done"], Curve(state["curve"])
+        self.done, self.curve = state["done"], state["curve"]
         log(f"ppd: going on after step {self.done}")
 
 

@@ -15,29 +15,20 @@ from papa.feedback import Feedback, Query
 from papa.methods.fkc.method import Fkc
 from papa.methods.interface import Method
 from papa.methods.papa.method import Papa
-from papa.methods.ppd.method import Chosen, personal_of
+from papa.methods.ppd.method import OfPairs
 
 
-class WarmStart(Method[Any]):
+class WarmStart(OfPairs[Any]):
     """A method that starts from the personal model.
 
-    Attributes: goes_on: the method, with the same settings.
+    Attributes: goes_on: the method, with the same settings. inner: the same, from the first answers on.
     """
 
     goes_on: Callable[..., Method[Any]]
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.personal = personal_of(self.model)
-        self.chosen = Chosen()
-        self._told = self.model.personalized(self.personal, self.settings.user_scale)
-        self.inner: Method[Any] | None = None
+    inner: Method[Any] | None = None
 
     def ask(self, k: int) -> Query:
-        if self.inner is not None:
-            return self.inner.ask(k)
-        latents = self.draw(self.model.denoiser(self.cost), k, self.stream.at("ask", round=0))
-        return Query(latents, self.condition(k), "pairs")
+        return self.ask_pairs(k) if self.inner is None else self.inner.ask(k)
 
     def check(self, query: Query, feedback: Feedback) -> None:
         super().check(query, feedback) if self.inner is None else self.inner.check(query, feedback)
@@ -51,10 +42,8 @@ class WarmStart(Method[Any]):
 
     def _start(self) -> None:
         """Begin the method that goes on; it adds to the cost of this one."""
-        person = self.personal.encoder.encode(self.chosen.choices(self.model)) if len(self.chosen) else None
-        self.inner = self.goes_on(
-            self.settings, self._told.drawing_for(person), self.stream.at("warm"), None, self.oracle
-        )
+        model = self.told.drawing_for(self.described())
+        self.inner = self.goes_on(self.settings, model, self.stream.at("warm"), None, self.oracle)
         self.inner.cost = self.cost
 
     def sample(self, n: int) -> Tensor:
@@ -64,18 +53,16 @@ class WarmStart(Method[Any]):
         return super().aligned() if self.inner is None else self.inner.aligned()
 
     def diagnostics(self) -> dict[str, float]:
-        return {"pairs": float(len(self.chosen))} | ({} if self.inner is None else self.inner.diagnostics())
+        return super().diagnostics() | ({} if self.inner is None else self.inner.diagnostics())
 
     def trace(self) -> list[dict[str, float]]:
         return [] if self.inner is None else self.inner.trace()
 
     def state(self) -> dict[str, Any]:
-        inner = None if self.inner is None else self.inner.state()
-        return super().state() | {"chosen": self.chosen.state(), "inner": inner}
+        return super().state() | {"inner": None if self.inner is None else self.inner.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         super().restore(state)
-        self.chosen.restore(state["chosen"])
         if state["inner"] is not None:
             self._start()
             assert self.inner is not None

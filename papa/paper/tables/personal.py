@@ -36,8 +36,9 @@ def lines(study: pd.DataFrame) -> Iterator[Line]:
         yield "shots", "PPD", "unseen", report.plural(int(float(str(shots))), "choice"), rows
     mine = main[(main.model == "ppd") & (main.split == "unseen")]
     for name, column in (("consistent", "consistent"), ("with two tastes", "varied")):
-        yield "persons", "PPD", f"unseen, {name}", "4 choices", mine[mine[column] == True]  # noqa: E712
-        yield "persons", "PPD", f"unseen, not {name}", "4 choices", mine[mine[column] == False]  # noqa: E712
+        is_so = mine[column].astype(bool)
+        yield "persons", "PPD", f"unseen, {name}", "4 choices", mine[is_so]
+        yield "persons", "PPD", f"unseen, not {name}", "4 choices", mine[~is_so]
     for model, name in (("ppd", "PPD"), ("caption", "base, taste in the prompt")):
         rows = unseen[(unseen.part == "words") & (unseen.model == model)]
         yield "words", name, "unseen", "their own words", rows
@@ -151,8 +152,10 @@ def caption(grid: Grid) -> str:
         "labelling judge tells attributes for the labels of training and of choices; the held-out judge was in no "
         "training.",
         f"{asked.unseen} unseen and {asked.seen} seen persons of a simulated population, {asked.images} pictures for "
-        "each and prompt; half of the unseen for the rows below the first four. What the adapter learned from is "
-        f"counted apart: {SEEN} persons with {OFFLINE} pairs each, which no run of a method pays for.",
+        f"each and prompt. Rows of {asked.half} persons are of the first half of the unseen, who may be easier than "
+        "all: compare rows of the same persons. Their own words name the best and the worst value of every attribute, "
+        "so those rows say what is to be had from a person who knows themselves perfectly. What the adapter learned "
+        f"from is counted apart: {SEEN} persons with {OFFLINE} pairs each, which no run of a method pays for.",
         f"Intervals are {grid.config.confidence:.0%} t intervals over persons (n), of one training. The paper has 83% "
         "for seen and 78% for unseen people, by the judgement of a language model, and 90% among the first 16 of 300, "
         "where prompts, which tell people apart, were the persons' own.",

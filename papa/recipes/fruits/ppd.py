@@ -117,7 +117,7 @@ class Workshop:
         assert self.model.alphas_cumprod is not None
         trainer = Trainer(unet, self.model.alphas_cumprod, settings, stream, self.place / f".{kind}.checkpoint")
         curve = trainer.run(seen, held_out, lambda line: log(f"{kind}: {line}"))
-        recipe = settings.model_dump() | {"pairs": len(seen), "persons": len(seen.persons), "curve": curve.lines}
+        recipe = settings.model_dump() | {"pairs": len(seen), "persons": len(seen.persons), "curve": curve}
         about = About(weights_hash(unet), encoder.name, encoder.tokens, encoder.width, SCALE, recipe)
         save_adapter(file, unet, about)
 

@@ -45,16 +45,16 @@ def test_it_learns_who_prefers_what_and_leaves_the_base_alone() -> None:
     start = training.evaluate(pairs())
     assert start == {"held_out_loss": pytest.approx(np.log(2), abs=1e-6), "held_out_right": 0.0}
     curve = training.run(pairs(), pairs(), quiet)
-    assert curve.lines[-1]["held_out_right"] == 1.0 and curve.lines[-1]["held_out_loss"] < 0.6
+    assert curve[-1]["held_out_right"] == 1.0 and curve[-1]["held_out_loss"] < 0.6
     assert weights_hash(training.net) == before
-    assert [line["step"] for line in curve.lines] == [20, 40, 60]
+    assert [line["step"] for line in curve] == [20, 40, 60]
 
 
 def test_with_shuffled_persons_there_is_nothing_to_learn() -> None:
     """The two persons contradict each other, so who is not told apart from whom gains nothing."""
     training = trainer(SMALL.model_copy(update={"shuffled": True}))
     curve = training.run(pairs(), pairs(), quiet)
-    assert curve.lines[-1]["held_out_loss"] > 0.65
+    assert curve[-1]["held_out_loss"] > 0.65
 
 
 def test_dropped_persons_train_the_model_of_nobody() -> None:
@@ -84,7 +84,7 @@ def test_a_killed_training_goes_on_with_the_same_bits(tmp_path: Path) -> None:
     said: list[str] = []
     second = trainer(checkpoint=tmp_path / "checkpoint")
     curve = second.run(pairs(), pairs(), said.append)
-    assert said[0] == "ppd: going on after step 40" and curve.lines == whole.curve.lines
+    assert said[0] == "ppd: going on after step 40" and curve == whole.curve
     assert all(torch.equal(second.weights[name], weight) for name, weight in whole.weights.items())
 
 

@@ -96,7 +96,7 @@ def test_a_training_learns_pairs(pipe: Any) -> None:
     before = trainer.evaluate(pairs)
     curve = trainer.run(pairs, pairs, lambda _: None)
     assert before["held_out_loss"] == pytest.approx(np.log(2), abs=1e-6)
-    assert curve.lines[-1]["held_out_loss"] < 0.6 and curve.lines[-1]["held_out_right"] == 1.0
+    assert curve[-1]["held_out_loss"] < 0.6 and curve[-1]["held_out_right"] == 1.0
 
 
 def test_bad_folders(tmp_path: Path, pipe: Any) -> None:
