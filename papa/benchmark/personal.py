@@ -85,6 +85,7 @@ class Study:
     stream: Stream
     log: Callable[[str], None] = lambda line: None
     rows: list[Row] = field(default_factory=list)
+    _models: dict[Personal, PipelineModel] = field(default_factory=dict)
     _nobody: dict[tuple[str, str], dict[str, dict[str, np.ndarray]]] = field(default_factory=dict)
 
     @cached_property
@@ -193,55 +194,68 @@ class Study:
 
     def run(self) -> list[Row]:
         """All parts."""
-        asked = self.asked
-        generic, half = self.task.model.settings.prompt, asked.half
+        asked, ppd = self.asked, self.task.personal("ppd")
         unseen, seen = self.persons("unseen", asked.unseen), self.persons("seen", asked.seen)
-        ppd = self.task.personal("ppd")
-        model = self.task.model.personalized(ppd)
-
-        def draw(tokens: Tensor, prompt: str = generic, of: PipelineModel = model) -> Seen:
-            return self.seen(drawn(of.drawing_for(tokens), prompt, asked.images, self.noise(prompt)))
-
         for person in [*unseen, *seen]:
-            self.compare(person, draw(self.told(ppd, person)), generic, part="main", model="ppd", shots=TOLD)
-            dpo = self.of_nobody("dpo", generic)
-            self.compare(person, dpo, generic, part="main", model="dpo", shots=0)
+            self.main(person, ppd)
         self.log(f"personal: {len(unseen)} unseen and {len(seen)} seen persons")
-        for person in unseen[:half]:
-            for shots in SHOTS:
-                self.compare(
-                    person, draw(self.told(ppd, person, shots)), generic, part="shots", model="ppd", shots=shots
-                )
-            self.compare(person, draw(self.in_words(ppd, person)), generic, part="words", model="ppd", shots=0)
-            said = self.task.in_words(person.tastes[0])[0]
-            shown = self.seen(drawn(self.task.model, said, asked.images, self.noise(generic)))
-            self.compare(person, shown, generic, part="words", model="caption", shots=0)
-            for prompt in [*asked.prompts, *asked.new_prompts]:
-                new = {"new_prompt": prompt in asked.new_prompts}
-                self.compare(
-                    person, draw(self.told(ppd, person), prompt), prompt, part="prompts", model="ppd", shots=TOLD, **new
-                )
-                tokens = self.aware(ppd, person, prompt)
-                self.compare(person, draw(tokens, prompt), prompt, part="aware", model="ppd", shots=TOLD, **new)
-        self.log(f"personal: shots, words and prompts of {half} persons")
+        for person in unseen[: asked.half]:
+            self.described_otherwise(person, ppd)
+            self.with_prompts(person, ppd)
+        self.log(f"personal: shots, words and prompts of {asked.half} persons")
         for kind in asked.controls:
             control = self.task.personal(kind)
-            other = self.task.model.personalized(control)
-            for person in unseen[:half]:
-                shown = draw(self.told(control, person), generic, other)
-                self.compare(person, shown, generic, part="controls", model=kind, shots=TOLD)
-        self.log("personal: controls")
-        self.between(unseen, draw, ppd)
+            for person in unseen[: asked.half]:
+                shown = self.draw(control, self.told(control, person), self.generic)
+                self.compare(person, shown, self.generic, part="controls", model=kind, shots=TOLD)
+        self.between(unseen, ppd)
         for name in ["ppd", *(kind for kind in asked.controls if kind == "pixels")]:
             self.recognized(name)
         return self.rows
 
-    def between(self, persons: Sequence[Person], draw: Callable[[Tensor], Seen], personal: Personal) -> None:
+    @property
+    def generic(self) -> str:
+        """The prompt that says nothing of what is to be drawn."""
+        return self.task.model.settings.prompt
+
+    def draw(self, personal: Personal, tokens: Tensor, prompt: str) -> Seen:
+        """What judges see on pictures of a personal model for somebody."""
+        if personal not in self._models:
+            self._models[personal] = self.task.model.personalized(personal)
+        model = self._models[personal].drawing_for(tokens)
+        return self.seen(drawn(model, prompt, self.asked.images, self.noise(prompt)))
+
+    def main(self, person: Person, ppd: Personal) -> None:
+        """The personal model by four choices, and the one that is told about nobody."""
+        shown = self.draw(ppd, self.told(ppd, person), self.generic)
+        self.compare(person, shown, self.generic, part="main", model="ppd", shots=TOLD)
+        nobody = self.of_nobody("dpo", self.generic)
+        self.compare(person, nobody, self.generic, part="main", model="dpo", shots=0)
+
+    def described_otherwise(self, person: Person, ppd: Personal) -> None:
+        """By other numbers of choices, by words, and by the words in the prompt of the base."""
+        for shots in SHOTS:
+            shown = self.draw(ppd, self.told(ppd, person, shots), self.generic)
+            self.compare(person, shown, self.generic, part="shots", model="ppd", shots=shots)
+        shown = self.draw(ppd, self.in_words(ppd, person), self.generic)
+        self.compare(person, shown, self.generic, part="words", model="ppd", shots=0)
+        said = self.task.in_words(person.tastes[0])[0]
+        shown = self.seen(drawn(self.task.model, said, self.asked.images, self.noise(self.generic)))
+        self.compare(person, shown, self.generic, part="words", model="caption", shots=0)
+
+    def with_prompts(self, person: Person, ppd: Personal) -> None:
+        """Other prompts, with choices as they come and with those that are nearest to the prompt."""
+        for prompt in [*self.asked.prompts, *self.asked.new_prompts]:
+            for part, tokens in (("prompts", self.told(ppd, person)), ("aware", self.aware(ppd, person, prompt))):
+                about = {"part": part, "model": "ppd", "shots": TOLD, "new_prompt": prompt in self.asked.new_prompts}
+                self.compare(person, self.draw(ppd, tokens, prompt), prompt, **about)
+
+    def between(self, persons: Sequence[Person], personal: Personal) -> None:
         """From one person's description to another's in equal steps: how both like what is drawn."""
         for first, second in zip(persons[0::2][: self.asked.between], persons[1::2], strict=False):
             a, b = self.told(personal, first), self.told(personal, second)
             for share in np.linspace(0, 1, STEPS).tolist():
-                shown = draw((1 - share) * a + share * b)
+                shown = self.draw(personal, (1 - share) * a + share * b, self.generic)
                 for judge in self.eyes:
                     values = {
                         f"utility_of_{name}": float(self.utility(who, judge, shown).mean())

@@ -115,7 +115,7 @@ def attach(net: nn.Module, adapter: Adapter, scale: float | None = None) -> Told
     return told
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Personal:
     """What makes a model personal: an adapter, and the encoder that it was trained with.
 
