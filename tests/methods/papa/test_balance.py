@@ -105,9 +105,10 @@ def test_a_passive_session_shows_the_bases_samples(digits: Digits) -> None:
     passive, active, untold = method(digits, queries="base", lr=0.1), method(digits, lr=0.1), method(digits)
     told(passive, [1.0, 0.0]), told(active, [1.0, 0.0])
     untold.round = 1  # what an untrained network draws in the second round
-    assert torch.equal(passive.ask(3).latents, untold.ask(3).latents)
-    assert not torch.allclose(active.ask(3).latents, passive.ask(3).latents)
-    assert not torch.allclose(passive.sample(3), untold.sample(3)), "it learns all the same"
+    # To the last bits only: an adapter that adds zeros takes other kernels than none on some processors.
+    assert torch.allclose(passive.ask(3).latents, untold.ask(3).latents, atol=1e-4)
+    assert not torch.allclose(active.ask(3).latents, passive.ask(3).latents, atol=1e-2)
+    assert not torch.allclose(passive.sample(3), untold.sample(3), atol=1e-2), "it learns all the same"
 
 
 def test_the_weights_of_an_update_follow_the_balance(digits: Digits) -> None:
