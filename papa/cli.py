@@ -78,6 +78,9 @@ def parser() -> argparse.ArgumentParser:
         "--pairs", action="store_true", help="write what the persons chose instead, in Pick-a-Pic's layout"
     )
     command.add_argument("--threads", type=positive, default=1, help="CPU threads (default: %(default)s)")
+    command = add("adapter", commands.adapter, "train a personal adapter for a large model, from files of pairs")
+    command.set_defaults(config="config/ppd_cascade.yaml")
+    command.add_argument("--threads", type=positive, default=1, help="CPU threads (default: %(default)s)")
     command = add("collect", commands.collect, "verify all runs and write the long table results/runs.parquet")
     command.add_argument("--generation", type=int, default=0, help="number that the table says (for the workflow)")
     command = add("table", commands.table, "write one table as CSV and Markdown")

@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from papa.errors import PapaError
 from papa.settings import unknown
@@ -25,16 +25,21 @@ def log(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-def load_grid(args: argparse.Namespace) -> Grid:
-    from papa.benchmark import grid
-
+def overrides(args: argparse.Namespace) -> dict[str, Any]:
+    """What `--override` says."""
     try:
-        overrides = json.loads(args.override) if args.override else {}
-        if not isinstance(overrides, dict):
+        given = json.loads(args.override) if args.override else {}
+        if not isinstance(given, dict):
             raise ValueError("no object")
     except ValueError as error:
         raise PapaError(f'--override is no JSON object ({error}); write it like \'{{"device": "cpu"}}\'.') from None
-    return grid.load(args.config, overrides)
+    return given
+
+
+def load_grid(args: argparse.Namespace) -> Grid:
+    from papa.benchmark import grid
+
+    return grid.load(args.config, overrides(args))
 
 
 def open_task(of: TaskSpec, config: Config, threads: int, device: str | None = None) -> AnyTask:
@@ -161,6 +166,16 @@ def personal(args: argparse.Namespace) -> None:
         draw_base_samples(base, task.model)
     path = write_pairs(grid, task) if args.pairs else write(grid, study(grid, task, log))
     log(f"{path}: written")
+
+
+def adapter(args: argparse.Namespace) -> None:
+    from papa.benchmark.machine import use_threads
+    from papa.models.pipeline import hush
+    from papa.recipes.adapter import from_config
+
+    use_threads(args.threads)
+    hush()
+    log(f"{from_config(args.config, overrides(args), log)}: ready")
 
 
 def say_what_is_left(grid: Grid, cores: int) -> None:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,24 +93,42 @@ def write(file: Path, images: Sequence[np.ndarray], rows: Iterable[Written]) -> 
         frame.to_parquet(temporary, index=False, dictionary_pagesize_limit=DICTIONARY)
 
 
-def read(files: Sequence[Path]) -> Iterator[Choice]:
+def labelled(files: Sequence[Path]) -> Counter[str]:
+    """User -> rows with a label. Reads no images.
+
+    Raises:  PapaError as `read` does.
+    """
+    found: Counter[str] = Counter()
+    for file in files:
+        columns = ["user_id", "label_0", "label_1"]
+        frame = _opened(file).read(columns).to_pandas().dropna(subset=columns)
+        found.update(frame["user_id"].astype(str))
+    return found
+
+
+def _opened(file: Path) -> pyarrow.parquet.ParquetFile:
+    try:
+        source = pyarrow.parquet.ParquetFile(file)
+    except (OSError, pyarrow.ArrowInvalid) as error:
+        raise PapaError(f"{file} cannot be read as a parquet file ({error}); fetch or write it again.") from error
+    if missing := [name for name in NEEDED if name not in source.schema_arrow.names]:
+        raise PapaError(
+            f"{file} has no column {', '.join(missing)}; files of pairs have Pick-a-Pic's columns: {', '.join(NEEDED)}."
+        )
+    return source
+
+
+def read(files: Sequence[Path], of: Mapping[str, int] | None = None) -> Iterator[Choice]:
     """The rows of parquet files, one after the other; those without a label are left out.
 
+    Args:    of: user -> how many rows of theirs at most; others' are left out. None takes all rows.
     Raises:  PapaError for a file that is no parquet file or has not the columns, for a label that is none, and for an
              image that is missing or broken. The error names the file and the row.
     """
+    left = None if of is None else dict(of)
     for file in files:
-        try:
-            source = pyarrow.parquet.ParquetFile(file)
-        except (OSError, pyarrow.ArrowInvalid) as error:
-            raise PapaError(f"{file} cannot be read as a parquet file ({error}); fetch or write it again.") from error
-        if missing := [name for name in NEEDED if name not in source.schema_arrow.names]:
-            raise PapaError(
-                f"{file} has no column {', '.join(missing)}; files of pairs have Pick-a-Pic's columns: "
-                f"{', '.join(NEEDED)}."
-            )
         row = 0
-        for batch in source.iter_batches(BATCH, columns=[*NEEDED]):
+        for batch in _opened(file).iter_batches(BATCH, columns=[*NEEDED]):
             for entry in batch.to_pylist():
                 place = f"row {row} of {file}"
                 row += 1
@@ -118,8 +137,13 @@ def read(files: Sequence[Path]) -> Iterator[Choice]:
                     continue
                 if entry["user_id"] is None or entry["caption"] is None:
                     raise PapaError(f"{place} has no user_id or no caption; leave the row out.")
+                user = str(entry["user_id"])
+                if left is not None:
+                    if not left.get(user):
+                        continue
+                    left[user] -= 1
                 first, second = (_decoded(entry[name], f"{name} in {place}") for name in ("jpg_0", "jpg_1"))
-                yield Choice(str(entry["user_id"]), entry["caption"], first, second, label)
+                yield Choice(user, entry["caption"], first, second, label)
 
 
 def _label(first: float | None, second: float | None, place: str) -> float | None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from papa.benchmark.pick_a_pic import Choice, Written
@@ -21,6 +23,7 @@ from papa.errors import PapaError
 from papa.methods.ppd.training import Pairs
 from papa.models.personal.encoder import Choices, UserEncoder
 from papa.rng import Stream
+from papa.settings import Positive, Settings
 
 
 def shares_of(attributes: Attributes, images: Tensor) -> dict[str, np.ndarray]:
@@ -98,17 +101,24 @@ def gathered(choices: Iterable[Choice]) -> Gathered:
     return found
 
 
-@dataclass(frozen=True)
-class Telling:
-    """How persons are described in a training.
+class Telling(Settings):
+    """How persons are described in a training."""
 
-    told: pairs that describe a person; the others are learned from. shots: how many of them one description is made
-    of, in turn. draws: descriptions of each person.
-    """
+    told: Positive = 32
+    """Pairs that describe a person; the others are learned from."""
+    shots: Annotated[tuple[Positive, ...], Field(min_length=1)] = (4, 8, 16, 32, 32)
+    """How many of them one description is made of, in turn."""
+    draws: Positive = 15
+    """Descriptions of each person."""
 
-    told: int = 32
-    shots: tuple[int, ...] = (4, 8, 16, 32, 32)
-    draws: int = 15
+    @model_validator(mode="after")
+    def _enough(self) -> Telling:
+        if max(self.shots) > self.told:
+            raise ValueError(
+                f"shots: {max(self.shots)} pairs of one description are more than the {self.told} of told; lower them, "
+                "or raise told"
+            )
+        return self
 
 
 def training_pairs(
@@ -117,14 +127,15 @@ def training_pairs(
     latents: Callable[[list[np.ndarray]], Tensor],
     prompts: Callable[[list[str]], Tensor],
     stream: Stream,
-    telling: Telling = Telling(),
+    telling: Telling | None = None,
 ) -> Pairs:
     """What a training learns from. The pairs that describe a person are not among those that it learns from.
 
     Args:    latents, prompts: pictures and prompts as the model in training takes them. stream: which pairs describe.
+             telling: how persons are described, by default as `Telling` says.
     Raises:  PapaError for a user with too few pairs.
     """
-    rng, rows, persons = stream.generator(), [], []
+    rng, rows, persons, telling = stream.generator(), [], [], telling or Telling()
     for place, (user, own) in enumerate(data.rows.items()):
         if len(own) <= telling.told:
             raise PapaError(

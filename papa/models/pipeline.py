@@ -223,6 +223,13 @@ class PipelineModel(Model):
         other.person = None if person is None else person.to(self.device)[None]
         return other
 
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        """(n, 3, H, W) images in [-1, 1] -> (n, C, h, w) latents: the means of the autoencoder, scaled."""
+        vae = self.pipe.vae
+        parts = [vae.encode(part.to(vae.dtype)).latent_dist.mean for part in images.split(self.chunk)]
+        return torch.cat(parts).to(images.dtype) * vae.config.scaling_factor
+
     def decode(self, latents: Tensor) -> Tensor:
         vae = self.pipe.vae
         z = latents.to(vae.dtype) / vae.config.scaling_factor

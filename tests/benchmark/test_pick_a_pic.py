@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from papa.benchmark.pick_a_pic import NEEDED, Written, encoded, read, write
+from papa.benchmark.pick_a_pic import NEEDED, Written, encoded, labelled, read, write
 from papa.errors import PapaError
 from papa.rng import Stream
 
@@ -53,6 +53,13 @@ def test_the_columns_are_those_of_the_published_dataset(file: Path) -> None:
 
 def test_rows_without_a_label_are_left_out(file: Path) -> None:
     assert len(list(read([changed(file, 1, label_0=None, label_1=None)]))) == len(ROWS) - 1
+
+
+def test_some_users_and_some_of_their_rows(file: Path) -> None:
+    assert labelled([file, file]) == {"ann": 4, "bob": 2}
+    assert labelled([changed(file, 1, label_0=None, label_1=None)]) == {"ann": 2}
+    found = [(choice.user, choice.caption) for choice in read([file, file], {"ann": 3})]
+    assert found == [("ann", "a pear"), ("ann", "fruit"), ("ann", "a pear")]
 
 
 def test_missing_columns_and_other_files(file: Path, tmp_path: Path) -> None:

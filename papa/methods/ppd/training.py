@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -39,6 +39,9 @@ class PpdTraining(Settings):
     """AdamW steps."""
     batch: Positive = 48
     """Pairs of one step."""
+    chunk: Positive | None = None
+    """Pairs whose activations are in memory at once; None takes the whole batch. Fewer need less memory, and change
+    the last bits."""
     lr: Rate = 1e-3
     """Learning rate, warmed up over a twentieth of the steps and then falling to zero on a cosine."""
     decay: NonNegative = 1e-2
@@ -81,6 +84,28 @@ class Pairs:
 
     def __len__(self) -> int:
         return len(self.preferred)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Noised pairs. x_t: (2, n, C, H, W), preferred and rejected. t: (n,). noise: (n, C, H, W). omega: (n,), weights of
+    the errors. prompt: (n, tokens, width). tokens: (n, tokens, width) of the persons."""
+
+    x_t: Tensor
+    t: Tensor
+    noise: Tensor
+    omega: Tensor
+    prompt: Tensor
+    tokens: Tensor
+
+    def split(self, size: int) -> Iterator[Batch]:
+        """The same in parts of at most `size` pairs."""
+        rest = (part.split(size) for part in (self.t, self.noise, self.omega, self.prompt, self.tokens))
+        return (Batch(*part) for part in zip(self.x_t.split(size, 1), *rest, strict=True))
+
+    def to(self, device: str) -> Batch:
+        """The same on a device."""
+        return Batch(*(getattr(self, part.name).to(device) for part in fields(self)))
 
 
 class Trainer:
@@ -144,45 +169,53 @@ class Trainer:
         ]
         dropped = torch.from_numpy(rng.random(len(chosen)) < settings.dropout)
         tokens = torch.where(dropped[:, None, None], pairs.unknown, tokens)
-        model, reference = self.errors(pairs, chosen, tokens, rng)
-        loss = dpo_loss(model, reference, settings.strength).mean()
-        if not torch.isfinite(loss):
-            raise DivergedError("the loss is NaN or infinite; lower lr or strength.")
+        batch = self.noised(pairs, chosen, tokens, rng)
         self.optimizer.zero_grad()
-        loss.backward()
+        losses, right = [], []
+        for part in batch.split(settings.chunk or len(chosen)):
+            model, reference = self.errors(part)
+            loss = dpo_loss(model, reference, settings.strength)
+            (loss.sum() / len(chosen)).backward()
+            losses.append(loss.detach())
+            right.append(preference_margin(model, reference).detach() > 0)
+        mean = torch.cat(losses).mean()
+        if not torch.isfinite(mean):
+            raise DivergedError("the loss is NaN or infinite; lower lr or strength.")
         nn.utils.clip_grad_norm_(list(self.weights.values()), 1.0)
         self.optimizer.step()
-        return loss.item(), (preference_margin(model, reference) > 0).float().mean().item()
+        return mean.item(), torch.cat(right).float().mean().item()
 
-    def errors(
-        self, pairs: Pairs, chosen: np.ndarray, tokens: Tensor, rng: np.random.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """(2, n) denoising errors of the network with the persons, and without them. One timestep and one noise for
-        both items of a pair; the timesteps are stratified over the batch."""
+    def noised(self, pairs: Pairs, chosen: np.ndarray, tokens: Tensor, rng: np.random.Generator) -> Batch:
+        """Pairs with noise on them. One timestep and one noise for both items of a pair; the timesteps are stratified
+        over the batch."""
         n, total = len(chosen), len(self.abar)
         strata = (rng.permutation(n) + rng.random(n)) / n
         first = self.settings.above * total
-        t = torch.from_numpy((first + strata * (total - first)).astype(np.int64)).repeat(2)
-        noise = torch.from_numpy(rng.standard_normal((n, *pairs.latents.shape[1:]), dtype=np.float32)).repeat(
-            2, 1, 1, 1
-        )
-        which = np.concatenate([pairs.preferred[chosen], pairs.rejected[chosen]])
+        t = torch.from_numpy((first + strata * (total - first)).astype(np.int64))
+        noise = torch.from_numpy(rng.standard_normal((n, *pairs.latents.shape[1:]), dtype=np.float32))
         a = self.abar[t].float().view(-1, 1, 1, 1)
-        x_t = a.sqrt() * pairs.latents[torch.from_numpy(which)] + (1 - a).sqrt() * noise
-        prompt = pairs.prompts[torch.from_numpy(pairs.prompt[chosen])].repeat(2, 1, 1)
-        x_t, t, noise, prompt, tokens = (
-            part.to(self.device) for part in (x_t, t, noise, prompt, tokens.repeat(2, 1, 1))
+        x_t = torch.stack(
+            [
+                a.sqrt() * pairs.latents[torch.from_numpy(which[chosen])] + (1 - a).sqrt() * noise
+                for which in (pairs.preferred, pairs.rejected)
+            ]
         )
+        omega = ((1 - a) / a).flatten() if self.settings.weights == "clean" else torch.ones(n)
+        return Batch(x_t, t, noise, omega, pairs.prompts[torch.from_numpy(pairs.prompt[chosen])], tokens)
 
-        omega = ((1 - a) / a).flatten() if self.settings.weights == "clean" else torch.ones(2 * n)
-        omega = omega.to(self.device)
+    def errors(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(2, n) weighted denoising errors of the network with the persons, and without them: of what was preferred,
+        then of what was rejected."""
+        batch = batch.to(self.device)
+        x_t, t, prompt = batch.x_t.flatten(0, 1), batch.t.repeat(2), batch.prompt.repeat(2, 1, 1)
 
         def error() -> Tensor:
-            return (omega * (self.net(x_t, t, prompt).sample - noise).square().flatten(1).mean(1)).view(2, n)
+            eps = self.net(x_t, t, prompt).sample.unflatten(0, (2, -1))
+            return batch.omega * (eps - batch.noise).square().flatten(2).mean(2)
 
         with telling(self.told, None), torch.no_grad():
             reference = error()
-        with telling(self.told, tokens):
+        with telling(self.told, batch.tokens.repeat(2, 1, 1)):
             return error(), reference
 
     @torch.no_grad()
@@ -192,7 +225,9 @@ class Trainer:
         for index, begin in enumerate(range(0, len(held_out), 128)):
             chosen = np.arange(begin, min(begin + 128, len(held_out)))
             tokens = held_out.persons[torch.from_numpy(held_out.person[chosen]), 0]
-            model, reference = self.errors(held_out, chosen, tokens, stream.at(part=index).generator())
+            batch = self.noised(held_out, chosen, tokens, stream.at(part=index).generator())
+            errors = [self.errors(part) for part in batch.split(self.settings.chunk or len(chosen))]
+            model, reference = (torch.cat(of, 1) for of in zip(*errors, strict=True))
             found.append(
                 torch.stack(
                     [

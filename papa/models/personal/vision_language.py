@@ -24,8 +24,8 @@ from papa.files import replacing
 from papa.models.personal.encoder import SOMEBODY, Choices, UserEncoder
 
 NAME = "llava-hf/llava-onevision-qwen2-0.5b-ov-hf"
-REVISION = "main"
-"""Which model. Pin a commit where results are to be repeated: `VisionLanguageEncoder(..., revision=...)`."""
+REVISION = "74dd0bf867a4cda7950c17663794267c60cf4b40"
+"""Which model, and a commit of it on the hub, as public repositories name it."""
 
 SHOWN = "Here are {n} pairs of pictures. In each, one person preferred the first picture to the second."
 PAIR = "Pair {i}, of the prompt {caption!r}. Preferred, then rejected:"
@@ -55,7 +55,7 @@ class VisionLanguageEncoder(UserEncoder):
     ) -> None:
         from transformers import AutoProcessor, LlavaOnevisionForConditionalGeneration
 
-        self.name, self.thought, self.device = f"{model}@{revision}", thought, device
+        self.name, self.thought, self.device = f"{model}@{revision}, thought {thought}", thought, device
         try:
             self.processor: Any = AutoProcessor.from_pretrained(model, revision=revision)
             net: Any = LlavaOnevisionForConditionalGeneration.from_pretrained(model, revision=revision, dtype=dtype)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from papa.benchmark import pick_a_pic
 from papa.benchmark.population import OFFLINE, Population, numbers
@@ -26,7 +26,6 @@ from papa.methods.ppd.training import Pairs, PpdTraining, Trainer
 from papa.models.personal.adapter import About, save_adapter, weights_hash
 from papa.models.personal.attention import add_user_attention
 from papa.models.personal.encoder import ImageEncoder, standardization
-from papa.models.pipeline import PipelineModel
 from papa.recipes.fruits import ppd_card as card
 from papa.recipes.fruits.choices import pool_of
 from papa.recipes.fruits.judging import train_clip
@@ -70,13 +69,6 @@ def standardize(place: Path, pool: Pool) -> None:
         save_file({"mean": mean, "deviation": deviation}, file)
 
 
-@torch.no_grad()
-def latents_of(model: PipelineModel, images: Tensor) -> Tensor:
-    """Images through the autoencoder's mean, scaled: what a diffusion model is trained on."""
-    vae: Any = model.pipe.vae
-    return torch.cat([vae.encode(part).latent_dist.mean for part in images.split(256)]) * vae.config.scaling_factor
-
-
 class Workshop:
     """What all trainings of the recipe share. place: the staging folder, with the encoder in it."""
 
@@ -96,7 +88,7 @@ class Workshop:
         return training_pairs(
             self.data[split],
             encoder,
-            lambda images: latents_of(self.model, to_range(np.stack(images))),
+            lambda images: self.model.encode(to_range(np.stack(images))),
             lambda prompts: torch.cat([self.model.embedding(prompt) for prompt in prompts]),
             STREAM.at("descriptions"),
         )

@@ -41,9 +41,10 @@ def test_epapa_keeps_papas_stratum_width(digits: Digits) -> None:
 
 
 def test_the_sweep_over_k_changes_k_alone() -> None:
-    """In every configuration each k leaves a whole number of strata of PAPA's width."""
+    """In every experiment each k leaves a whole number of strata of PAPA's width."""
     found = 0
-    for file in [ROOT / "config.yaml", *sorted((ROOT / "config").glob("*.yaml"))]:
+    experiments = [file for file in sorted((ROOT / "config").glob("*.yaml")) if file.stem != "ppd_cascade"]
+    for file in [ROOT / "config.yaml", *experiments]:
         for label, of in load(file).methods.items():
             settings = of.settings
             if isinstance(settings, PapaSettings) and settings.timesteps != "exact":

@@ -98,6 +98,14 @@ def test_a_checkpoint_of_another_training_or_a_damaged_one_is_refused(tmp_path: 
         trainer(checkpoint=file).run(pairs(), pairs(), quiet)
 
 
+def test_a_batch_in_parts_takes_the_same_step() -> None:
+    whole, parts = (trainer(SMALL.model_copy(update={"chunk": chunk, "steps": 3, "every": 3})) for chunk in (None, 5))
+    curves = [training.run(pairs(), pairs(), quiet) for training in (whole, parts)]
+    assert curves[0][0] == pytest.approx(curves[1][0], rel=1e-4)
+    for name, weight in whole.weights.items():
+        torch.testing.assert_close(parts.weights[name], weight, rtol=1e-3, atol=1e-5)
+
+
 def test_a_loss_that_is_not_finite_is_an_error() -> None:
     training = trainer()
     next(iter(projections(training.net).values())).data.fill_(float("nan"))
@@ -116,7 +124,7 @@ def test_errors_of_the_clean_estimate_weigh_high_noise_levels() -> None:
     training = trainer(SMALL.model_copy(update={"weights": "clean"}))
     chosen, tokens = np.array([0, 1]), torch.zeros(2, TOKENS, WIDTH)
     with torch.no_grad():
-        model, reference = training.errors(pairs(), chosen, tokens, Stream(9).generator())
+        model, reference = training.errors(training.noised(pairs(), chosen, tokens, Stream(9).generator()))
     assert torch.equal(model, reference)
     rng, data = Stream(9).generator(), pairs()
     t = (((rng.permutation(2) + rng.random(2)) / 2) * 50).astype(np.int64)
