@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from papa.benchmark import pick_a_pic
 from papa.benchmark.config import SHOTS, STEPS, PersonalStudy
 from papa.benchmark.population import Person, Population, numbers, split_of, standardized
 from papa.benchmark.preferences import shares_of
@@ -32,6 +33,8 @@ from papa.rng import Stream
 
 TOLD, AVAILABLE = 4, 16
 """Choices that describe a person unless it is said otherwise, and how many there are to choose them from."""
+PICTURED = 4
+"""Unseen persons whose pictures are kept to be shown: the first ones."""
 PAIRS = 48
 """Choices by which a person is to be recognized: a classifier learns from half of them."""
 Row = dict[str, Any]
@@ -199,6 +202,7 @@ class Study:
         for person in [*unseen, *seen]:
             self.main(person, ppd)
         self.log(f"personal: {len(unseen)} unseen and {len(seen)} seen persons")
+        self.pictured(unseen[:PICTURED], ppd)
         for person in unseen[: asked.half]:
             self.described_otherwise(person, ppd)
             self.with_prompts(person, ppd)
@@ -218,12 +222,16 @@ class Study:
         """The prompt that says nothing of what is to be drawn."""
         return self.task.model.settings.prompt
 
-    def draw(self, personal: Personal, tokens: Tensor, prompt: str) -> Seen:
-        """What judges see on pictures of a personal model for somebody."""
+    def images(self, personal: Personal, tokens: Tensor, prompt: str) -> Tensor:
+        """Pictures of a personal model for somebody."""
         if personal not in self._models:
             self._models[personal] = self.task.model.personalized(personal)
         model = self._models[personal].drawing_for(tokens)
-        return self.seen(drawn(model, prompt, self.asked.images, self.noise(prompt)))
+        return drawn(model, prompt, self.asked.images, self.noise(prompt))
+
+    def draw(self, personal: Personal, tokens: Tensor, prompt: str) -> Seen:
+        """What judges see on those."""
+        return self.seen(self.images(personal, tokens, prompt))
 
     def main(self, person: Person, ppd: Personal) -> None:
         """The personal model by four choices, and the one that is told about nobody."""
@@ -231,6 +239,22 @@ class Study:
         self.compare(person, shown, self.generic, part="main", model="ppd", shots=TOLD)
         nobody = self.of_nobody("dpo", self.generic)
         self.compare(person, nobody, self.generic, part="main", model="dpo", shots=0)
+
+    def pictured(self, persons: Sequence[Person], ppd: Personal) -> None:
+        """Pictures to be looked at: what some persons chose, what is drawn for them, and for nobody."""
+        for person in persons:
+            given = self.choices(person, TOLD)
+            images = self.images(ppd, self.told(ppd, person), self.generic)
+            said = " or ".join(self.task.in_words(taste)[0] for taste in person.tastes)
+            for model, shown in (("preferred", given.preferred), ("rejected", given.rejected), ("ppd", images)):
+                self._keep(shown, person=person.number, model=model, said=said)
+        for model in ("base", "dpo"):
+            self._keep(self.nobody(model, self.generic), model=model)
+
+    def _keep(self, images: Tensor, **about: Any) -> None:
+        """A row with pictures side by side, as a PNG."""
+        side_by_side = np.concatenate(list(self.task.model.pack(images)), 2).transpose(1, 2, 0)
+        self.rows.append({"part": "pictures", "png": pick_a_pic.encoded(side_by_side), **about})
 
     def described_otherwise(self, person: Person, ppd: Personal) -> None:
         """By other numbers of choices, by words, and by the words in the prompt of the base."""

@@ -107,6 +107,20 @@ def test_words_describe_a_person(study: Study) -> None:
     assert (study.in_words(ppd, one) - study.in_words(ppd, other)).abs().max() > 0.01
 
 
+def test_pictures_are_kept_of_some_persons_and_of_nobody(study: Study, rows: pd.DataFrame) -> None:
+    kept = figure.pictures(rows)
+    people = [person.number for person in study.persons("unseen", 4)]
+    assert {person for person, _ in kept} == {*people, None}
+    ppd, person = study.task.personal("ppd"), study.persons("unseen", 1)[0]
+    images = study.task.model.pack(study.images(ppd, study.told(ppd, person), study.generic))
+    strip, said = kept[person.number, "ppd"]
+    side = images.shape[-1]
+    assert strip.shape == (side, 2 * side, 3)
+    assert said == " or ".join(study.task.in_words(taste)[0] for taste in person.tastes)
+    assert np.array_equal(strip[:, side:], images[1].transpose(1, 2, 0))
+    assert kept[person.number, "preferred"][0].shape == (side, 4 * side, 3)
+
+
 # ---------------------------------------------------------------- stored, and shown
 
 
@@ -160,7 +174,7 @@ def test_the_table_and_the_figure_show_it(grid: Grid, rows: pd.DataFrame) -> Non
     assert "Recognizing a person among 17" in made.markdown and "4 unseen and 2 seen persons" in made.caption
     with style.paper():
         drawn = figure.draw(pd.DataFrame(), grid)
-    assert len(drawn.axes) == 2 and "2 pictures each" in (caption := figure.caption(pd.DataFrame(), grid))
+    assert len(drawn.axes) == 2 + 3 * 5 and "2 pictures each" in (caption := figure.caption(pd.DataFrame(), grid))
     assert all("Drawn by commit" in text and processor() in text for text in (caption, made.caption))
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
+from PIL.Image import open as open_image
 
 from papa.benchmark.grid import Grid
 from papa.benchmark.runs import personal
@@ -15,6 +19,7 @@ from papa.paper.tables.personal import NOTHING
 
 APART = 0.96
 """Factor between where a number of choices is and where a judge's interval stands."""
+NOBODY = {"dpo": "DPO, for nobody", "base": "the base, for nobody"}
 JUDGES = {"gold": ("labelling judge", "#1b6ca8", "o"), "held_out": ("held-out judge", "#c1592a", "s")}
 
 
@@ -23,12 +28,53 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
     if grid.config.personal is None:
         return style.nothing(NOTHING)
     study = personal.read(grid)
-    drawn = style.figure(2 * style.COLUMN, 2.6)
-    left, right = drawn.subplots(1, 2)
+    rows = pictures(study)
+    people = list(dict.fromkeys(person for person, _ in rows if person is not None))
+    drawn = style.figure(style.FULL, 2.7 + 0.47 * (len(people) + 1))
+    parts: Any = drawn.subfigures(2, 1, height_ratios=[2.7, 0.47 * (len(people) + 1)])
+    above, below = parts
+    left, right = above.subplots(1, 2)
     _shots(left, study, grid)
     _between(right, study, grid)
-    style.legend_below(drawn, left, right, columns=3)
+    style.legend_below(above, left, right, columns=3)
+    _pictures(below, rows, people)
     return drawn
+
+
+Pictures = dict[tuple[int | None, str], tuple[np.ndarray, str]]
+"""(Person, what of them) -> pictures side by side, and what the person would say."""
+
+
+def pictures(study: pd.DataFrame) -> Pictures:
+    """The pictures that the study kept; of nobody under None."""
+    found: Pictures = {}
+    for row in study[study.part == "pictures"].to_dict("records"):
+        with open_image(io.BytesIO(row["png"])) as image:
+            strip = np.asarray(image.convert("RGB"))
+        nobody = row["model"] in NOBODY
+        found[None if nobody else int(row["person"]), row["model"]] = (strip, "" if nobody else row["said"])
+    return found
+
+
+def _pictures(part: SubFigure, rows: Pictures, people: list[int]) -> None:
+    """A row for each person, what they chose and what is drawn; the last row is drawn for nobody."""
+    chosen, drawn = (rows[people[0], name][0].shape[1] for name in ("preferred", "ppd"))
+    axes = part.subplots(len(people) + 1, 3, squeeze=False, width_ratios=[chosen, chosen, drawn])
+    for ax, head in zip(axes[0], ("preferred", "rejected", "drawn for the person"), strict=True):
+        ax.set_title(head, fontsize=7)
+    for person, row in zip(people, axes, strict=False):
+        for ax, name in zip(row, ("preferred", "rejected", "ppd"), strict=True):
+            ax.imshow(rows[person, name][0])
+        row[0].set_ylabel(f"person {person}", fontsize=6, rotation=0, ha="right", va="center")
+    for ax, (name, said) in zip(axes[-1][1:], NOBODY.items(), strict=True):
+        strip = rows[None, name][0]
+        ax.imshow(strip[:, : chosen if name == "dpo" else None])
+        ax.set_xlabel(said, fontsize=6.5)
+    for ax in axes.flat:
+        ax.set_xticks([])
+        ax.set_yticks([])
+        for spine in ax.spines.values():
+            spine.set_visible(False)
 
 
 def by_shots(study: pd.DataFrame, judge: str, reference: str) -> dict[int, pd.Series]:
@@ -71,6 +117,11 @@ def _between(ax: Axes, study: pd.DataFrame, grid: Grid) -> None:
     ax.set_ylabel("mean utility (deviations)")
 
 
+def _said(study: pd.DataFrame) -> str:
+    rows = study[(study.part == "pictures") & (study.model == "ppd")]
+    return "; ".join(f"person {int(row['person'])}, {row['said']}" for row in rows.to_dict("records"))
+
+
 def caption(table: pd.DataFrame, grid: Grid) -> str:
     """The caption of F8."""
     asked = grid.config.personal
@@ -81,7 +132,9 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
         "the person than the base's from the same noise (solid), or than that of an adapter trained on the same pairs "
         f"without persons (dashed), over the number of choices; {asked.half} unseen persons, "
         f"{asked.images} pictures each. Right: utility for two persons along the straight line from one's description "
-        f"to the other's, by the labelling judge; {asked.between} pairs of unseen persons.",
+        f"to the other's, by the labelling judge; {asked.between} pairs of unseen persons. Below: the four choices of "
+        "the first unseen persons and what is drawn for them, unselected, each column from the same noise. In their "
+        f"own words: {_said(personal.read(grid))}.",
         f"Intervals are {grid.config.confidence:.0%} t intervals over persons, or pairs of them.",
         personal.about(grid),
     )
