@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from papa.benchmark.grid import Grid
+from papa.benchmark.population import OFFLINE, SEEN
 from papa.files import write_atomic
 from papa.paper import select
 from papa.paper.stats import Estimate
@@ -95,7 +96,18 @@ def quote(table: pd.DataFrame, grid: Grid, tasks: Sequence[str], methods: Sequen
         f"{samples(grid, tasks, 'final')} final samples per run",
     ]
     said = "; ".join(part for part in sentence if part) + "."
-    return f"{said} {table.attrs['about']}" if "about" in table.attrs else said
+    return " ".join(part for part in (said, offline_sentence(grid, methods), table.attrs.get("about", "")) if part)
+
+
+def offline_sentence(grid: Grid, methods: Sequence[str]) -> str:
+    """Which methods begin with an adapter, whose pairs of other persons no label counts."""
+    given = [name for name in methods if name in grid.methods and grid.methods[name].settings.needs_adapter]
+    return (
+        f"Before the first label, {', '.join(given)} had learned from {SEEN * OFFLINE:,} offline pairs of {SEEN} other "
+        "persons; the other methods had not."
+        if given
+        else ""
+    )
 
 
 def samples(grid: Grid, tasks: Sequence[str], name: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 from scipy import stats as scipy_stats
 from support import synthetic
 
-from papa.benchmark.grid import Grid
+from papa.benchmark.grid import Grid, load
 from papa.benchmark.tasks.fruits import FruitsSettings
 from papa.errors import RecordError, SettingsError
 from papa.files import write_atomic
@@ -309,6 +309,15 @@ def test_t4_counts_what_diverged(table: pd.DataFrame, grid: Grid) -> None:
 
 
 # ---------------------------------------------------------------- files and errors
+
+
+def test_captions_count_offline_pairs_apart(table: pd.DataFrame) -> None:
+    grid = load(Path(__file__).parents[2] / "config" / "ppd.yaml")
+    assert "papa-ppd, fkc-ppd had learned from 28,800 offline pairs of 300 other persons" in (
+        said := report.quote(table, grid, ["fruits"], ["base", "papa-q0.5", "papa-ppd", "fkc-ppd"], [])
+    )
+    assert "papa-q0.5" not in said
+    assert "offline" not in report.quote(table, grid, ["fruits"], ["base", "papa-q0.5"], [])
 
 
 @pytest.mark.parametrize("name", [name for name in tables.TABLES if name != "T6"])  # it shows no runs

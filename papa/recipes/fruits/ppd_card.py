@@ -31,7 +31,7 @@ def finish(place: Path, seed: int, steps: str) -> None:
     write_card(place, {"name": NAME, "recipe": {"seed": seed, "steps": steps}, "sha256": digests, "figures": curves})
     size = sum((place / name).stat().st_size for name in digests) / 1e6
     rows = "\n".join(
-        f"| `{name}` | {WHAT[name]} | {end['step']} | {end['held_out_loss']:.4f} | {end['held_out_right']:.3f} |"
+        f"| `{name}` | {WHAT[name]} | {end['step']:.0f} | {end['held_out_loss']:.4f} | {end['held_out_right']:.3f} |"
         for name, end in curves.items()
     )
     files = "\n".join(f"| `{name}` | `{digest}` |" for name, digest in sorted(digests.items()))
