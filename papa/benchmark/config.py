@@ -201,21 +201,31 @@ def read(path: str | Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
              extends itself.
     """
     path = Path(path)
-    if not path.is_file():
-        raise SettingsError(f"there is no configuration file {path}; the default is config.yaml in the repository.")
+    data = own(path)
     if path.resolve() in below:
         raise SettingsError(f"{path} extends itself; remove `extends` from one of the files.")
+    extends, added = "extends" in data, data.pop("grid_also", None)
+    whole = _over(_extended(path, data.pop("extends"), below), data) if extends else data
+    if added is not None:
+        whole["grid"] = _with_blocks(whole.get("grid"), added, path)
+    return whole
+
+
+def own(path: str | Path) -> dict[str, Any]:
+    """What stands in a configuration file itself, `extends` and `grid_also` as they are.
+
+    Raises:  SettingsError as `read` does.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise SettingsError(f"there is no configuration file {path}; the default is config.yaml in the repository.")
     try:
         data = yaml.load(path.read_text(encoding="utf-8"), OnceLoader)  # a SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
         raise SettingsError(f"{path} holds no settings; compare it with config.yaml.")
-    extends, added = "extends" in data, data.pop("grid_also", None)
-    whole = _over(_extended(path, data.pop("extends"), below), data) if extends else data
-    if added is not None:
-        whole["grid"] = _with_blocks(whole.get("grid"), added, path)
-    return whole
+    return data
 
 
 def _extended(path: Path, parent: Any, below: tuple[Path, ...]) -> dict[str, Any]:

@@ -231,7 +231,7 @@ def test_bad_settings_stop_at_once_with_one_paragraph(again: Work, given: dict, 
     assert again.files() == before
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "config/smoke.yaml", "config/full.yaml"])
+@pytest.mark.parametrize("name", ["config.yaml", "config/smoke.yaml", "config/full.yaml", "config/ppd.yaml"])
 def test_shipped_configurations_are_planned_without_torch(clean: Work, name: str, tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("raise RuntimeError('planning imports torch')\n")
     done = clean.snakemake("-n", "--configfile", name, PYTHONPATH=str(tmp_path))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from papa.benchmark import estimate
 from papa.benchmark import grid as papa_grid
-from papa.benchmark.config import read
+from papa.benchmark.config import own, read
 from papa.benchmark.runs import personal
 from papa.benchmark.runs.key import source_hash
 from papa.benchmark.runs.record import stands
@@ -22,11 +22,11 @@ from papa.paper.tables import TABLES
 # One configuration file makes the experiment. Values of `--config key=value` win over it.
 CONFIG_FILE = str(workflow.overwrite_configfiles[-1]) if workflow.overwrite_configfiles else "config.yaml"
 try:
-    _FROM_FILE = read(CONFIG_FILE)
+    _OWN, _WHOLE = own(CONFIG_FILE), read(CONFIG_FILE)  # Snakemake does not know of `extends`: its values are the own
     OVERRIDES = {
         key: value
         for key, value in config.items()
-        if key not in ("extends", "grid_also") and _FROM_FILE.get(key) != value
+        if key not in ("extends", "grid_also") and value not in (_OWN.get(key), _WHOLE.get(key))
     }
     GRID = papa_grid.load(CONFIG_FILE, OVERRIDES)
 except PapaError as error:
