@@ -123,7 +123,7 @@ class PersonalStudy(Settings):
     new_prompts: list[str] = []
     """Prompts that no adapter was trained on."""
     between: Positive = 10
-    """Pairs of persons whose descriptions are mixed."""
+    """Unseen persons whose description is mixed with that of somebody with other tastes."""
     controls: list[str] = []
     """Adapters of controls, by name: "shuffled" (persons shuffled in training), "pixels" (pixel statistics in the place
     of the encoder)."""

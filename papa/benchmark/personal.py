@@ -274,9 +274,17 @@ class Study:
                 about = {"part": part, "model": "ppd", "shots": TOLD, "new_prompt": prompt in self.asked.new_prompts}
                 self.compare(person, self.draw(ppd, tokens, prompt), prompt, **about)
 
+    def opposites(self, persons: Sequence[Person]) -> list[tuple[Person, Person]]:
+        """Each of the first persons with the one whose tastes are least like theirs, by utilities over the pool.
+
+        Between two persons who like the same there is nothing to be seen.
+        """
+        alike = np.corrcoef([person.utility(self._pool["gold"]) for person in persons])
+        return [(persons[i], persons[int(alike[i].argmin())]) for i in range(min(self.asked.between, len(persons)))]
+
     def between(self, persons: Sequence[Person], personal: Personal) -> None:
         """From one person's description to another's in equal steps: how both like what is drawn."""
-        for first, second in zip(persons[0::2][: self.asked.between], persons[1::2], strict=False):
+        for first, second in self.opposites(persons):
             a, b = self.told(personal, first), self.told(personal, second)
             for share in np.linspace(0, 1, STEPS).tolist():
                 shown = self.draw(personal, (1 - share) * a + share * b, self.generic)

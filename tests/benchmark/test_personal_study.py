@@ -99,6 +99,16 @@ def test_caption_aware_choices_are_the_nearest(study: Study) -> None:
     assert not torch.equal(apple, banana)
 
 
+def test_persons_are_mixed_with_those_of_other_tastes(study: Study) -> None:
+    persons = study.persons("unseen", 4)
+    pairs = study.opposites(persons)
+    assert [first for first, _ in pairs] == persons[:2]
+    utility = {person.number: person.utility(study._pool["gold"]) for person in persons}
+    for first, second in pairs:
+        alike = {n: np.corrcoef(utility[first.number], u)[0, 1] for n, u in utility.items()}
+        assert alike[second.number] == min(alike.values()) and second != first
+
+
 def test_words_describe_a_person(study: Study) -> None:
     one, other = study.persons("unseen", 2)
     ppd = study.task.personal("ppd")

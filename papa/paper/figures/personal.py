@@ -36,7 +36,7 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
     left, right = above.subplots(1, 2)
     _shots(left, study, grid)
     _between(right, study, grid)
-    style.legend_below(above, left, right, columns=3)
+    style.legend_below(above, left, right, columns=3, length=3.2)
     _pictures(below, rows, people)
     return drawn
 
@@ -132,7 +132,8 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
         "the person than the base's from the same noise (solid), or than that of an adapter trained on the same pairs "
         f"without persons (dashed), over the number of choices; {asked.half} unseen persons, "
         f"{asked.images} pictures each. Right: utility for two persons along the straight line from one's description "
-        f"to the other's, by the labelling judge; {asked.between} pairs of unseen persons. Below: the four choices of "
+        f"to the other's, by the labelling judge; {asked.between} unseen persons, each with the one "
+        "whose tastes are least like theirs. Below: the four choices of "
         "the first unseen persons and what is drawn for them, unselected, each column from the same noise. In their "
         f"own words: {_said(personal.read(grid))}.",
         f"Intervals are {grid.config.confidence:.0%} t intervals over persons, or pairs of them.",

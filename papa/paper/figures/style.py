@@ -14,7 +14,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.text import Annotation, Text
 from matplotlib.ticker import NullLocator
 from matplotlib.transforms import Bbox
@@ -175,17 +175,23 @@ def series(ax: Axes, x: Sequence[float], ys: Sequence[Estimate], **look: Any) ->
 
 
 def legend_below(
-    drawn: Figure, *axes: Axes, columns: int, order: Sequence[str] = (), more: Mapping[str, Artist] | None = None
+    drawn: Figure | SubFigure,
+    *axes: Axes,
+    columns: int,
+    order: Sequence[str] = (),
+    more: Mapping[str, Artist] | None = None,
+    length: float = 1.8,
 ) -> None:
     """One legend for these panels, under all of them, to be read line by line.
 
     Args:    order: labels in the order wanted, others behind. more: label -> handle, for what no panel names.
+             length: of a line's example, in font sizes; dashes need more.
     """
     found = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     keys = {label: found[label] for label in order if label in found} | found | dict(more or {})
     read = [label for column in range(columns) for label in list(keys)[column::columns]]  # Matplotlib fills columns
     handles = [keys[label] for label in read]
-    drawn.legend(handles, read, loc="outside lower center", ncols=columns, handlelength=1.8, columnspacing=1.4)
+    drawn.legend(handles, read, loc="outside lower center", ncols=columns, handlelength=length, columnspacing=1.4)
 
 
 @dataclass(frozen=True)

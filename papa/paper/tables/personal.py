@@ -156,6 +156,7 @@ def caption(grid: Grid) -> str:
         "all: compare rows of the same persons. Their own words name the best and the worst value of every attribute, "
         "so those rows say what is to be had from a person who knows themselves perfectly. What the adapter learned "
         f"from is counted apart: {SEEN} persons with {OFFLINE} pairs each, which no run of a method pays for.",
+        f"Between two persons: {asked.between} unseen persons, each with the one whose tastes are least like theirs.",
         f"Intervals are {grid.config.confidence:.0%} t intervals over persons (n), of one training. The paper has 83% "
         "for seen and 78% for unseen people, by the judgement of a language model, and 90% among the first 16 of 300, "
         "where prompts, which tell people apart, were the persons' own.",
