@@ -24,10 +24,10 @@ class TaskDeclaration(Declared):
              draws for a prompt; those have tables and figures of their own. scored: whether preference is measured (not
              where the truth is a density). finetunes: whether it has a network. personal: the folder of the adapters
              that its model comes with, which are told about a person. artefacts: the folder of its shipped weights in
-             `papa/data`. recipe: the module that trains them. parts: modules that train more for it, by name. needs:
-             the module that says what it needs
-             beside this package; such a task is large: it is also scored on the configured device, and its jobs ask
-             for the GPU at every step. memory_mb: main memory of one job. space: where distances between images are
+             `papa/data`. recipe: the module that trains them. takes_data: whether the recipe takes a folder of data.
+             parts: modules that train more for it, by name. needs: the module that says what it needs beside this
+             package; such a task is large: it is also scored on the configured device, and its jobs ask for the GPU at
+             every step. memory_mb: main memory of one job. space: where distances between images are
              taken: their pixels, or the features of one of its networks.
     """
 
@@ -41,6 +41,7 @@ class TaskDeclaration(Declared):
     personal: str | None = None
     artefacts: str | None = None
     recipe: str | None = None
+    takes_data: bool = False
     parts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     needs: str | None = None
     memory_mb: int = 3000

@@ -7,22 +7,21 @@ last checkpoint, with the same numbers: every step has random numbers of its own
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from papa.errors import DivergedError, PapaError
-from papa.files import replacing
+from papa.errors import DivergedError
 from papa.methods.ppd.loss import dpo_loss, preference_margin
 from papa.models.personal.attention import projections, telling, told_of
+from papa.models.training import Checkpoint, scheduled
 from papa.rng import Stream
 from papa.settings import Fraction, NonNegative, Positive, Rate, Settings
 
@@ -127,7 +126,7 @@ class Trainer:
         told = told_of(net)
         assert told is not None
         self.net, self.told, self.abar, self.settings, self.stream = net, told, abar, settings, stream
-        self.device, self.checkpoint, self.done = device, checkpoint, 0
+        self.device, self.checkpoint, self.done = device, Checkpoint(checkpoint, settings.model_dump_json()), 0
         self.curve: Curve = []
         net.requires_grad_(False)
         self.weights = projections(net)
@@ -138,7 +137,8 @@ class Trainer:
     def run(self, pairs: Pairs, held_out: Pairs, log: Log) -> Curve:
         """Train to the end.
 
-        Raises:  DivergedError where the loss is NaN or infinite.
+        Raises:  DivergedError where the loss is NaN or infinite. PapaError for a checkpoint that is damaged, or of
+                 another training.
         """
         self._resume(log)
         began, first, losses, right = time.monotonic(), self.done, [], []
@@ -242,44 +242,16 @@ class Trainer:
     # ------------------------------------------------------------ going on
 
     def _keep(self) -> None:
-        if self.checkpoint is None:
-            return
-        state = {
-            "settings": self.settings.model_dump_json(),
-            "done": self.done,
-            "curve": self.curve,
-            "weights": {name: weight.detach() for name, weight in self.weights.items()},
-            "optimizer": self.optimizer.state_dict(),
-        }
-        with replacing(self.checkpoint) as temporary:
-            torch.save(state, temporary)
+        weights = {name: weight.detach() for name, weight in self.weights.items()}
+        self.checkpoint.keep(
+            {"done": self.done, "curve": self.curve, "weights": weights, "optimizer": self.optimizer.state_dict()}
+        )
 
     def _resume(self, log: Log) -> None:
-        """Go on from the checkpoint, if there is one.
-
-        Raises:  PapaError for one that is damaged, or of another training.
-        """
-        if self.checkpoint is None or not self.checkpoint.is_file():
+        if (state := self.checkpoint.kept()) is None:
             return
-        try:
-            state: dict[str, Any] = torch.load(self.checkpoint, weights_only=True)
-            same = state["settings"] == self.settings.model_dump_json()
-        except Exception as error:  # torch.load raises what pickle, zip and the file system raise
-            raise PapaError(
-                f"the checkpoint {self.checkpoint} cannot be read ({error}); delete it to start this training again."
-            ) from error
-        if not same:
-            raise PapaError(
-                f"the checkpoint {self.checkpoint} is of a training with other settings; delete it to start again."
-            )
         for name, weight in self.weights.items():
             weight.data.copy_(state["weights"][name])
         self.optimizer.load_state_dict(state["optimizer"])
         self.done, self.curve = state["done"], state["curve"]
         log(f"ppd: going on after step {self.done}")
-
-
-def scheduled(step: int, steps: int) -> float:
-    """The factor on the learning rate: a warm-up over a twentieth of the steps, then a cosine to zero."""
-    warm = max(1, steps // 20)
-    return (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))

@@ -18,8 +18,11 @@ from diffusers import DDPMScheduler, UNet2DModel
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from papa.benchmark.tasks.digits.nets import DigitClassifier, feature_network, gold_judge
+from papa.benchmark.tasks.digits.task import NAME, Digits, real_digits
+from papa.benchmark.tasks.labelled import SmallClassifier
 from papa.files import forget_paths
+from papa.recipes import labelled_card
+from papa.recipes.digits import card
 from papa.recipes.shared import Log, hashes, install, only_figures_missing, reproducible, staging
 from papa.rng import Stream
 
@@ -108,8 +111,8 @@ def train_base(x: Tensor, stream: Stream, log: Log, steps: int = STEPS) -> UNet2
 
 @reproducible
 def train_classifier(
-    new_net: Callable[[], DigitClassifier], x: Tensor, y: Tensor, stream: Stream, epochs: int = 120
-) -> DigitClassifier:
+    new_net: Callable[[], SmallClassifier], x: Tensor, y: Tensor, stream: Stream, epochs: int = 120
+) -> SmallClassifier:
     """Train a classifier with small shifts and noise as augmentation."""
     net, rng = new_net().train(), stream.at("train").generator()
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=1e-2)
@@ -138,7 +141,7 @@ def train(folder: Path, images: Tensor, labels: Tensor, log: Log, steps: int) ->
     stream = Stream(SEED).at("digits", "recipe")
     parts = split_indices(labels.numpy(), stream)
     seen = sorted(parts["A"] + parts["B"])
-    for name, new_net, chosen in (("gold", gold_judge, parts["A"]), ("features", feature_network, seen)):
+    for name, new_net, chosen in (("gold", Digits.new_gold, parts["A"]), ("features", Digits.new_features, seen)):
         log(f"{name}: training on {len(chosen)} images")
         net = train_classifier(new_net, images[chosen], labels[chosen], stream.at(name))
         save_file(net.state_dict(), folder / f"{name}.safetensors")
@@ -151,8 +154,6 @@ def train(folder: Path, images: Tensor, labels: Tensor, log: Log, steps: int) ->
 
 def retrain(log: Log, steps: int | None = None) -> None:
     """Train everything in a folder of its own, put it in the place of the shipped artefacts, measure it."""
-    from papa.benchmark.tasks.digits.task import NAME, real_digits
-    from papa.recipes.digits import card as digits_card
 
     if not only_figures_missing(NAME):
         images, labels = real_digits()
@@ -161,6 +162,6 @@ def retrain(log: Log, steps: int | None = None) -> None:
         new.mkdir(parents=True)
         parts = train(new, images, torch.from_numpy(labels), log, steps or STEPS)
         recipe = {"seed": SEED, "steps": steps or STEPS, "batch": BATCH, "lr": LEARNING_RATE, "timesteps": TIMESTEPS}
-        digits_card.begin(new, parts, recipe, hashes(new))
+        labelled_card.begin(new, NAME, images, parts, recipe, hashes(new))
         install(new, NAME)
-    digits_card.finish(Stream(SEED).at(NAME), log)
+    card.finish(Stream(SEED).at(NAME), log)

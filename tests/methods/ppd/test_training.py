@@ -11,9 +11,10 @@ import torch
 from support.personal import TEXT, TOKENS, WIDTH, person, prompted_unet
 
 from papa.errors import DivergedError, PapaError
-from papa.methods.ppd.training import Pairs, PpdTraining, Trainer, scheduled
+from papa.methods.ppd.training import Pairs, PpdTraining, Trainer
 from papa.models.personal.adapter import weights_hash
 from papa.models.personal.attention import add_user_attention, projections
+from papa.models.training import scheduled
 from papa.rng import Stream
 
 ABAR = torch.linspace(0.999, 0.01, 50).double()

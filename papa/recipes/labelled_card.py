@@ -1,0 +1,116 @@
+"""Model cards of tasks of labelled pictures: what the artefacts are and how good they are, measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from papa.benchmark.config import Measures
+from papa.benchmark.metrics.fidelity import Fidelity
+from papa.benchmark.metrics.interface import Bench
+from papa.benchmark.tasks.labelled import LabelledPictures
+from papa.benchmark.users.strokes.user import ink
+from papa.diffusion.denoiser import Cost
+from papa.diffusion.sampler import euler_ancestral, stream_noise
+from papa.recipes.shared import write_card
+from papa.rng import Stream
+
+SAMPLES = 2048
+
+
+def begin(
+    home: Path, name: str, images: Tensor, parts: dict[str, list[int]], recipe: dict[str, Any], sha256: dict[str, str]
+) -> None:
+    """The card before anything is measured: what the task needs to load."""
+    strokes = ink(images)
+    card = {
+        "name": name,
+        "recipe": recipe,
+        "sha256": sha256,
+        "splits": parts,
+        "spread": round(float(images.flatten(1).var(0).mean().sqrt()), 4),
+        "ink": {"mean": round(float(strokes.mean()), 5), "std": round(float(strokes.std()), 5)},
+    }
+    write_card(home, card)
+
+
+def nearest(a: Tensor, b: Tensor) -> float:
+    """Mean distance of the rows of a to their nearest row of b."""
+    return float(torch.cdist(a.flatten(1), b.flatten(1)).min(1).values.mean())
+
+
+def measured(task: LabelledPictures[Any], stream: Stream) -> dict[str, Any]:
+    """The quality of the artefacts, on samples of the base model and on part C."""
+    noise = stream_noise(stream.at("card"), (SAMPLES, *task.model.shape))
+    samples = task.model.unpack(
+        task.model.pack(euler_ancestral(task.model.denoiser(Cost()), task.model.sigmas(), noise))
+    )
+    (reference, labels), (seen, seen_labels) = task.part("C"), task.other_real_images()
+    judges = task.judges()
+    decided = judges["gold"].probabilities(samples).argmax(1)
+    bench = Bench(task, Measures(), stream.at("card", "kid"))
+    features = task.references().features
+    with torch.no_grad():
+        feature_class = features.net(reference).argmax(1).numpy()  # pyright: ignore[reportCallIssue]
+    real = bench.embedded(reference)
+    fid = Fidelity.distances(bench, real, bench.embedded(samples))
+    drawn = torch.from_numpy(stream.at("card", "floor").generator().integers(len(seen), size=SAMPLES))
+    floor = Fidelity.distances(bench, real, bench.embedded(seen[drawn]))
+    agreement = float((judges["held_out"].probabilities(samples).argmax(1) == decided).mean())
+    return {
+        "sampler": f"Euler-ancestral, {task.settings.steps} steps, {SAMPLES} samples",
+        "largest_sigma": round(task.model.sigmas()[0].item(), 2),
+        "gold_accuracy": float((judges["gold"].probabilities(reference).argmax(1) == labels).mean()),
+        "held_out_accuracy": float((judges["held_out"].probabilities(reference).argmax(1) == labels).mean()),
+        "feature_network_accuracy": float((feature_class == labels).mean()),
+        "judges_agree_on_samples": agreement,
+        "class_histogram": (np.bincount(decided, minlength=10) / SAMPLES).round(4).tolist(),
+        "class_histogram_of_data": (np.bincount(seen_labels, minlength=10) / len(seen_labels)).round(4).tolist(),
+        "fid_to_C": fid["fid"],
+        "fid_floor": floor["fid"],
+        "kid_to_C": fid["kid"],
+        "kid_floor": floor["kid"],
+        "nearest_training_image": {"samples": nearest(samples, seen), "unseen_real": nearest(reference, seen)},
+        "unet_parameters": sum(p.numel() for p in task.model.network().parameters()),
+    }
+
+
+def readme(card: dict[str, Any], title: str, data: str, base: str, judges: str) -> str:
+    """The card as Markdown, made from `card.json`. data, base, judges: sentences about the task."""
+    figures = card["figures"]
+    near = figures["nearest_training_image"]
+    histogram = ", ".join(f"{digit}: {share:.3f}" for digit, share in enumerate(figures["class_histogram"]))
+    of_data = ", ".join(f"{digit}: {share:.3f}" for digit, share in enumerate(figures["class_histogram_of_data"]))
+    a, b, c = (len(card["splits"][part]) for part in "ABC")
+    files = "\n".join(f"| `{name}` | `{digest}` |" for name, digest in sorted(card["sha256"].items()))
+    return f"""# Model card: {title}
+
+Made by `papa prepare --task {card["name"]} --retrain`; this page is generated from `card.json`.
+
+* **Data.** {data} Three
+  disjoint stratified parts: A ({a}), B ({b}), C ({c}).
+* **Base model.** {base} Largest VE noise
+  level {figures["largest_sigma"]}.
+* {judges}
+
+| measured | value |
+|:--|--:|
+| gold judge, accuracy on C | {figures["gold_accuracy"]:.3f} |
+| held-out judge, accuracy on C | {figures["held_out_accuracy"]:.3f} |
+| feature network, accuracy on C | {figures["feature_network_accuracy"]:.3f} |
+| judges agree on base samples | {figures["judges_agree_on_samples"]:.3f} |
+| FID of base samples to C (real against real) | {figures["fid_to_C"]:.2f} ({figures["fid_floor"]:.2f}) |
+| KID of base samples to C (real against real) | {figures["kid_to_C"]:.4f} ({figures["kid_floor"]:.4f}) |
+| mean distance to the nearest training image: samples | {near["samples"]:.2f} |
+| the same for unseen real images (memorization would be far below) | {near["unseen_real"]:.2f} |
+
+{figures["sampler"]}. Classes of the samples by the gold judge: {histogram}. Of the training data: {of_data}.
+
+| file | sha256 |
+|:--|:--|
+{files}
+"""

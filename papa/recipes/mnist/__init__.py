@@ -1,0 +1,1 @@
+"""The recipe of the artefacts of `mnist` and `fashion_mnist`."""

@@ -1,0 +1,107 @@
+"""The recipe of the artefacts of `mnist` and `fashion_mnist`: splits, base model, gold judge, feature network.
+
+`papa prepare --task mnist --retrain` trains on the 10,000 digits that are package data, about two and a half hours of
+one CPU thread; with `--data FOLDER` on the IDX files of a folder, which become the task's. A recipe that was stopped
+goes on from the last checkpoint of its base model.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from papa.benchmark.machine import pick_device
+from papa.benchmark.tasks.artefacts import folder
+from papa.benchmark.tasks.idx import IMAGES, LABELS, PARTS
+from papa.benchmark.tasks.mnist.task import FashionMnist, Mnist, pictures
+from papa.errors import PapaError
+from papa.files import forget_paths
+from papa.recipes import labelled_card
+from papa.recipes.digits.recipe import split_indices, train_classifier
+from papa.recipes.mnist import card
+from papa.recipes.mnist.base import BaseTraining, new_scheduler, train_base
+from papa.recipes.shared import Log, hashes, install, only_figures_missing, staging
+from papa.rng import Stream
+
+SEED = 2026
+CHECKPOINT = ".base.checkpoint"
+UPDATES = 4000
+"""Batches of 64 that a classifier learns from."""
+TASKS = {task.name: task for task in (Mnist, FashionMnist)}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be trained. data: a folder of IDX files; None takes those that the task has."""
+
+    task: str
+    training: BaseTraining
+    data: Path | None = None
+
+
+def take_data(place: Path, asked: Asked) -> None:
+    """Copy the IDX files of a folder, or of the task, to a new folder of artefacts.
+
+    Raises:  PapaError for files that are missing or damaged.
+    """
+    source = folder(asked.task) if asked.data is None else asked.data
+    if asked.data is None and not source.is_dir():
+        raise PapaError(
+            f"{asked.task} comes without data; give the folder of its IDX files: "
+            f"`papa prepare --task {asked.task} --retrain --data FOLDER`."
+        )
+    pictures(source)  # whole, before anything is copied
+    for part in PARTS:
+        for name in (f"{part}-{IMAGES}", f"{part}-{LABELS}"):
+            for file in (source / name, source / f"{name}.gz"):
+                if file.is_file():
+                    shutil.copyfile(file, place / file.name)
+                    break
+
+
+def train(place: Path, asked: Asked, log: Log) -> dict[str, list[int]]:
+    """Make every artefact in `place`, where the data lies; what is there already is kept.
+
+    Returns: the split indices. The base model and the feature network are trained on parts A and B, the gold judge on
+             part A; part C is the reference that nothing was fitted to.
+    """
+    task, (images, labels) = TASKS[asked.task], pictures(place)
+    stream = Stream(SEED).at(asked.task, "recipe")
+    parts = split_indices(labels, stream)
+    seen = sorted(parts["A"] + parts["B"])
+    trial = asked.training.steps < BaseTraining().steps
+    for name, new_net, chosen in (("gold", task.new_gold, parts["A"]), ("features", task.new_features, seen)):
+        if not (place / f"{name}.safetensors").exists():
+            log(f"{name}: training on {len(chosen)} images")
+            epochs = 1 if trial else max(1, round(UPDATES * 64 / len(chosen)))
+            net = train_classifier(new_net, images[chosen], torch.from_numpy(labels)[chosen], stream.at(name), epochs)
+            half = {key: value.half().contiguous() for key, value in net.state_dict().items()}
+            save_file(half, place / f"{name}.safetensors")
+    device = pick_device("auto")
+    unet = train_base(images[seen], asked.training, stream.at("base"), place / CHECKPOINT, log, device)
+    unet.half().save_pretrained(place / "unet")  # half the size, and the samples do not show it
+    new_scheduler().save_pretrained(place / "scheduler")
+    forget_paths(place)
+    return parts
+
+
+def retrain(
+    log: Log, steps: int | None = None, task: str = "mnist", data: Path | None = None, size: str = "small"
+) -> None:
+    """Train everything in a folder of its own, put it in the place of the task's artefacts, measure it."""
+    given = {"size": size} | ({} if steps is None else {"steps": steps, "every": steps})
+    asked = Asked(task, BaseTraining.model_validate(given), data)
+    if data is not None or not only_figures_missing(task):
+        new = staging(task, steps)
+        new.mkdir(parents=True, exist_ok=True)
+        take_data(new, asked)
+        parts = train(new, asked, log)
+        (new / CHECKPOINT).unlink()
+        recipe = {"seed": SEED, **asked.training.model_dump()}
+        labelled_card.begin(new, task, pictures(new)[0], parts, recipe, hashes(new))
+        install(new, task)
+    card.finish(TASKS[task], Stream(SEED).at(task), log)
