@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -96,6 +97,17 @@ def _two_terms(
     return (preference * error).sum(), (near * distance).sum()
 
 
+RELEASED_BETAS = (1e-4, 0.02, 1000)
+"""First and last beta, and T, of the release; the betas between are in equal steps."""
+
+
+@cache
+def released_sum() -> float:
+    """The sum of the release's lambda_t, 20.3: its coefficients belong to weights of this sum."""
+    abar = torch.cumprod(1 - torch.linspace(*RELEASED_BETAS, dtype=torch.float64), 0)
+    return float(_lambda(abar, "published").sum())
+
+
 def lambda_weights(alphas_cumprod: Tensor, first: str = "clipped") -> Tensor:
     """The weights lambda_t of PAPA's loss, normalized to sum 1 over all T timesteps.
 
@@ -110,7 +122,12 @@ def lambda_weights(alphas_cumprod: Tensor, first: str = "clipped") -> Tensor:
     Returns: (T,) float64, index t - 1.
     Raises:  ValueError for another `first`.
     """
-    abar = alphas_cumprod.double()
+    weights = _lambda(alphas_cumprod.double(), first)
+    return weights / weights.sum()
+
+
+def _lambda(abar: Tensor, first: str) -> Tensor:
+    """lambda_t as they are."""
     before = torch.cat([torch.ones(1, dtype=torch.float64), abar[:-1]])
     alpha = abar / before
     beta = 1 - alpha
@@ -123,4 +140,4 @@ def lambda_weights(alphas_cumprod: Tensor, first: str = "clipped") -> Tensor:
         weights[0] = beta[0] / (alpha[0] * (1 - abar[-1]))
     else:
         raise ValueError(f"first is {first!r}; it must be 'clipped' or 'published'")
-    return weights / weights.sum()
+    return weights

@@ -36,6 +36,7 @@ On a guided model this optimum is of the conditional model; what guidance makes 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +49,7 @@ from papa.diffusion.schedule import sigmas_of
 from papa.errors import SettingsError
 from papa.feedback import Feedback, Query
 from papa.methods.papa import PapaSettings
-from papa.methods.papa.loss import Networks, Pairs, accumulate_gradients, lambda_weights
+from papa.methods.papa.loss import Networks, Pairs, accumulate_gradients, lambda_weights, released_sum
 from papa.methods.shared.finetune.training import FineTuned, Update
 from papa.models.lora import twin
 
@@ -80,6 +81,11 @@ class Papa(FineTuned[PapaSettings]):
         self.anchor: nn.Module = self.base
         self.shares = Shares(0.5, 0.5)
         self.first = round(self.settings.frozen_below * self.total)
+        if (self.total - self.first) % self.settings.processes:
+            raise SettingsError(
+                f"processes: {self.settings.processes} parts of {self.total - self.first} timesteps are not equal; "
+                "take a number that divides them."
+            )
 
     def denoiser(self) -> Denoiser:
         """theta for t >= k, the frozen base below."""
@@ -111,6 +117,19 @@ class Papa(FineTuned[PapaSettings]):
             self.shares = Shares(float(liking[chosen].mean()), laplace(base))
         self.train(latents[torch.from_numpy(chosen)], liking[chosen])
 
+    def noise(self, update: Update, shared: bool = False) -> Callable[[int], Tensor]:
+        """As the class above; shared among the timesteps of a process, where there are several."""
+        draws = self.settings.processes
+        if not shared or draws == 1:
+            return super().noise(update, shared)
+        stream, shape = update.stream.at("eps"), self.model.shape
+
+        def eps(item: int) -> Tensor:
+            drawn = torch.from_numpy(stream.at(item=item).normal(draws, *shape))
+            return drawn.repeat_interleave(self.strata // draws, 0)
+
+        return eps
+
     def gradient(self, update: Update) -> tuple[float, ...]:
         return accumulate_gradients(
             Networks(self.network, self.base, self.anchor),
@@ -132,7 +151,9 @@ class Papa(FineTuned[PapaSettings]):
         preference = settings.c_pref * mean * r * self._timestep_weights()[timesteps] * (trained / strata)
         near = (settings.c_qpde * mean * (trained / self.total) / strata * anchored).expand(timesteps.shape)
         if settings.qpde_timesteps == "last":
-            near = torch.where(timesteps == self.total - 1, near * strata, 0.0)
+            ends = (timesteps - self.first + 1) % (trained // settings.processes) == 0  # of each process's part
+            near = torch.where(ends, settings.c_qpde * mean * (trained / strata) * anchored, 0.0)
+        preference, near = preference / settings.processes, near / settings.processes
         if settings.qpde_on == "liked":
             near = torch.where(torch.from_numpy(update.liking)[:, None] > 0.5, near, 0.0)
         ceiling = 1 + settings.margin if settings.negatives == "bounded" else None
@@ -147,10 +168,11 @@ class Papa(FineTuned[PapaSettings]):
         return (like - dislike) / 2, (p * like + (1 - p) * dislike) / (2 * (1 - p))
 
     def _timestep_weights(self) -> Tensor:
-        """(T,) weights of sum 1 over all T timesteps."""
+        """(T,) weights, of sum 1 over all T timesteps or of the release's."""
         if self.settings.weights == "uniform":
             return torch.full((self.total,), 1 / self.total, dtype=torch.float64)
-        return lambda_weights(self.alphas_cumprod, self.settings.first_weight)
+        weights = lambda_weights(self.alphas_cumprod, self.settings.first_weight)
+        return weights * released_sum() if self.settings.weights == "published" else weights
 
     def aligned(self) -> nn.Module:
         """The tuned network.

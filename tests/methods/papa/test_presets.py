@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from support import tiny
 from support.small_papa import method, update
 
@@ -16,7 +17,7 @@ from papa.methods.papa import EpapaSettings, PapaSettings
 RELEASE = {
     "c_pref": 0.1,
     "c_qpde": 0.009,
-    "weights": "lambda",
+    "weights": "published",
     "first_weight": "published",
     "negatives": "published",
     "accumulate": False,
@@ -36,6 +37,7 @@ def test_the_published_preset_is_the_release() -> None:
     rest = {name: value for name, value in found.items() if name not in {*RELEASE, "updates", "preset"}}
     assert rest == {name: PapaSettings().model_dump()[name] for name in rest}
     assert EpapaSettings(preset="published").frozen_below == 0.4
+    assert PapaSettings(preset="published", per_round=10, labels=300).updates == 10
 
 
 def test_single_settings_win_over_the_preset(tmp_path: Path) -> None:
@@ -55,3 +57,13 @@ def test_the_releases_second_term_is_at_the_last_timestep_of_liked_items(digits:
     p = method(digits, preset="published", timesteps="exact").pairs(update(digits, [1.0, -1.0]))
     assert p.anchor[0].nonzero().flatten().tolist() == [199] and not p.anchor[1].any()
     assert p.anchor[0, 199].item() == pytest.approx(0.009 / 2)
+    eighths = method(digits, preset="published", timesteps="exact", processes=8).pairs(update(digits, [1.0]))
+    assert eighths.anchor[0].nonzero().flatten().tolist() == list(range(24, 200, 25))
+    assert eighths.anchor.sum().item() == pytest.approx(0.009)
+
+
+def test_processes_need_equal_parts_of_every_timestep(digits: Digits) -> None:
+    with pytest.raises(SettingsError, match="processes: 7 parts of 200 timesteps are not equal"):
+        method(digits, preset="published", timesteps="exact", processes=7)
+    with pytest.raises(ValidationError, match="need timesteps: exact and qpde_timesteps: last"):
+        PapaSettings(processes=8)
