@@ -52,6 +52,15 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--retrain", action="store_true", help="train the artefacts again and replace them")
     command.add_argument("--part", help="with --retrain: only this part, for example ppd of fruits")
     command.add_argument("--steps", type=int, help="with --retrain: training steps of every part, for a trial")
+    command.add_argument(
+        "--data", metavar="FOLDER", help="with --retrain: IDX files to train on (mnist, fashion_mnist)"
+    )
+    command.add_argument(
+        "--download", action="store_true", help="with --retrain and --data: fetch the files to that folder first"
+    )
+    command.add_argument(
+        "--size", choices=["small", "paper"], help="with --retrain: of mnist's base model; paper is for a GPU"
+    )
     job(command)
     command = add("base", commands.base, "draw the base samples of a task, shared by all methods and users")
     command.add_argument("--task", required=True, help="task name")

@@ -103,8 +103,13 @@ def _retrain(args: argparse.Namespace) -> None:
         recipe = declared.parts[args.part]
     if recipe is None:
         raise PapaError(f"task {args.task} has no trained artefacts, so there is nothing to retrain.")
+    asked = {name: getattr(args, name) for name in ("data", "download", "size") if getattr(args, name)}
+    if declared.takes_data:
+        asked["task"] = args.task
+    elif asked:
+        raise PapaError(f"task {args.task}: its recipe takes no --{next(iter(asked))}.")
     use_threads(args.threads)
-    import_module(recipe).retrain(log, steps=args.steps)
+    import_module(recipe).retrain(log, steps=args.steps, **asked)
 
 
 def base(args: argparse.Namespace) -> None:

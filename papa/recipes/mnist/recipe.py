@@ -89,13 +89,42 @@ def train(place: Path, asked: Asked, log: Log) -> dict[str, list[int]]:
     return parts
 
 
+def fetch(task: str, data: Path) -> Path:
+    """Fetch the files of a task by torchvision, which checks them; returns their folder.
+
+    Raises:  PapaError where that fails or was interrupted.
+    """
+    from torchvision import datasets
+
+    dataset = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST}[task]
+    try:
+        return Path(dataset(str(data), download=True).raw_folder)
+    except (OSError, RuntimeError) as error:  # what torchvision raises for the network, the disk and a wrong checksum
+        raise PapaError(
+            f"the files of {task} could not be fetched to {data} ({error}). Run the same command again, or put the "
+            "four IDX files into a folder by hand and leave --download out."
+        ) from error
+
+
 def retrain(
-    log: Log, steps: int | None = None, task: str = "mnist", data: Path | None = None, size: str = "small"
+    log: Log,
+    steps: int | None = None,
+    task: str = "mnist",
+    data: str | None = None,
+    download: bool = False,
+    size: str = "small",
 ) -> None:
-    """Train everything in a folder of its own, put it in the place of the task's artefacts, measure it."""
+    """Train everything in a folder of its own, put it in the place of the task's artefacts, measure it.
+
+    Args:    data: a folder of IDX files; None takes those that the task has. download: fetch them there first.
+    Raises:  PapaError for data that is missing, damaged or cannot be fetched.
+    """
+    if download and data is None:
+        raise PapaError("--download fetches the files to a folder; name it with --data.")
+    source = None if data is None else fetch(task, Path(data)) if download else Path(data)
     given = {"size": size} | ({} if steps is None else {"steps": steps, "every": steps})
-    asked = Asked(task, BaseTraining.model_validate(given), data)
-    if data is not None or not only_figures_missing(task):
+    asked = Asked(task, BaseTraining.model_validate(given), source)
+    if source is not None or not only_figures_missing(task):
         new = staging(task, steps)
         new.mkdir(parents=True, exist_ok=True)
         take_data(new, asked)
