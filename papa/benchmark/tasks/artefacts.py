@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from papa.benchmark.runs.key import PACKAGE, read_card
+from papa.benchmark.tasks import TASKS, declaration
 from papa.errors import ArtefactError
 from papa.files import sha256
 
@@ -18,8 +19,11 @@ def folder(task: str) -> Path:
 
 def retraining(name: str) -> str:
     """The command that makes the artefacts of a folder again: `fruits_ppd` is the part ppd of fruits."""
-    task, _, part = name.partition("_")
-    return f"papa prepare --task {task}{' --part ' + part if part else ''} --retrain"
+    for task in TASKS:
+        part = name.removeprefix(f"{task}_")
+        if part in declaration(task).parts:
+            return f"papa prepare --task {task} --part {part} --retrain"
+    return f"papa prepare --task {name} --retrain"
 
 
 @cache

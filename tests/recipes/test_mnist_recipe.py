@@ -1,0 +1,141 @@
+"""The recipe of `mnist` and `fashion_mnist`, from a folder of IDX files to a task, with two training steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from papa.benchmark.tasks import artefacts
+from papa.benchmark.tasks.idx import IMAGES, LABELS, write
+from papa.benchmark.tasks.mnist import MnistSettings
+from papa.benchmark.tasks.mnist import task as tasks
+from papa.benchmark.tasks.mnist.task import FashionMnist, pictures
+from papa.errors import ArtefactError, PapaError
+from papa.recipes import labelled_card
+from papa.recipes.mnist import recipe
+from papa.recipes.mnist.base import BaseTraining, new_unet, train_base
+from papa.rng import Stream
+
+COUNT = 330
+
+
+def quiet(_: str) -> None:
+    pass
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Pictures of ten classes: a bright square whose place is the class, on noise."""
+    rng = Stream(0).generator()
+    labels = np.arange(COUNT, dtype=np.uint8) % 10
+    images = (rng.random((COUNT, 28, 28)) * 40).astype(np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        top, left = divmod(int(label), 4)
+        image[3 + 8 * top : 9 + 8 * top, 2 + 6 * left : 8 + 6 * left] = 220
+    folder = tmp_path / "idx"
+    folder.mkdir()
+    write(folder / f"train-{IMAGES}.gz", images)
+    write(folder / f"train-{LABELS}.gz", labels)
+    return folder
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where artefacts lie, empty."""
+    (tmp_path / "data").mkdir()
+    monkeypatch.setattr(artefacts, "PACKAGE", tmp_path)
+    monkeypatch.setattr(labelled_card, "SAMPLES", 100)
+    for cached in (artefacts.verified_card, pictures):
+        cached.cache_clear()
+    yield tmp_path / "data"
+    for cached in (artefacts.verified_card, pictures):
+        cached.cache_clear()
+
+
+def test_from_a_folder_of_files_to_a_task(data: Path, home: Path) -> None:
+    recipe.retrain(quiet, steps=2, task="fashion_mnist", data=str(data))
+    place = home / "fashion_mnist"
+    assert {file.name for file in place.glob("*.gz")} == {f"train-{IMAGES}.gz", f"train-{LABELS}.gz"}
+    assert not list(home.glob(".*")) and not list(place.glob(".*"))
+    card = artefacts.verified_card("fashion_mnist")
+    assert set(card["figures"]) >= {"fid_to_C", "fid_floor", "gold_accuracy", "judges_agree_on_samples"}
+    said = (place / "README.md").read_text(encoding="utf-8")
+    assert "Model card: fashion_mnist" in said and "MIT licence" in said and card["sha256"]["gold.safetensors"] in said
+
+    task = FashionMnist(MnistSettings(steps=2))
+    assert task.model.shape == (1, 28, 28)
+    parts = [set(card["splits"][name]) for name in "ABC"]
+    assert set.union(*parts) == set(range(COUNT)) and sum(map(len, parts)) == COUNT
+    images, labels = task.part("C")
+    for judge in task.judges().values():
+        said_so = judge.probabilities(images)
+        assert said_so.shape == (len(images), 10) and said_so.sum(1) == pytest.approx(1)
+    assert (task.judges()["held_out"].probabilities(images).argmax(1) == labels).mean() > 0.9
+    assert task.references().features(images[:3]).shape == (3, task.references().feature_dim)
+
+    recipe.retrain(quiet, steps=2, task="fashion_mnist")  # from the files that it has now
+    assert artefacts.verified_card("fashion_mnist")["sha256"] == card["sha256"]
+
+
+def test_a_training_that_was_stopped_goes_on_with_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = BaseTraining(steps=4, batch=4, every=2)
+    x = torch.from_numpy(Stream(1).normal(8, 1, 28, 28))
+    whole = train_base(x, settings, Stream(0), None, quiet).state_dict()
+    file, said = tmp_path / "checkpoint", []
+
+    class Stopped(Exception):
+        pass
+
+    def stop(line: str) -> None:
+        said.append(line)
+        if "step 4/" in line:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train_base(x, settings, Stream(0), file, stop)
+    again = train_base(x, settings, Stream(0), file, said.append).state_dict()
+    assert "base model: going on after step 2" in said
+    assert all(torch.equal(again[name], weight) for name, weight in whole.items())
+    with pytest.raises(PapaError, match="of a training with other settings"):
+        train_base(x, BaseTraining(steps=5, batch=4, every=2), Stream(0), file, quiet)
+
+
+def test_the_sizes_are_those_that_are_stated() -> None:
+    small, paper = (sum(p.numel() for p in new_unet(size).parameters()) for size in ("small", "paper"))
+    assert 1e6 <= small <= 2e6 and 9e6 <= paper <= 11e6
+
+
+def test_bad_data(data: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(PapaError, match=r"comes without data; give the folder .*--task fashion_mnist --retrain --data"):
+        recipe.retrain(quiet, steps=2, task="fashion_mnist")
+    with pytest.raises(PapaError, match="name it with --data"):
+        recipe.retrain(quiet, steps=2, task="fashion_mnist", download=True)
+    write(data / f"train-{IMAGES}.gz", np.zeros((COUNT, 14, 14), np.uint8))
+    with pytest.raises(PapaError, match="has images of 14 x 14"):
+        recipe.retrain(quiet, steps=2, task="fashion_mnist", data=str(data))
+    assert not (home / "fashion_mnist").exists()
+    with pytest.raises(ArtefactError, match="papa prepare --task fashion_mnist --retrain"):
+        FashionMnist(MnistSettings())
+
+    class Unreachable:
+        def __init__(self, root: str, download: bool) -> None:
+            raise OSError("the network is unreachable")
+
+    from torchvision import datasets
+
+    monkeypatch.setattr(datasets, "FashionMNIST", Unreachable)
+    with pytest.raises(PapaError, match=r"could not be fetched to .*unreachable.*Run the same command again"):
+        recipe.retrain(quiet, steps=2, task="fashion_mnist", data=str(tmp_path / "new"), download=True)
+
+
+def test_the_shipped_digits_are_mnists_test_digits() -> None:
+    images, labels = pictures(artefacts.folder("mnist"))
+    assert images.shape == (10000, 1, 28, 28) and images.min() == -1 and images.max() == 1
+    assert np.bincount(labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert tasks.SIDE == 28
