@@ -113,7 +113,8 @@ class PersonalStudy(Settings):
     seed: Seed = 0
     """Whose base samples persons choose among."""
     unseen: Positive = 40
-    """Persons that no adapter was trained on; half of them for the parts beside the main comparison."""
+    """Persons that no adapter was trained on; half of them for the parts beside the main comparison and
+    the controls."""
     seen: Positive = 20
     """Persons that the adapters were trained on."""
     images: Positive = 8
@@ -138,8 +139,8 @@ class PersonalStudy(Settings):
     @property
     def pictures(self) -> int:
         """How many pictures are drawn; those of nobody are few and left out."""
-        of_half = len(SHOTS) + 2 + 2 * len([*self.prompts, *self.new_prompts]) + len(self.controls)
-        return self.images * (self.unseen + self.seen + self.half * of_half + STEPS * self.between)
+        of_all, of_half = 1 + len(self.controls), len(SHOTS) + 2 + 2 * len([*self.prompts, *self.new_prompts])
+        return self.images * (self.unseen * of_all + self.seen + self.half * of_half + STEPS * self.between)
 
 
 class Noise(Settings):

@@ -209,7 +209,7 @@ class Study:
         self.log(f"personal: shots, words and prompts of {asked.half} persons")
         for kind in asked.controls:
             control = self.task.personal(kind)
-            for person in unseen[: asked.half]:
+            for person in unseen:
                 shown = self.draw(control, self.told(control, person), self.generic)
                 self.compare(person, shown, self.generic, part="controls", model=kind, shots=TOLD)
         self.between(unseen, ppd)

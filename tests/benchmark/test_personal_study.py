@@ -61,7 +61,7 @@ def rows(study: Study) -> pd.DataFrame:
 def test_every_part_has_its_persons(rows: pd.DataFrame) -> None:
     wins = rows[rows.won.notna()]
     count = wins[(wins.judge == "gold") & (wins.reference == "base")].groupby("part")["person"].nunique().to_dict()
-    assert count == {"main": 6, "shots": 2, "words": 2, "prompts": 2, "aware": 2, "controls": 2}
+    assert count == {"main": 6, "shots": 2, "words": 2, "prompts": 2, "aware": 2, "controls": 4}
     assert set(wins.judge) == {"gold", "held_out"} and set(wins.reference) == {"base", "dpo"}
     assert sorted(rows[rows.part == "shots"].shots.unique()) == [1, 2, 8, 16]
     assert rows[rows.part == "recognized"].groupby("model").size().to_dict() == {"ppd": 17}
