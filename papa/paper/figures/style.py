@@ -67,8 +67,11 @@ COLOURS: dict[str, list[str]] = {
     "papa": ["#0072B2", "#00375A"],
     "epapa": ["#56B4E9", "#3A8BBB"],
     "fkc": ["#D55E00", "#E69F00"],
+    "ppd": ["#8C8C1A"],
+    "ppd_papa": ["#5B3A29"],
+    "ppd_fkc": ["#A23B72"],
 }
-SPARE = ["#8C8C1A", "#5B3A29", "#A23B72", "#4D4D9A"]
+SPARE = ["#4D4D9A", "#B03A2E", "#2E7D32", "#6D4C41"]
 MARKERS: dict[str, list[str]] = {
     "base": ["s"],
     "best_of_n": ["^", "*", "P"],
@@ -77,6 +80,9 @@ MARKERS: dict[str, list[str]] = {
     "papa": ["o", "h"],
     "epapa": ["D", "d"],
     "fkc": ["v", "X"],
+    "ppd": ["p"],
+    "ppd_papa": ["H"],
+    "ppd_fkc": ["P"],
 }
 """As the colours, so that methods are told apart in grey too."""
 INK, FAINT = "#222222", "#8A8A8A"
