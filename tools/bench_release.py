@@ -32,22 +32,23 @@ C_PREF, C_QPDE = 0.1, 0.009
 
 def network(name: str, release: Path | None) -> Any:
     """A network with random weights, called (x_t, t) -> an object whose `sample` is the noise."""
-    import torch
-
-    if name != "release":
-        from papa.recipes.mnist.base import new_unet
-
-        torch.manual_seed(0)
-        return new_unet(name)  # type: ignore[arg-type]
     import yaml
+
+    from papa.recipes.mnist.base import new_unet
+    from papa.rng import Stream
+
+    start = Stream(0).at("network").seeding_torch()
+    if name != "release":
+        with start:
+            return new_unet(name)  # type: ignore[arg-type]
 
     assert release is not None
     sys.path.insert(0, str(release))
     from models.unet_base import Unet  # type: ignore[import-not-found]  # of the checkout
 
     settings = yaml.safe_load((release / "config/default_papa.yaml").read_text(encoding="utf-8"))["model_params"]
-    torch.manual_seed(0)
-    return _Called(Unet(settings))
+    with start:
+        return _Called(Unet(settings))
 
 
 def _Called(net: Any) -> Any:
