@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.tiny_mnist import drawn
 
 from papa.benchmark.tasks import artefacts
 from papa.benchmark.tasks.idx import IMAGES, LABELS, write
@@ -29,13 +30,8 @@ def quiet(_: str) -> None:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Pictures of ten classes: a bright square whose place is the class, on noise."""
-    rng = Stream(0).generator()
-    labels = np.arange(COUNT, dtype=np.uint8) % 10
-    images = (rng.random((COUNT, 28, 28)) * 40).astype(np.uint8)
-    for image, label in zip(images, labels, strict=True):
-        top, left = divmod(int(label), 4)
-        image[3 + 8 * top : 9 + 8 * top, 2 + 6 * left : 8 + 6 * left] = 220
+    """Pictures of ten classes."""
+    images, labels = drawn(COUNT)
     folder = tmp_path / "idx"
     folder.mkdir()
     write(folder / f"train-{IMAGES}.gz", images)

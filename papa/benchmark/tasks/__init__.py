@@ -12,6 +12,8 @@ from papa.registry import find
 TASKS: dict[str, str] = {
     "gmm2d": "papa.benchmark.tasks.gmm2d:GMM2D",
     "digits": "papa.benchmark.tasks.digits:DIGITS",
+    "mnist": "papa.benchmark.tasks.mnist:MNIST",
+    "fashion_mnist": "papa.benchmark.tasks.mnist:FASHION_MNIST",
     "fruits": "papa.benchmark.tasks.fruits:FRUITS",
     "sd15": "papa.benchmark.tasks.sd15:SD15",
 }

@@ -23,7 +23,8 @@ def retraining(name: str) -> str:
         part = name.removeprefix(f"{task}_")
         if part in declaration(task).parts:
             return f"papa prepare --task {task} --part {part} --retrain"
-    return f"papa prepare --task {name} --retrain"
+    data = " --data FOLDER" if name in TASKS and declaration(name).takes_data and not folder(name).is_dir() else ""
+    return f"papa prepare --task {name} --retrain{data}"
 
 
 @cache

@@ -1,0 +1,66 @@
+"""`mnist` and `fashion_mnist` without their artefacts: random networks, and pictures whose class can be seen."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import UNet2DModel
+from torch import Tensor
+
+from papa.benchmark.tasks import declaration
+from papa.benchmark.tasks.images import Classifier
+from papa.benchmark.tasks.mnist import MnistSettings
+from papa.benchmark.tasks.mnist.task import SIDE, Mnist
+from papa.models.unet import UNetModel
+from papa.recipes.mnist.base import new_scheduler
+from papa.rng import Stream
+
+
+def drawn(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """(count, 28, 28) uint8 images and their labels: a bright square whose place is the class, on noise."""
+    labels = np.arange(count, dtype=np.uint8) % 10
+    images = (Stream(0).generator().random((count, SIDE, SIDE)) * 40).astype(np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        top, left = divmod(int(label), 4)
+        image[3 + 8 * top : 9 + 8 * top, 2 + 6 * left : 8 + 6 * left] = 220
+    return images, labels
+
+
+class Untrained(Mnist):
+    """The task with networks of a fixed seed that nothing trained."""
+
+    def load_model(self) -> UNetModel:
+        self.card = {
+            "ink": {"mean": 0.1, "std": 0.05},
+            "splits": {part: range(i, 90, 3) for i, part in enumerate("ABC")},
+        }
+        with Stream(0).at("tiny").seeding_torch():
+            unet: Any = UNet2DModel(
+                sample_size=SIDE,
+                in_channels=1,
+                out_channels=1,
+                layers_per_block=1,
+                block_out_channels=(8, 8),
+                down_block_types=("DownBlock2D", "DownBlock2D"),
+                up_block_types=("UpBlock2D", "UpBlock2D"),
+                norm_num_groups=4,
+            )
+        return UNetModel(unet, new_scheduler(), self.settings)
+
+    def gold_network(self) -> Classifier:
+        with Stream(1).at("tiny").seeding_torch():
+            return self.new_gold().eval().requires_grad_(False)
+
+    def real(self) -> tuple[Tensor, np.ndarray]:
+        images, labels = drawn(90)
+        return torch.from_numpy(images)[:, None].float() / 127.5 - 1, labels
+
+
+@cache
+def task(name: str) -> Mnist:
+    """A registered task with three sampling steps. Tests change nothing in it."""
+    of: Any = declaration(name).load()
+    return type("Untrained", (Untrained, of), {"name": name})(MnistSettings(steps=3))
