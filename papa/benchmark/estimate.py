@@ -2,7 +2,7 @@
 
 `papa/data/durations.json` says what a thousand denoiser evaluations of each kind of run (task and algorithm) took on
 one machine, everything that goes with them included (learning, measuring, writing), what the start of a process took,
-and what `calibrate` gave there. `tools/durations.py` makes it from a finished experiment. Imports no torch.
+and what `calibrate` gave there. `tools/durations.py` makes it from finished experiments. Imports no torch.
 
 A matrix product says little of how quick convolutions are, so the runs of the grid that this machine has finished
 already take the place of the calibration: what they took over what was recorded of their kinds.
@@ -81,8 +81,9 @@ def pace(finished: Iterable[RunSpec]) -> float | None:
 
 
 def kind(spec: RunSpec | BaseSpec) -> str:
-    """Task and algorithm."""
-    return f"{spec.of.name}/{spec.algorithm if isinstance(spec, RunSpec) else BASE_SAMPLES}"
+    """Task, or another one that takes as long, and algorithm."""
+    task = spec.of.declaration.takes_as_long_as or spec.of.name
+    return f"{task}/{spec.algorithm if isinstance(spec, RunSpec) else BASE_SAMPLES}"
 
 
 def evaluations(spec: RunSpec | BaseSpec) -> float:

@@ -116,7 +116,7 @@ def test_bad_data(data: Path, home: Path, tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(PapaError, match="has images of 14 x 14"):
         recipe.retrain(quiet, steps=2, task="fashion_mnist", data=str(data))
     assert not (home / "fashion_mnist").exists()
-    with pytest.raises(ArtefactError, match="papa prepare --task fashion_mnist --retrain"):
+    with pytest.raises(ArtefactError, match="papa prepare --task fashion_mnist --retrain --data FOLDER"):
         FashionMnist(MnistSettings())
 
     class Unreachable:

@@ -34,6 +34,11 @@ def verified_card(task: str) -> dict[str, Any]:
     Raises:  ArtefactError for a missing file or a wrong sha256.
     """
     card_file = folder(task) / "card.json"
+    if task in TASKS and declaration(task).takes_data and not folder(task).is_dir():
+        raise ArtefactError(
+            f"the pictures of {task} are not shipped; make its artefacts from the folder of its IDX files with "
+            f"`{retraining(task)}`."
+        )
     if not card_file.is_file():
         raise ArtefactError(
             f"the model card {card_file} is missing; reinstall papa, or make the artefacts again with "

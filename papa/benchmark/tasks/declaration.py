@@ -27,7 +27,8 @@ class TaskDeclaration(Declared):
              `papa/data`. recipe: the module that trains them. takes_data: whether the recipe takes a folder of data.
              parts: modules that train more for it, by name. needs: the module that says what it needs beside this
              package; such a task is large: it is also scored on the configured device, and its jobs ask for the GPU at
-             every step. memory_mb: main memory of one job. space: where distances between images are
+             every step. memory_mb: main memory of one job. takes_as_long_as: a task whose
+             recorded durations are this one's too. space: where distances between images are
              taken: their pixels, or the features of one of its networks.
     """
 
@@ -45,4 +46,5 @@ class TaskDeclaration(Declared):
     parts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     needs: str | None = None
     memory_mb: int = 3000
+    takes_as_long_as: str | None = None
     space: Literal["pixels", "features"] = "pixels"

@@ -38,4 +38,5 @@ FASHION_MNIST = TaskDeclaration(
     artefacts="fashion_mnist",
     recipe="papa.recipes.mnist.recipe",
     takes_data=True,
+    takes_as_long_as="mnist",
 )
