@@ -28,8 +28,8 @@ class BaseTraining(Settings):
 
     size: Size = "small"
     """small: 1.3 M parameters, for a CPU. paper: 10 M, for a GPU."""
-    steps: Positive = 6000
-    batch: Positive = 32
+    steps: Positive = 8000
+    batch: Positive = 64
     lr: Rate = 2e-3
     average: Fraction = 0.999
     """Decay of the exponential average of the weights, which is the model in the end."""
