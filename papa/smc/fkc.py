@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -29,8 +29,7 @@ from torch import Tensor
 
 from papa.diffusion.denoiser import Denoiser
 from papa.diffusion.sampler import Noise, ancestral_kernel
-from papa.smc.resampling import resample
-from papa.smc.weights import effective_sample_size, log_mean_exp
+from papa.smc.population import Particles, Population
 
 Reward = Callable[[Tensor], Tensor]
 """(n, ...) points -> (n,) reward in nats, differentiable where guidance is on."""
@@ -57,45 +56,17 @@ class Options:
                 "d x0 / d y and makes them wrong. Use gradient='through', or weights='exact'."
             )
 
+    @property
+    def when(self) -> tuple[str, float]:
+        """The scheme, and the share of N below which the effective sample size calls for it."""
+        return ("systematic", -1.0) if self.resampling == "none" else (self.resampling, self.ess_threshold)
+
     def scale(self, sigma: float) -> float:
         """Factor on the proposal's shift. The leaf gradient omits d x0 / d y, which for data of standard
         deviation sigma_d is about sigma_d^2 / (sigma_d^2 + sigma^2)."""
         if self.guidance == "shrunk" and self.reward_on == "clean" and self.gradient == "leaf":
             return self.spread**2 / (self.spread**2 + sigma**2)
         return 1.0
-
-
-@dataclass
-class Trace:
-    """What happened at every step: one entry per transition, averaged over the populations."""
-
-    sigma: list[float] = field(default_factory=list)
-    beta: list[float] = field(default_factory=list)
-    ess: list[float] = field(default_factory=list)
-    lowest_ess: list[float] = field(default_factory=list)
-    unique_ancestors: list[float] = field(default_factory=list)
-    reward: list[float] = field(default_factory=list)
-    resampled: list[float] = field(default_factory=list)
-
-    def rows(self) -> list[dict[str, float]]:
-        """One row for each step, counted from 1."""
-        columns = {"step": [*range(1, len(self.sigma) + 1)], **asdict(self)}
-        return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-
-
-@dataclass(frozen=True)
-class Particles:
-    """The result. samples: (P N, ...), populations one after another. log_w: (P, N), zero after a final
-    resampling. log_z: (P,) log normalizing constants. ancestors: (P, N) slot at the start that each
-    particle descends from. parents: (P, N) slot before the last resampling; two particles of one
-    parent are the same point."""
-
-    samples: Tensor
-    log_w: Tensor
-    log_z: Tensor
-    ancestors: Tensor
-    parents: Tensor
-    trace: Trace
 
 
 @dataclass(frozen=True)
@@ -133,12 +104,14 @@ def evaluate(denoise: Denoiser, reward: Reward, y: Tensor, sigma: float, options
 
 
 def exact_step(
-    point: Point, noise: Tensor, levels: tuple[float, float], beta_next: float, options: Options
+    point: Point, noise: Tensor, levels: tuple[float, float], beta_next: float | Tensor, options: Options
 ) -> tuple[Tensor, Tensor]:
-    """Propose y' from the tilted ancestral kernel: (y', log p(y'|y) - log q(y'|y))."""
+    """Propose y' from the tilted ancestral kernel: (y', log p(y'|y) - log q(y'|y)). beta_next: of all, or (n,)."""
     mean, variance = ancestral_kernel(point.y, point.x0, *levels)
     if variance == 0:
         return mean, torch.zeros(len(mean), dtype=torch.float64, device=mean.device)
+    if isinstance(beta_next, Tensor):
+        beta_next = beta_next.to(mean).view(-1, *[1] * (mean.ndim - 1))
     shift = variance * beta_next * options.scale(levels[0]) * point.gradient
     # log p - log q at y' = mean + shift + sqrt(vbar) n, written out so that nothing cancels:
     cross = (shift * noise).flatten(1).double().sum(1) / math.sqrt(variance)
@@ -197,12 +170,8 @@ def fkc(
     populations, n = uniforms(0).shape
     y = levels[0] * noise(0) if start is None else start
     point = evaluate(denoise, reward, y, levels[0], options)
-    log_w = (beta[0] * point.reward.double()).view(populations, n)
-    log_z = torch.zeros(populations, dtype=torch.float64, device=log_w.device)
-    slots = torch.arange(n, device=log_w.device).expand(populations, n)
-    ancestors, parents = slots, slots
-    rows = torch.arange(populations, device=log_w.device)[:, None] * n
-    trace = Trace()
+    cloud = Population((populations, n), y.device)
+    cloud.weigh(beta[0] * point.reward.double())
     last = len(levels) - 2
     for i in range(last + 1):
         pair = (levels[i], levels[i + 1])
@@ -218,26 +187,15 @@ def fkc(
             increment = continuous_increment(before, point, pair, (beta[i], beta[i + 1]))
             if options.reward_on == "clean":
                 increment = increment + beta[i] * _reward_drift(denoise, reward, before, pair[1])
-        log_w = log_w + increment.view(populations, n)
+        cloud.weigh(increment)
         if options.clamp is not None:
-            log_w = log_w.clamp(-options.clamp, options.clamp)
-
-        ess = effective_sample_size(log_w)
-        due = (ess < options.ess_threshold * n) & (options.resampling != "none")
-        parents = slots
-        if i == last and options.resample_last:
-            due = torch.ones_like(due)
-        if due.any():
-            scheme = "systematic" if options.resampling == "none" else options.resampling
-            log_z = log_z + torch.where(due, log_mean_exp(log_w), 0.0)
-            drawn = resample(log_w, uniforms(i + 1).to(log_w.device), scheme)
-            parents = drawn = torch.where(due[:, None], drawn, slots)
-            log_w = torch.where(due[:, None], 0.0, log_w)
-            point = point.take((drawn + rows).flatten())
-            ancestors = ancestors.gather(1, drawn)
-        _record(trace, pair[1], beta[i + 1], ess, ancestors, point, due)
-    log_z = log_z + log_mean_exp(log_w)
-    return Particles(point.y, log_w, log_z, ancestors, parents, trace)
+            cloud.log_w = cloud.log_w.clamp(-options.clamp, options.clamp)
+        scheme, below = options.when
+        moved = cloud.resample(uniforms(i + 1), scheme, below, always=i == last and options.resample_last)
+        if moved is not None:
+            point = point.take(moved)
+        cloud.record(pair[1], beta[i + 1], point.reward)
+    return cloud.particles(point.y)
 
 
 def _reward_drift(denoise: Denoiser, reward: Reward, point: Point, sigma_next: float) -> Tensor:
@@ -245,13 +203,3 @@ def _reward_drift(denoise: Denoiser, reward: Reward, point: Point, sigma_next: f
     with torch.no_grad():
         later = denoise(point.y, sigma_next) if sigma_next > 0 else point.y
         return reward(later).double() - point.reward.double()
-
-
-def _record(trace: Trace, sigma: float, beta: float, ess: Tensor, ancestors: Tensor, point: Point, due: Tensor) -> None:
-    trace.sigma.append(sigma)
-    trace.beta.append(beta)
-    trace.ess.append(ess.mean().item())
-    trace.lowest_ess.append(ess.min().item())
-    trace.unique_ancestors.append(sum(len(row.unique()) for row in ancestors) / len(ancestors))
-    trace.reward.append(point.reward.double().mean().item())
-    trace.resampled.append(due.double().mean().item())

@@ -55,7 +55,8 @@ def test_another_prompt_holds_inside_the_block_alone(task: TextToImage) -> None:
 def test_fkc_at_beta_0_draws_what_diffusers_draws(scale: float, task: TextToImage, monkeypatch: Any) -> None:
     task = at_scale(task, scale)
     stream, given = Stream(5), FkcSettings(particles=N, surrogate={"epochs": 1, "channels": 4})  # type: ignore[arg-type]
-    found = Fkc(given, task.model, Stream(0), lambda n: torch.zeros(0)).particles(1, 0.0, 0.0, stream)
+    method = Fkc(given, task.model, Stream(0), lambda n: torch.zeros(0))
+    found = method.population(1, {"beta": 0.0, "gamma": 0.0}, stream)
     noise = stream_noise(stream, (N, *task.model.shape), task.model.dtype)
     pipe = tiny_sd15.reference(tiny_sd15.folder_of(task), dtype=torch.float32)
     expected = by_diffusers(pipe, task, noise, N, monkeypatch)

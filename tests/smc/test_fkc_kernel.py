@@ -21,7 +21,8 @@ from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.diffusion.schedule import log_spaced_sigmas
 from papa.feedback import Feedback, Query
 from papa.methods.fkc import FkcSettings
-from papa.methods.fkc.method import Fkc, distinct_first
+from papa.methods.fkc.method import Fkc
+from papa.methods.shared.tilted.method import distinct_first
 from papa.rng import Stream
 from papa.smc import fkc as kernel
 from papa.smc.diversity import diversity
@@ -271,7 +272,7 @@ def test_ask_shows_distinct_points(plane: Gmm2d) -> None:
     settings = small(FkcSettings, reward="true", particles=16, guidance="none", beta_min=6.0, beta_max=6.0)
     method = Fkc(settings, plane.model, Stream(0), lambda n: torch.zeros(n, 2), lambda z: z[:, 0].double())
     shown = method.ask(4).latents
-    population = method.particles(1, 6.0, 0.05, Stream(0).at("ask", round=0)).samples
+    population = method.population(1, method.strengths(False), Stream(0).at("ask", round=0)).samples
     assert len(population.unique(dim=0)) < len(population)
     assert len(shown.unique(dim=0)) == 4
     assert {tuple(row) for row in shown.tolist()} <= {tuple(row) for row in population.tolist()}

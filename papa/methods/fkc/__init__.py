@@ -6,20 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from papa.methods.declaration import Declaration, MethodSettings
-from papa.methods.shared.surrogate import SurrogateSettings
+from papa.methods.declaration import Declaration
+from papa.methods.shared.tilted import ParticleSettings
 from papa.settings import Fraction, NonNegative, Rate
 
 
-class FkcSettings(MethodSettings):
+class FkcSettings(ParticleSettings):
     """FKC: reward-tilted sampling with Feynman-Kac correctors; the model's weights stay as they are."""
 
-    particles: Annotated[int, Field(ge=2, le=10**6)] = 32
-    """Particles N of one population."""
-    beta_min: NonNegative = 0.5
-    """Inverse temperature beta_h of the first tilted round."""
-    beta_max: NonNegative = 2.0
-    """Inverse temperature of the last round and of the final samples."""
     gamma_max: NonNegative = 0.05
     """Weight of the diversity term in the first tilted round (where `diversity` is on)."""
     gamma_min: NonNegative = 0.0
@@ -42,19 +36,8 @@ class FkcSettings(MethodSettings):
     """Resample where the effective sample size falls below this share of N."""
     init: Literal["noise", "base"] = "noise"
     """Start of the particles: pure noise, or base latents noised to the first level."""
-    reward: Literal["surrogate", "true"] = "surrogate"
-    """What the particles are tilted by. `true` is a control: it is handed the user's own liking."""
     clamp_weights: Rate | None = None
     """The document clamps log-weights to +-100 (`continuous` form only); off by default."""
-    surrogate: SurrogateSettings = SurrogateSettings()
-
-    @property
-    def needs_oracle(self) -> bool:
-        return self.reward == "true"
-
-    @property
-    def true_tilt(self) -> float | None:
-        return self.beta_max if self.needs_oracle else None
 
     @model_validator(mode="after")
     def _refuse_wrong_forms(self) -> FkcSettings:

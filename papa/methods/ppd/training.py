@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from papa.errors import DivergedError
-from papa.methods.ppd.loss import dpo_loss, preference_margin
+from papa.methods.shared.dpo import dpo_loss, preference_margin
 from papa.models.personal.attention import projections, telling, told_of
 from papa.models.training import Checkpoint, scheduled
 from papa.rng import Stream

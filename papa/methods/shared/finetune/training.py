@@ -101,6 +101,11 @@ class FineTuned(Method[F]):
 
     # ------------------------------------------------------------ training
 
+    @property
+    def items(self) -> int:
+        """Items of an update; fewer where an item is a pair, so that updates of all methods cost the same."""
+        return self.settings.items
+
     def train(self, x0: Tensor, liking: np.ndarray) -> None:
         """The Adam steps of one round.
 
@@ -136,9 +141,9 @@ class FineTuned(Method[F]):
 
     def _item_order(self, n: int, stream: Stream) -> np.ndarray:
         """(updates, items) indices: permutations of all items one after another, so each is used equally often."""
-        rng, needed = stream.generator(), self.settings.updates * self.settings.items
+        rng, needed = stream.generator(), self.settings.updates * self.items
         order = np.concatenate([rng.permutation(n) for _ in range(-(-needed // n))])
-        return order[:needed].reshape(self.settings.updates, self.settings.items)
+        return order[:needed].reshape(self.settings.updates, self.items)
 
     # ------------------------------------------------------------ what a gradient is made of
 

@@ -1,14 +1,14 @@
-"""Diffusion-DPO with a person in the condition.
+"""The loss of Diffusion-DPO, from denoising errors.
 
-    m = ||eps - eps_theta(x_t, t, c, u)||^2 - ||eps - eps_ref(x_t, t, c)||^2       for each item of a pair
+    m = ||eps - eps_theta(x_t, t)||^2 - ||eps - eps_ref(x_t, t)||^2       for each item of a pair
     L = -log sigma( -beta T omega(lambda_t) (m_preferred - m_rejected) )
 
 Both items of a pair have the same timestep and the same noise. omega is constant, as in Diffusion-DPO's experiments,
 and ||.||^2 is the mean over the entries of a latent; `strength` is beta T omega of that mean. The mean over pairs is
-taken outside of the log-sigmoid.
+taken outside of the log-sigmoid. PPD has a person in the condition of eps_theta, and none in that of eps_ref.
 
-Source: "Personalized Preference Fine-tuning of Diffusion Models" (arXiv 2501.06655), equation of the method; Wallace
-et al. 2023, "Diffusion Model Alignment Using Direct Preference Optimization" (arXiv 2311.12908), equation 14.
+Source: Wallace et al. 2023, "Diffusion Model Alignment Using Direct Preference Optimization" (arXiv 2311.12908),
+equation 14; "Personalized Preference Fine-tuning of Diffusion Models" (arXiv 2501.06655), equation of the method.
 """
 
 from __future__ import annotations
