@@ -42,6 +42,26 @@ class Trajectory:
         """Transitions that have a density: all but the last."""
         return len(self.states) - 2
 
+    def take(self, items: Tensor) -> Trajectory:
+        """Some of the trajectories; items: (m,) int64."""
+        return Trajectory(self.states[:, items], self.sigmas, self.log_probs[:, items])
+
+    def levels(self, step: int) -> tuple[float, float]:
+        """The noise levels before and after a transition.
+
+        Raises:  ValueError for a step that has no density.
+        """
+        if not 0 <= step < self.transitions:
+            raise ValueError(f"step {step} is not one of the {self.transitions} transitions that have a density")
+        sigma, sigma_next = self.sigmas[step : step + 2].tolist()
+        return sigma, sigma_next
+
+
+def together(batches: list[Trajectory]) -> Trajectory:
+    """Several batches of trajectories as one; all have the same noise levels."""
+    states, log_probs = (torch.cat([getattr(of, name) for of in batches], 1) for name in ("states", "log_probs"))
+    return Trajectory(states, batches[0].sigmas, log_probs)
+
 
 def log_prob(denoise: Denoiser, y: Tensor, y_next: Tensor, sigma: float, sigma_next: float) -> Tensor:
     """log p(y' | y) of one Euler-ancestral transition under a denoiser, differentiable through it.
@@ -82,7 +102,18 @@ def step_log_prob(denoise: Denoiser, trajectory: Trajectory, step: int) -> Tenso
 
     Args:    step: in [0, trajectory.transitions).
     """
-    if not 0 <= step < trajectory.transitions:
-        raise ValueError(f"step {step} is not one of the {trajectory.transitions} transitions that have a density")
-    sigma, sigma_next = trajectory.sigmas[step : step + 2].tolist()
+    sigma, sigma_next = trajectory.levels(step)
     return log_prob(denoise, trajectory.states[step], trajectory.states[step + 1], sigma, sigma_next)
+
+
+def step_divergence(denoise: Denoiser, reference: Denoiser, trajectory: Trajectory, step: int) -> Tensor:
+    """KL(p || reference) of one transition from stored states, differentiable through p: (n,) float64, nats.
+
+    Both are normal with the same variance, so it is |mean - mean'|^2 / (2 vbar).
+    """
+    sigma, sigma_next = trajectory.levels(step)
+    y = trajectory.states[step]
+    mean, variance = ancestral_kernel(y, denoise(y, sigma), sigma, sigma_next)
+    with torch.no_grad():
+        other, _ = ancestral_kernel(y, reference(y, sigma), sigma, sigma_next)
+    return (mean - other).flatten(1).double().square().sum(1) / (2 * variance)

@@ -12,9 +12,8 @@ import torch
 from papa.diffusion.losses import backward, errors, frozen, noised, predicted
 from papa.feedback import Feedback, Query
 from papa.methods.diffusion_dpo import DiffusionDpoSettings
-from papa.methods.shared.dpo import dpo_loss
+from papa.methods.shared.dpo import dpo_loss, matched
 from papa.methods.shared.finetune.training import FineTuned, Update
-from papa.rng import Stream
 
 
 class DiffusionDpo(FineTuned[DiffusionDpoSettings]):
@@ -47,20 +46,3 @@ class DiffusionDpo(FineTuned[DiffusionDpoSettings]):
             backward(loss, update.scale)
             total += loss.item()
         return (total,)
-
-
-def matched(liking: np.ndarray, stream: Stream) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of a liked item (s > 1/2) and a disliked one, as many as the larger class has items.
-
-    Each item of the larger class stands in one pair; those of the other class are dealt out evenly, at random.
-
-    Returns: the liked and the disliked items' indices, (pairs,) each; none where a class is empty.
-    """
-    classes = np.flatnonzero(liking > 0.5), np.flatnonzero(liking <= 0.5)
-    if not all(map(len, classes)):
-        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    pairs, rng = max(map(len, classes)), stream.generator()
-    liked, disliked = (
-        np.concatenate([rng.permutation(of) for _ in range(-(-pairs // len(of)))])[:pairs] for of in classes
-    )
-    return liked, disliked

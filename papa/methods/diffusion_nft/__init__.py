@@ -1,4 +1,4 @@
-"""DiffusionNFT: contrast what is liked with what is not on the forward process (Zheng et al. 2025, arXiv 2509.16117)."""
+"""DiffusionNFT: what is liked against what is not, on the forward process (Zheng et al. 2025, arXiv 2509.16117)."""
 
 from __future__ import annotations
 

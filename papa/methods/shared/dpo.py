@@ -1,4 +1,4 @@
-"""The loss of Diffusion-DPO, from denoising errors.
+"""Pairs of what was liked and what was not, and the loss of Diffusion-DPO, from denoising errors.
 
     m = ||eps - eps_theta(x_t, t)||^2 - ||eps - eps_ref(x_t, t)||^2       for each item of a pair
     L = -log sigma( -beta T omega(lambda_t) (m_preferred - m_rejected) )
@@ -13,8 +13,11 @@ equation 14; "Personalized Preference Fine-tuning of Diffusion Models" (arXiv 25
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from papa.rng import Stream
 
 
 def preference_margin(model: Tensor, reference: Tensor) -> Tensor:
@@ -34,3 +37,20 @@ def dpo_loss(model: Tensor, reference: Tensor, strength: float) -> Tensor:
     Returns: (n,).
     """
     return torch.nn.functional.softplus(-strength * preference_margin(model, reference))
+
+
+def matched(liking: np.ndarray, stream: Stream) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of a liked item (s > 1/2) and a disliked one, as many as the larger class has items.
+
+    Each item of the larger class stands in one pair; those of the other class are dealt out evenly, at random.
+
+    Returns: the liked and the disliked items' indices, (pairs,) each; none where a class is empty.
+    """
+    classes = np.flatnonzero(liking > 0.5), np.flatnonzero(liking <= 0.5)
+    if not all(map(len, classes)):
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    pairs, rng = max(map(len, classes)), stream.generator()
+    liked, disliked = (
+        np.concatenate([rng.permutation(of) for _ in range(-(-pairs // len(of)))])[:pairs] for of in classes
+    )
+    return liked, disliked

@@ -174,7 +174,6 @@ def test_other_methods_have_no_steps_to_record(grid: Grid) -> None:
 
 def test_samples_are_dealt_out_from_the_populations_in_turn(grid: Grid) -> None:
     _, method = method_of(grid, "control")
-    settings = method.settings
     whole = method.population(3, method.strengths(True), method.stream.at("sample")).samples.view(3, 4, 3)
     samples = method.sample(12)
     for population in range(3):
