@@ -25,9 +25,9 @@ PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 BLOCKS: list[str] = re.findall(r"^```(?:python|yaml)\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
 COPIED = ("papa", "config", "config.yaml", "tests", "pyproject.toml")
 
-NEW = {"papa/methods/rwr/__init__.py", "papa/methods/rwr/method.py", "config/rwr.yaml"}
+NEW = {"papa/methods/weighted/__init__.py", "papa/methods/weighted/method.py", "config/weighted.yaml"}
 REGISTRY = "papa/methods/__init__.py"
-ALIKE = {"rwr": [], "rwr-uniform": ["temperature"]}
+ALIKE = {"weighted": [], "weighted-uniform": ["least"]}
 """The method, its ablation, and the settings in which they differ."""
 
 COMMANDS = """
@@ -87,7 +87,7 @@ def small(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The page's configuration with its blocks alone, each method and measure made small, for one seed."""
     fewer = {name: tiny.SMALL[name] for name in ("updates", "items", "timesteps")}
     labels = {name: tiny.SMALL[name] for name in ("labels", "per_round")}
-    blocks = {name: block | {"seeds": [0]} for name, block in data["grid"].items() if name.startswith("rwr")}
+    blocks = {name: block | {"seeds": [0]} for name, block in data["grid"].items() if name.startswith("weighted")}
     methods = {name: data["methods"][name] | labels | (fewer if name != "base" else {}) for name in ("base", *ALIKE)}
     places = {name: str(folder / name) for name in ("results", "figures")}
     tiny_tasks = {"measures": tiny.MEASURES, "measures_by_task": {}, "tasks": {"digits": {"steps": 3}}}
@@ -108,7 +108,9 @@ class Copy:
         self.before = sources(self.root)
         follow(self.root)
         self.config = folder / "small.yaml"
-        self.config.write_text(yaml.safe_dump(small(read(self.root / "config/rwr.yaml"), folder)), encoding="utf-8")
+        self.config.write_text(
+            yaml.safe_dump(small(read(self.root / "config/weighted.yaml"), folder)), encoding="utf-8"
+        )
 
     def python(self, *arguments: str) -> str:
         """Run the copy's code; it must end well."""
@@ -156,34 +158,34 @@ def test_one_folder_one_line_and_one_configuration_are_all_that_it_takes(copy: C
 def test_the_ablation_is_one_setting_away_and_gives_other_values(copy: Copy) -> None:
     table = pd.read_parquet(copy.folder / "results/runs.parquet")
     assert set(table.method) == {"base", *ALIKE}
-    settings = read(copy.root / "config/rwr.yaml")["methods"]
-    assert settings["rwr"] == {} and set(settings["rwr-uniform"]) == {"algorithm", *ALIKE["rwr-uniform"]}
+    settings = read(copy.root / "config/weighted.yaml")["methods"]
+    assert settings["weighted"] == {} and set(settings["weighted-uniform"]) == {"algorithm", *ALIKE["weighted-uniform"]}
     shared = table[(table.user == "likes-1479") & (table.stage == "final") & (table.metric == "distance")]
     assert shared.groupby("method").value.first().nunique() == len({"base", *ALIKE})
 
 
 def test_the_method_stands_in_t1_and_its_ablation_beside_it_in_t4(copy: Copy) -> None:
     tables = {name: pd.read_csv(copy.folder / f"results/tables/{name}.csv") for name in ("T1", "T4")}
-    assert set(tables["T1"].method) == {"base", "rwr"}
-    assert "rwr-uniform" in set(tables["T4"].method)
+    assert set(tables["T1"].method) == {"base", "weighted"}
+    assert "weighted-uniform" in set(tables["T4"].method)
     text = (copy.folder / "results/tables/T4.md").read_text(encoding="utf-8")
-    assert "temperature: 0.5 → 1000" in text
+    assert "least: 0.1 → 1" in text
 
 
 def test_both_stand_in_the_figure(copy: Copy) -> None:
     assert (copy.folder / "figures/F2.png").stat().st_size > 1000
     words = json.loads(copy.python("-c", WORDS_OF_FIGURE, str(copy.config)))
-    assert {"rwr", "1 rwr-uniform"} <= set(words)  # a variant has a number
+    assert {"weighted", "1 weighted-uniform"} <= set(words)  # a variant has a number
 
 
 def test_the_conformance_tests_take_the_method_up(copy: Copy) -> None:
     file = "tests/methods/test_conformance_state.py"
-    said = copy.python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "rwr and digits", file)
+    said = copy.python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "weighted and digits", file)
     assert int(re.search(r"(\d+) passed", said)[1]) > 1 and "skipped" not in said
 
 
 def test_the_page_extends_the_default_experiment_and_changes_nothing_of_it(copy: Copy) -> None:
-    whole, default = read(copy.root / "config/rwr.yaml"), read(copy.root / "config.yaml")
+    whole, default = read(copy.root / "config/weighted.yaml"), read(copy.root / "config.yaml")
     assert whole["methods"] == default["methods"] | {name: whole["methods"][name] for name in ALIKE}
     assert {name: block for name, block in whole["grid"].items() if name in default["grid"]} == default["grid"]
 
