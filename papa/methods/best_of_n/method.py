@@ -11,7 +11,8 @@ from papa.feedback import Feedback, Query
 from papa.methods.best_of_n import BestOfNSettings
 from papa.methods.interface import Method
 from papa.methods.shared.labelled import Labelled
-from papa.methods.shared.surrogate.network import Surrogate
+from papa.methods.shared.surrogate.choice import surrogate_of
+from papa.methods.shared.surrogate.interface import Known
 
 B = TypeVar("B", bound=BestOfNSettings)
 
@@ -22,8 +23,8 @@ class BestOfN(Method[B]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.seen = Labelled()
-        self.surrogate = Surrogate(self.model.shape, self.settings.surrogate, self.stream.at("surrogate"))
-        self.surrogate.to(self.model.device)
+        known = Known(self.model, self.stream.at("surrogate"), self.base_latents, lambda: self.cost)
+        self.surrogate = surrogate_of(self.settings.surrogate, known)
         self._error = float("nan")
 
     def ask(self, k: int) -> Query:

@@ -14,7 +14,7 @@ class SeikoSettings(FinetuneSettings):
     through: Positive = 2
     """Last steps of the sampler that the gradient goes through (DRaFT-K)."""
     ensemble: Positive = 4
-    """Reward models, each fitted to another bootstrap sample of the answers."""
+    """Reward models, each fitted to another bootstrap sample of the answers; `surrogate.kind: features` has one."""
     bonus: NonNegative = 1.0
     """Weight of their standard deviation in the reward: what is unknown is worth asking. 0 is the reward-model baseline
     that PAPA argues against."""

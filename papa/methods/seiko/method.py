@@ -26,7 +26,9 @@ from papa.diffusion.sampler import ancestral_kernel, stream_noise
 from papa.feedback import Feedback, Query
 from papa.methods.seiko import SeikoSettings
 from papa.methods.shared.finetune.training import FineTuned, Update
-from papa.methods.shared.surrogate.network import Surrogate
+from papa.methods.shared.surrogate.choice import surrogate_of
+from papa.methods.shared.surrogate.features import FeatureSurrogate
+from papa.methods.shared.surrogate.interface import Known
 from papa.models.lora import twin
 
 
@@ -37,14 +39,14 @@ class Seiko(FineTuned[SeikoSettings]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.surrogates = [
-            Surrogate(self.model.shape, self.settings.surrogate, self.stream.at("surrogate", member=member)).to(
-                self.model.device
-            )
-            for member in range(self.settings.ensemble)
-        ]
+        members = range(1 if self.settings.surrogate.kind == "features" else self.settings.ensemble)
+        self.surrogates = [surrogate_of(self.settings.surrogate, self._known(member)) for member in members]
         self.previous: nn.Module = self.base
         self._error = float("nan")
+
+    def _known(self, member: int) -> Known:
+        stream = self.stream.at("surrogate", member=member)
+        return Known(self.model, stream, self.base_latents, lambda: self.cost)
 
     def learn(self, query: Query, feedback: Feedback) -> None:
         self.seen.add(query, feedback)
@@ -56,17 +58,21 @@ class Seiko(FineTuned[SeikoSettings]):
         self.train(torch.arange(self.items), np.ones(self.items))
 
     def _fit(self, answered: np.ndarray) -> None:
-        """Fit every reward model to a bootstrap sample of its own, which stays the same for the answers it has."""
+        """Fit every reward model to a bootstrap sample of its own; one that knows its variance needs no others."""
         errors = []
         for member, surrogate in enumerate(self.surrogates):
-            stream = self.stream.at("surrogate", "fit", round=self.round, member=member)
-            drawn = answered[stream.at("bootstrap").generator().integers(len(answered), size=len(answered))]
+            stream, drawn = self.stream.at("surrogate", "fit", round=self.round, member=member), answered
+            if len(self.surrogates) > 1:
+                drawn = answered[stream.at("bootstrap").generator().integers(len(answered), size=len(answered))]
             latents = self.seen.latents[torch.from_numpy(drawn)]
             errors.append(surrogate.fit(latents, self.seen.liking[drawn], stream))
         self._error = float(np.mean(errors))
 
     def optimistic(self, x: Tensor) -> Tensor:
-        """(n,) mean of the reward models and `bonus` times their standard deviation."""
+        """(n,) mean of the reward models and `bonus` times their standard deviation, or that of the head."""
+        if isinstance(head := self.surrogates[0], FeatureSurrogate):
+            mean, deviation = head.at(x)
+            return mean + self.settings.bonus * deviation
         scores = torch.stack([surrogate(x) for surrogate in self.surrogates])
         return scores.mean(0) + self.settings.bonus * scores.std(0, correction=0)
 

@@ -1,13 +1,20 @@
-"""Settings of the surrogate reward; the network is in `network.py`. Imports no torch."""
+"""Settings of the surrogate reward: `network.py` and `features.py` have the two kinds. Imports no torch."""
 
 from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from papa.settings import Fraction, Positive, Rate, Settings
 
 
 class SurrogateSettings(Settings):
-    """The surrogate reward: Conv2d - ReLU - AdaptiveAvgPool2d - MLP, fitted by MSE (FKC document)."""
+    """The surrogate reward: a network on latents (Conv2d - ReLU - AdaptiveAvgPool2d - MLP, fitted by MSE; the FKC
+    document), or a Bayesian logistic head on the diffusion model's own activations."""
 
+    kind: Literal["conv", "features"] = "conv"
+    """The document's network, or the head; what follows is the network's, and from `levels` on the head's."""
     channels: Positive = 128
     """Convolution channels."""
     lr: Rate = 1e-3
@@ -19,3 +26,7 @@ class SurrogateSettings(Settings):
     within: Fraction = 0.2
     """A fit ends after a pass in which no answer was missed by more than this; 0: never early, as in the FKC document.
     What is fitted already needs few passes in the next round."""
+    levels: Annotated[tuple[Fraction, ...], Field(min_length=1)] = (0.05, 0.2)
+    """Timesteps, as shares of all, to which an item is noised before the network looks at it."""
+    reference: Positive = 128
+    """Base samples on which the features are standardized."""

@@ -17,7 +17,8 @@ from papa.diffusion.sampler import Noise, stream_noise
 from papa.feedback import Feedback, Query
 from papa.methods.interface import Method
 from papa.methods.shared.labelled import Labelled
-from papa.methods.shared.surrogate.network import Surrogate
+from papa.methods.shared.surrogate.choice import surrogate_of
+from papa.methods.shared.surrogate.interface import Known
 from papa.methods.shared.tilted import ParticleSettings, TiltedSettings
 from papa.rng import Stream
 from papa.smc.population import Particles, Trace
@@ -32,8 +33,8 @@ class Tilted(Method[T]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.seen = Labelled()
-        self.surrogate = Surrogate(self.model.shape, self.settings.surrogate, self.stream.at("surrogate"))
-        self.surrogate.to(self.model.device)
+        known = Known(self.model, self.stream.at("surrogate"), self.base_latents, lambda: self.cost)
+        self.surrogate = surrogate_of(self.settings.surrogate, known)
         self._values: dict[str, float] = {}
         self._trace: list[dict[str, float]] = []
 
