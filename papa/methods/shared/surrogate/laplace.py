@@ -2,9 +2,9 @@
 
     f = Phi w + b,  w ~ N(0, tau^2 / F I),  b ~ N(0, tau_b^2);   p(like | f) = sigma(f)
 
-With n answers and many features everything is n x n: f has the kernel K = tau^2 Phi Phi^T / F + tau_b^2 (a mean over the
-F features), its mode is found by Newton's method, and the posterior of f at new points is normal with closed mean and
-variance. tau is the one of a few values with the largest evidence. Answers in [0, 1] are soft labels.
+With n answers and many features everything is n x n: f has the kernel K = tau^2 Phi Phi^T / F + tau_b^2 (a mean over
+the F features), its mode is found by Newton's method, and the posterior of f at new points is normal with closed mean
+and variance. tau is the one of a few values with the largest evidence. Answers in [0, 1] are soft labels.
 
 Source: Rasmussen & Williams 2006, "Gaussian Processes for Machine Learning", algorithms 3.1 and 3.2; the predicted
 probability by MacKay 1992, "The evidence framework applied to classification networks", equation 10.
