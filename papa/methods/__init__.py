@@ -30,6 +30,7 @@ METHODS: dict[str, str] = {
     "d3po": "papa.methods.d3po:D3PO",
     "ddpo": "papa.methods.ddpo:DDPO",
     "seiko": "papa.methods.seiko:SEIKO",
+    "distill": "papa.methods.distill:DISTILL",
     "ppd": "papa.methods.ppd:PPD",
     "ppd_papa": "papa.methods.ppd:PPD_PAPA",
     "ppd_fkc": "papa.methods.ppd:PPD_FKC",

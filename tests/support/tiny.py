@@ -21,6 +21,9 @@ SMALL: dict[str, Any] = {
     "particles": 6,
     "n": 2,
     "surrogate": {"epochs": 3, "channels": 8},
+    "guesses": 12,
+    "raft": {"updates": 1, "items": 4, "timesteps": 5},
+    "diffusion_nft": {"updates": 1, "items": 4, "timesteps": 5},
     "papa": {"updates": 1, "items": 4, "timesteps": 5},
 }
 MEASURES = {"final": 8, "served": 6, "per_round": 4, "base": 16, "diversity": 8, "kid_subset": 4, "kid_subsets": 2}

@@ -9,36 +9,27 @@ from torch import Tensor
 
 from papa.feedback import Feedback, Query
 from papa.methods.best_of_n import BestOfNSettings
-from papa.methods.interface import Method
-from papa.methods.shared.labelled import Labelled
-from papa.methods.shared.surrogate.choice import surrogate_of
-from papa.methods.shared.surrogate.interface import Known
+from papa.methods.shared.surrogate.method import WithSurrogate
 
 B = TypeVar("B", bound=BestOfNSettings)
 
 
-class BestOfN(Method[B]):
+class BestOfN(WithSurrogate[B]):
     """No amortization: every returned sample costs n base samples, which `cost` counts."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.seen = Labelled()
-        known = Known(self.model, self.stream.at("surrogate"), self.base_latents, lambda: self.cost)
-        self.surrogate = surrogate_of(self.settings.surrogate, known)
         self._error = float("nan")
 
     def ask(self, k: int) -> Query:
-        denoise = self.model.denoiser(self.cost)
-        return Query(self.draw(denoise, k, self.stream.at("ask", round=self.round)), self.condition(k))
+        if self.asks_from_the_pool:
+            return self.from_the_pool(k)
+        return Query(self.base_draw(k, self.stream.at("ask", round=self.round)), self.condition(k))
 
     def learn(self, query: Query, feedback: Feedback) -> None:
         self.seen.add(query, feedback)
         if self.settings.n > 1:  # one candidate leaves nothing to choose
-            self._fit()
-
-    def _fit(self) -> None:
-        fit_stream = self.stream.at("surrogate", "fit", round=self.round)
-        self._error = self.surrogate.fit(self.seen.latents, self.seen.liking, fit_stream)
+            self._error = self.fit()
 
     def scored(self, n: int) -> tuple[Tensor, Tensor]:
         """Candidates of n samples, (n, candidates, ...), and their scores, (n, candidates)."""
@@ -53,11 +44,3 @@ class BestOfN(Method[B]):
 
     def diagnostics(self) -> dict[str, float]:
         return {"surrogate_mse": self._error}
-
-    def state(self) -> dict[str, Any]:
-        return super().state() | {"seen": self.seen.state(), "surrogate": self.surrogate.state()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        super().restore(state)
-        self.seen.restore(state["seen"])
-        self.surrogate.restore(state["surrogate"])

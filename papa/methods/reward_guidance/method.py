@@ -11,7 +11,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from papa.feedback import Query
 from papa.methods.reward_guidance import RewardGuidanceSettings
 from papa.methods.shared.tilted.method import Tilted
 from papa.rng import Stream
@@ -34,13 +33,10 @@ class RewardGuidance(Tilted[RewardGuidanceSettings]):
         denoise, unused = self.model.denoiser(self.cost), torch.zeros(1, n)
         return fkc(denoise, self.liking, self._sigmas, betas, self.noise(stream, n), lambda _: unused, options).samples
 
-    def ask(self, k: int) -> Query:
-        stream = self.stream.at("ask", round=self.round)
-        if not self.tilted:
-            return self.untilted(k, stream)
+    def own(self, k: int, stream: Stream) -> Tensor:
         beta = self.along_rounds(self.settings.beta_min, self.settings.beta_max)
         self._values = {"beta": beta}
-        return Query(self.guided(k, beta, stream), self.condition(k))
+        return self.guided(k, beta, stream)
 
     def sample(self, n: int) -> Tensor:
         if not self.tilted:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import model_validator
+
 from papa.methods.best_of_n import BestOfNSettings
 from papa.methods.declaration import Declaration, Training
 from papa.methods.papa import PapaSettings
@@ -15,6 +17,12 @@ class RewardModelSettings(BestOfNSettings):
 
     papa: PapaSettings = PapaSettings()
     """PAPA's settings; labels and per_round are this method's."""
+
+    @model_validator(mode="after")
+    def _papa_asks(self) -> RewardModelSettings:
+        if self.surrogate.query != "own":
+            raise ValueError("surrogate.query: what is shown here is what PAPA shows; take best_of_n for another query")
+        return self
 
     @property
     def asker(self) -> PapaSettings:

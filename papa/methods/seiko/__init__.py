@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import model_validator
+
 from papa.methods.declaration import Declaration
 from papa.methods.shared.finetune import FinetuneSettings
 from papa.methods.shared.surrogate import SurrogateSettings
@@ -21,6 +23,12 @@ class SeikoSettings(FinetuneSettings):
     kl: NonNegative = 0.01
     """Weight of the KL divergence to the previous round's model."""
     surrogate: SurrogateSettings = SurrogateSettings()
+
+    @model_validator(mode="after")
+    def _the_model_asks(self) -> SeikoSettings:
+        if self.surrogate.query != "own":
+            raise ValueError("surrogate.query: SEIKO shows samples of its own model; leave it at own")
+        return self
 
 
 SEIKO = Declaration(SeikoSettings, "papa.methods.seiko.method:Seiko", "SEIKO (arXiv 2402.16359)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from papa.settings import Fraction, Positive, Rate, Settings
 
@@ -30,3 +30,14 @@ class SurrogateSettings(Settings):
     """Timesteps, as shares of all, to which an item is noised before the network looks at it."""
     reference: Positive = 128
     """Base samples on which the features are standardized."""
+    query: Literal["own", "random", "greedy", "ucb", "thompson", "straddle", "diverse"] = "own"
+    """What is shown: what the method itself would show, or items of a pool of base samples that are chosen by what the
+    surrogate knows of them (`papa.methods.shared.surrogate.queries`)."""
+    pool: Positive = 256
+    """Base samples in the pool; they count as evaluations of the run."""
+
+    @model_validator(mode="after")
+    def _only_the_head_knows_what_it_does_not_know(self) -> SurrogateSettings:
+        if self.kind == "conv" and self.query in ("ucb", "thompson", "straddle"):
+            raise ValueError(f"query: {self.query} needs a surrogate that knows its variance; set kind: features")
+        return self

@@ -42,6 +42,12 @@ class Posterior:
         solved = torch.linalg.solve_triangular(self.factor, (self.root * cross).mT, upper=False)
         return cross @ self.residual, (own - solved.square().sum(0)).clamp(min=0)
 
+    def joint(self, phi: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean (m,) and covariance (m, m) of f at (m, F) features."""
+        cross = kernel(phi, self.phi, self.tau)
+        solved = torch.linalg.solve_triangular(self.factor, (self.root * cross).mT, upper=False)
+        return cross @ self.residual, kernel(phi, phi, self.tau) - solved.mT @ solved
+
     def probability(self, phi: Tensor) -> Tensor:
         """(m,) probability of a like, with what is unknown of f taken into account."""
         return self.probability_of(*self.at(phi))

@@ -15,10 +15,7 @@ from torch import Tensor
 
 from papa.diffusion.sampler import Noise, stream_noise
 from papa.feedback import Feedback, Query
-from papa.methods.interface import Method
-from papa.methods.shared.labelled import Labelled
-from papa.methods.shared.surrogate.choice import surrogate_of
-from papa.methods.shared.surrogate.interface import Known
+from papa.methods.shared.surrogate.method import WithSurrogate
 from papa.methods.shared.tilted import ParticleSettings, TiltedSettings
 from papa.rng import Stream
 from papa.smc.population import Particles, Trace
@@ -27,14 +24,11 @@ T = TypeVar("T", bound=TiltedSettings)
 N = TypeVar("N", bound=ParticleSettings)
 
 
-class Tilted(Method[T]):
-    """What all of them share: the surrogate, the schedule over the rounds, the record."""
+class Tilted(WithSurrogate[T]):
+    """What all of them share: the schedule over the rounds, the reward, the record."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.seen = Labelled()
-        known = Known(self.model, self.stream.at("surrogate"), self.base_latents, lambda: self.cost)
-        self.surrogate = surrogate_of(self.settings.surrogate, known)
         self._values: dict[str, float] = {}
         self._trace: list[dict[str, float]] = []
 
@@ -58,18 +52,25 @@ class Tilted(Method[T]):
         """Noise of n slots."""
         return stream_noise(stream, (n, *self.model.shape), self.model.dtype, self.model.device)
 
-    def untilted(self, k: int, stream: Stream) -> Query:
-        """k base samples, while there is nothing to tilt by."""
-        return Query(self.draw(self.model.denoiser(self.cost), k, stream), self.condition(k))
+    def ask(self, k: int) -> Query:
+        stream = self.stream.at("ask", round=self.round)
+        self._trace = []
+        if self.asks_from_the_pool:
+            return self.from_the_pool(k)
+        if not self.tilted:
+            return Query(self.base_draw(k, stream), self.condition(k))
+        return Query(self.own(k, stream), self.condition(k))
+
+    @abstractmethod
+    def own(self, k: int, stream: Stream) -> Tensor:
+        """k items that the method draws to be shown."""
 
     # ------------------------------------------------------------ learning and the record
 
     def learn(self, query: Query, feedback: Feedback) -> None:
         self.seen.add(query, feedback)
         if self.settings.reward == "surrogate":
-            fit_stream = self.stream.at("surrogate", "fit", round=self.round)
-            error = self.surrogate.fit(self.seen.latents, self.seen.liking, fit_stream)
-            self._values["surrogate_mse"] = error
+            self._values["surrogate_mse"] = self.fit()
 
     def keep(self, trace: Trace, **more: float) -> None:
         """The steps of the latest draw, for the record."""
@@ -81,14 +82,6 @@ class Tilted(Method[T]):
     def trace(self) -> list[dict[str, float]]:
         """A row for each step of the latest population (of `sample`: means over its populations)."""
         return [dict(row) for row in self._trace]
-
-    def state(self) -> dict[str, Any]:
-        return super().state() | {"seen": self.seen.state(), "surrogate": self.surrogate.state()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        super().restore(state)
-        self.seen.restore(state["seen"])
-        self.surrogate.restore(state["surrogate"])
 
 
 class Populations(Tilted[N]):
@@ -108,16 +101,12 @@ class Populations(Tilted[N]):
         drawn = stream.at("resampling", step=step).uniform(populations, self.settings.particles)
         return torch.from_numpy(drawn).to(self.model.device)
 
-    def ask(self, k: int) -> Query:
-        stream = self.stream.at("ask", round=self.round)
-        self._trace = []
-        if not self.tilted:
-            return self.untilted(k, stream)
+    def own(self, k: int, stream: Stream) -> Tensor:
         strengths = self.strengths(last=False)
         result = self.population(1, strengths, stream)
         self._values = strengths | self.summary(result)
         chosen = distinct_first(result.parents[0], result.ancestors[0], k, stream.at("chosen"))
-        return Query(result.samples[chosen], self.condition(k))
+        return result.samples[chosen]
 
     def summary(self, result: Particles) -> dict[str, float]:
         """How a population fared."""

@@ -1,0 +1,77 @@
+"""Distil: the surrogate's guesses for many base samples become the model's training data.
+
+Nobody is asked about these samples. PAPA's loss keeps the model near the base and its likes and dislikes in balance
+(`balance: equal`), RAFT's takes what is guessed to be liked, NFT's both sides of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from papa.feedback import Feedback, Query
+from papa.methods.distill import DistillSettings
+from papa.methods.shared.finetune.training import FineTuned
+from papa.methods.shared.surrogate.method import WithSurrogate
+
+
+class Distill(WithSurrogate[DistillSettings]):
+    """Few answers, many guesses, one fine-tuning."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.trained: FineTuned[Any] | None = None
+        self._values: dict[str, float] = {}
+
+    def ask(self, k: int) -> Query:
+        if self.asks_from_the_pool:
+            return self.from_the_pool(k)
+        return Query(self.base_draw(k, self.stream.at("ask", round=self.round)), self.condition(k))
+
+    def learn(self, query: Query, feedback: Feedback) -> None:
+        self.seen.add(query, feedback)
+        self._values = {"surrogate_mse": self.fit()}
+        if self.round == self.settings.rounds - 1 and not np.isnan(self.seen.liking).all():
+            self._distil()
+
+    def _start(self) -> FineTuned[Any]:
+        """The method that trains, on the same streams: it draws from the noise that all methods share."""
+        from papa.methods import load_method
+
+        trained: FineTuned[Any] = load_method(self.settings.loss)(
+            self.settings.trainer, self.model, self.stream, self._base
+        )
+        trained.cost = self.cost
+        return trained
+
+    def _distil(self) -> None:
+        """Guess, and fine-tune once."""
+        latents = self.base_draw(self.settings.guesses, self.stream.at("guesses"))
+        with torch.no_grad():
+            guessed = torch.cat([self.surrogate(part) for part in latents.split(self.model.chunk)])
+        liking = guessed.double().clamp(0, 1).cpu().numpy()
+        self._values["guessed_likes"] = float(liking.mean())
+        self.trained = self._start()
+        self.trained.tell(Query(latents, self.condition(len(latents))), Feedback(liking, liking))
+
+    def sample(self, n: int) -> Tensor:
+        return self.base_latents(n) if self.trained is None else self.trained.sample(n)
+
+    def aligned(self) -> nn.Module:
+        return super().aligned() if self.trained is None else self.trained.aligned()
+
+    def diagnostics(self) -> dict[str, float]:
+        return dict(self._values) | ({} if self.trained is None else self.trained.diagnostics())
+
+    def state(self) -> dict[str, Any]:
+        return super().state() | {"trained": None if self.trained is None else self.trained.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        super().restore(state)
+        self.trained = None
+        if state["trained"] is not None:
+            self.trained = self._start()
+            self.trained.restore(state["trained"])
