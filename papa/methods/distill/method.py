@@ -13,9 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from papa.feedback import Feedback, Query
+from papa.methods.diffusion_nft.method import DiffusionNft
 from papa.methods.distill import DistillSettings
+from papa.methods.papa.method import Papa
+from papa.methods.raft.method import Raft
 from papa.methods.shared.finetune.training import FineTuned
 from papa.methods.shared.surrogate.method import WithSurrogate
+
+TRAINERS: dict[str, type[FineTuned[Any]]] = {"papa": Papa, "raft": Raft, "diffusion_nft": DiffusionNft}
 
 
 class Distill(WithSurrogate[DistillSettings]):
@@ -39,11 +44,8 @@ class Distill(WithSurrogate[DistillSettings]):
 
     def _start(self) -> FineTuned[Any]:
         """The method that trains, on the same streams: it draws from the noise that all methods share."""
-        from papa.methods import load_method
-
-        trained: FineTuned[Any] = load_method(self.settings.loss)(
-            self.settings.trainer, self.model, self.stream, self._base
-        )
+        of: type[FineTuned[Any]] = TRAINERS[self.settings.loss]
+        trained = of(self.settings.trainer, self.model, self.stream, self._base)
         trained.cost = self.cost
         return trained
 

@@ -24,7 +24,7 @@ from papa.benchmark.runs.scores import score_key
 from papa.methods import METHODS, declaration
 
 REPOSITORY = Path(__file__).parents[3]
-SMC = {"papa.smc", "papa.smc.fkc", "papa.smc.weights", "papa.smc.resampling", "papa.smc.diversity"}
+SMC = {"papa.smc", *(f"papa.smc.{name}" for name in ("fkc", "population", "weights", "resampling", "diversity"))}
 BLOCKS: dict[str, Any] = {
     "digits": {
         "task": "digits",
