@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from papa.benchmark.tasks.text_to_image import TextToImage
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
-from papa.methods import declaration
+from papa.methods import METHODS, declaration
 from papa.methods.interface import Method
 from papa.rng import Stream
 from papa.session import Round
@@ -28,6 +28,9 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "papa": ("papa", {"lr": 1e-3}),
     "epapa": ("epapa", {"lr": 1e-3}),
     "papa-lora": ("papa", LORA | {"lr": 1e-2, "gradient_checkpointing": True}),
+}
+VARIANTS |= {
+    name: (name, {}) for name in METHODS if name not in VARIANTS and not declaration(name).settings().needs_adapter
 }
 
 
