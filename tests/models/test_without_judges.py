@@ -133,10 +133,10 @@ def test_answers_change_what_is_drawn(name: str) -> None:
 def test_training_leaves_the_model_as_it_was(method: str, name: str) -> None:
     before = model(name).network().state_dict()
     of = session(method, name)
-    list(of.play(brighter))
+    list(of.play(lambda question: [index % 2 == 0 for index in range(len(question))]))  # some methods need both answers
     after = model(name).network().state_dict()
     assert all(torch.equal(before[weight], after[weight]) for weight in before)
-    trained = of.method.papa if method == "reward_model" else of.method
+    trained = getattr(of.method, {"reward_model": "papa", "distill": "trained"}.get(method, ""), of.method)
     assert any(not torch.equal(before[weight], value) for weight, value in trained.network.state_dict().items())
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from papa.methods.declaration import Declaration
 from papa.methods.shared.finetune import FinetuneSettings
 from papa.settings import Rate
@@ -12,7 +16,7 @@ class D3poSettings(FinetuneSettings):
 
     beta: Rate = 0.1
     """Weight of the log-ratios, the paper's value."""
-    clip: Rate = 0.1
+    clip: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Ratios to the base count from 1 - clip to 1 + clip, the released value."""
 
 

@@ -10,6 +10,7 @@ preferred to every disliked one, of all rounds: ratios are to the base, so older
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from papa.methods.shared.finetune.trajectories import OnTrajectories
 
 def d3po_loss(log_ratios: Tensor, beta: float, clip: float) -> Tensor:
     """(n,) losses in nats. log_ratios: (2, n), of what was preferred and of what was rejected."""
-    preferred, rejected = log_ratios.exp().clamp(1 - clip, 1 + clip).log()
+    preferred, rejected = log_ratios.clamp(math.log(1 - clip), math.log(1 + clip))  # clipped before exp can overflow
     return torch.nn.functional.softplus(-beta * (preferred - rejected))
 
 

@@ -24,6 +24,9 @@ from papa.methods.ddpo import DdpoSettings
 from papa.methods.shared.finetune.training import Update
 from papa.methods.shared.finetune.trajectories import OnTrajectories
 
+LARGEST = 20.0
+"""Of the log-ratio, in nats: beyond it exp overflows, and the gradient of what is clipped would be NaN."""
+
 
 def clipped_loss(ratio: Tensor, advantage: Tensor, clip: float) -> Tensor:
     """(n,) PPO's losses. ratio, advantage: (n,)."""
@@ -60,7 +63,7 @@ class Ddpo(OnTrajectories[DdpoSettings]):
         for chosen, advantage in zip(self.parts(update.x0), self.parts(advantages), strict=True):
             of = self._round.take(chosen)
             for step in steps:
-                ratio = (step_log_prob(denoise, of, step) - of.log_probs[step]).exp()
+                ratio = (step_log_prob(denoise, of, step) - of.log_probs[step]).clamp(max=LARGEST).exp()
                 policy = share * clipped_loss(ratio, advantage.to(ratio), self.settings.clip).sum()
                 self.count(len(chosen))
                 backward(policy, update.scale)

@@ -28,6 +28,8 @@ class Distill(WithSurrogate[DistillSettings]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if self.model.alphas_cumprod is None:
+            self.model.network()  # which says that there is none
         self.trained: FineTuned[Any] | None = None
         self._values: dict[str, float] = {}
 
