@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import UNet2DModel
 from torch import Tensor
 
 from papa.benchmark.tasks import declaration
@@ -17,6 +16,7 @@ from papa.benchmark.tasks.mnist.task import SIDE, Mnist
 from papa.models.unet import UNetModel
 from papa.recipes.mnist.base import new_scheduler
 from papa.rng import Stream
+from support.nets import small_unet
 
 
 def drawn(count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -37,17 +37,12 @@ class Untrained(Mnist):
             "ink": {"mean": 0.1, "std": 0.05},
             "splits": {part: range(i, 90, 3) for i, part in enumerate("ABC")},
         }
-        with Stream(0).at("tiny").seeding_torch():
-            unet: Any = UNet2DModel(
-                sample_size=SIDE,
-                in_channels=1,
-                out_channels=1,
-                layers_per_block=1,
-                block_out_channels=(8, 8),
-                down_block_types=("DownBlock2D", "DownBlock2D"),
-                up_block_types=("UpBlock2D", "UpBlock2D"),
-                norm_num_groups=4,
-            )
+        unet: Any = small_unet(
+            sample_size=SIDE,
+            block_out_channels=(8, 8),
+            down_block_types=("DownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "UpBlock2D"),
+        )
         return UNetModel(unet, new_scheduler(), self.settings)
 
     def gold_network(self) -> Classifier:

@@ -21,11 +21,6 @@ class BestOfN(WithSurrogate[B]):
         super().__init__(*args, **kwargs)
         self._error = float("nan")
 
-    def ask(self, k: int) -> Query:
-        if self.asks_from_the_pool:
-            return self.from_the_pool(k)
-        return Query(self.base_draw(k, self.stream.at("ask", round=self.round)), self.condition(k))
-
     def learn(self, query: Query, feedback: Feedback) -> None:
         self.seen.add(query, feedback)
         if self.settings.n > 1:  # one candidate leaves nothing to choose

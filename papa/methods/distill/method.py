@@ -33,11 +33,6 @@ class Distill(WithSurrogate[DistillSettings]):
         self.trained: FineTuned[Any] | None = None
         self._values: dict[str, float] = {}
 
-    def ask(self, k: int) -> Query:
-        if self.asks_from_the_pool:
-            return self.from_the_pool(k)
-        return Query(self.base_draw(k, self.stream.at("ask", round=self.round)), self.condition(k))
-
     def learn(self, query: Query, feedback: Feedback) -> None:
         self.seen.add(query, feedback)
         self._values = {"surrogate_mse": self.fit()}

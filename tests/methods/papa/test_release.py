@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import DDPMScheduler, UNet2DModel
+from diffusers import DDPMScheduler
 from support import tiny
+from support.nets import small_unet
 from support.small_papa import PUBLISHED_BETAS
 from torch import Tensor, nn
 
@@ -30,17 +31,12 @@ C_PREF, C_QPDE = 0.1, 0.009
 
 @pytest.fixture(scope="module")
 def model() -> UNetModel:
-    with Stream(0).at("release").seeding_torch():
-        unet: Any = UNet2DModel(
-            sample_size=4,
-            in_channels=1,
-            out_channels=1,
-            layers_per_block=1,
-            block_out_channels=(8, 8),
-            down_block_types=("DownBlock2D", "DownBlock2D"),
-            up_block_types=("UpBlock2D", "UpBlock2D"),
-            norm_num_groups=4,
-        )
+    unet: Any = small_unet(
+        sample_size=4,
+        block_out_channels=(8, 8),
+        down_block_types=("DownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "UpBlock2D"),
+    )
     return UNetModel(unet, DDPMScheduler(T, beta_start=1e-4, beta_end=0.02, timestep_spacing="linspace"))
 
 

@@ -46,6 +46,12 @@ class WithSurrogate(Method[W]):
         """Whether what is shown is chosen among base samples by what the surrogate knows."""
         return self.given.query != "own"
 
+    def ask(self, k: int) -> Query:
+        """Base samples: fresh ones, or items of the pool."""
+        if self.asks_from_the_pool:
+            return self.from_the_pool(k)
+        return Query(self.base_draw(k, self.stream.at("ask", round=self.round)), self.condition(k))
+
     def from_the_pool(self, k: int) -> Query:
         """The next items of the pool."""
         stream = self.stream.at("ask", round=self.round)

@@ -53,13 +53,10 @@ class Tilted(WithSurrogate[T]):
         return stream_noise(stream, (n, *self.model.shape), self.model.dtype, self.model.device)
 
     def ask(self, k: int) -> Query:
-        stream = self.stream.at("ask", round=self.round)
         self._trace = []
-        if self.asks_from_the_pool:
-            return self.from_the_pool(k)
-        if not self.tilted:
-            return Query(self.base_draw(k, stream), self.condition(k))
-        return Query(self.own(k, stream), self.condition(k))
+        if self.asks_from_the_pool or not self.tilted:
+            return super().ask(k)
+        return Query(self.own(k, self.stream.at("ask", round=self.round)), self.condition(k))
 
     @abstractmethod
     def own(self, k: int, stream: Stream) -> Tensor:
