@@ -96,6 +96,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("name", help="for example T1")
     command = add("plot", commands.plot, "draw one figure as PNG and PDF")
     command.add_argument("name", help="for example F1")
+    add("tune", commands.tune, "choose the settings of each candidate of a search (config/tuning-arena.yaml)")
     add("claims", commands.claims, "give a verdict on every claim of the papers")
     add("page", commands.page, "put what came out, all figures, tables and claims on one page, results/index.html")
     add("doctor", commands.doctor, "say what is missing before anything starts: weights, device, disk")

@@ -262,6 +262,16 @@ def claims(args: argparse.Namespace) -> None:
         log(f"{path}: written")
 
 
+def tune(args: argparse.Namespace) -> None:
+    grid = load_grid(args)
+    from papa.paper import tuning
+    from papa.paper.long_table import read_table
+
+    tuning.candidates(grid)  # before anything is read
+    for path in tuning.write(read_table(grid), grid, Path(grid.config.results), args.config):
+        log(f"{path}: written")
+
+
 def page(args: argparse.Namespace) -> None:
     grid = load_grid(args)
     from papa.paper.long_table import read_table

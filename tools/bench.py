@@ -33,7 +33,7 @@ RUNS = [
     ("fruits", "best_of_4", "apple"),
     ("fruits", "papa-q0.5", "apple"),
     ("fruits", "epapa-q0.5", "apple"),
-    ("fruits", "fkc", "apple"),
+    ("fruits", "fkc-b10", "apple"),
 ]
 IDEAL = """
 import json, sys, time

@@ -150,6 +150,9 @@ class Noise(Settings):
     """Probability that a binary answer is flipped (a graded answer s becomes 1 - s)."""
     missing: Fraction = 0.0
     """Probability that an item stays unanswered; it still costs a label."""
+    moods: Fraction = 0.0
+    """Probability that a round is answered in a mood. In a bad one half of the likes are withheld, in a good one a
+    quarter of the dislikes pass for likes."""
 
 
 class Config(Settings):

@@ -48,6 +48,11 @@ class TaskSpec:
         """sha256 of each file that makes the model personal."""
         return {f"personal/{name}": digest for name, digest in artefact_hashes(self.declaration.personal).items()}
 
+    @property
+    def hasty(self) -> dict[str, str]:
+        """sha256 of each file of the judge that was trained in haste."""
+        return {f"hasty/{name}": digest for name, digest in artefact_hashes(self.declaration.hasty).items()}
+
 
 @dataclass(frozen=True)
 class MethodSpec:
@@ -155,14 +160,16 @@ class RunSpec:
             "papa.benchmark.runs.align",
             self.by.declaration.module,
             self.of.declaration.module,
-            users.kind(self.who.kind).module,
+            *(users.kind(name).module for name in self.who.kinds),
         )
         return completion_key(self.described, modules, self.weights)
 
     @property
     def weights(self) -> dict[str, str]:
         """sha256 of each weight file that the run loads."""
-        return self.of.weights | (self.of.adapters if self.settings.needs_adapter else {})
+        asked = {users.kind(name).needs for name in self.who.kinds}
+        more = self.of.adapters if self.settings.needs_adapter else {}
+        return self.of.weights | more | (self.of.hasty if "hasty" in asked else {})
 
 
 Axes = tuple[str, str, str, int]
@@ -223,12 +230,12 @@ class Grid:
 
     def _user(self, task: TaskSpec, label: str, where: str) -> UserSpec:
         found = users.user_spec(label, task.declaration.users, self.config.users, f"{where}: task {task.label}")
-        needs = users.kind(found.kind).needs
-        if needs not in task.declaration.offers:
-            raise SettingsError(
-                f"{where}: user {label} is of kind {found.kind}, which needs {needs}, and task {task.label} does not "
-                f"offer that; its own users are {', '.join(task.declaration.users) or 'none'}."
-            )
+        for name in found.kinds:
+            if (needs := users.kind(name).needs) not in task.declaration.offers:
+                raise SettingsError(
+                    f"{where}: user {label} is of kind {name}, which needs {needs}, and task {task.label} does not "
+                    f"offer that; its own users are {', '.join(task.declaration.users) or 'none'}."
+                )
         return found
 
     def _check_users(self) -> None:

@@ -37,8 +37,11 @@ def config_schema() -> dict[str, Any]:
     for kind in kinds:
         kind["properties"] |= noise["properties"]
         kind["required"] = ["kind", *kind.get("required", [])]
-    other = {"type": "string", "description": "A user whose answers get noise."}
-    _labelled(properties["users"], [*kinds, noise | {"properties": {"user": other, **noise["properties"]}}])
+    other = {
+        "user": {"type": "string", "description": "A user whose answers get noise, or whose taste changes."},
+        "then": {"type": "string", "description": "The user whose taste it has from half of the rounds on."},
+    }
+    _labelled(properties["users"], [*kinds, noise | {"properties": {**other, **noise["properties"]}}])
     return schema
 
 

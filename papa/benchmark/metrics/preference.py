@@ -54,7 +54,8 @@ def never_queried(run: RunView, images: Tensor) -> dict[str, float]:
     """Judge -> share of images of a preferred class, for the judges that no method is ever told of."""
     classes = run.user.classes
     judges = {} if classes is None else {name: of for name, of in run.decided.items() if name != "gold"}
-    return {name: float(np.isin(decided(images), classes or ()).mean()) for name, decided in judges.items()}
+    found = {name: float(np.isin(decided(images), classes or ()).mean()) for name, decided in judges.items()}
+    return found | {name: float(verdict(images).mean()) for name, verdict in run.user.elsewhere().items()}
 
 
 @torch.no_grad()

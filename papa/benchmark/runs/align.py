@@ -22,7 +22,7 @@ from papa.benchmark.runs.base_samples import reader, stream_of
 from papa.benchmark.runs.record import Evaluations, Meta, csv_bytes, jsonl_bytes, npz_bytes, write_record
 from papa.benchmark.tasks.interface import AnyTask
 from papa.benchmark.users import kind as user_kind
-from papa.benchmark.users.interface import AnyUser, NoisyUser
+from papa.benchmark.users.interface import AnyUser, ChangingUser, NoisyUser
 from papa.errors import DivergedError
 from papa.feedback import Feedback, Question
 from papa.files import cannot_write, write_json
@@ -37,8 +37,10 @@ def build_user(spec: RunSpec, task: AnyTask) -> AnyUser:
     """The user of a run, with noise on the answers where asked for."""
     who = spec.who
     user: AnyUser = user_kind(who.kind).load()(who.taste)
+    if who.then is not None:
+        user = ChangingUser(user, user_kind(who.then.kind).load()(who.then.taste))
     if who.noisy:
-        user = NoisyUser(user, who.noise.flip, who.noise.missing)
+        user = NoisyUser(user, **who.noise.model_dump())
     user.meet(task)
     return user
 
@@ -181,7 +183,8 @@ def learn(spec: RunSpec, session: Session, user: AnyUser, taken: Taken, clock: C
     whims = Stream(spec.config.root_seed).at(spec.task, "whims", spec.user, seed=spec.seed)
 
     def answer(question: Question) -> Feedback:
-        return user.answer(question.images, question.kind, whims.at(round=question.round))
+        now = user.at(question.round / session.rounds)
+        return now.answer(question.images, question.kind, whims.at(round=question.round))
 
     if session.logged:
         log(f"{spec.folder}: going on after round {session.logged} of {session.rounds}")

@@ -10,9 +10,9 @@ from typing import Any, Literal
 from papa.models.settings import SamplingSettings
 from papa.registry import Declared
 
-Offer = Literal["classes", "ink", "concepts", "attributes", "density"]
+Offer = Literal["classes", "ink", "concepts", "attributes", "hasty", "density"]
 """What users can ask of a task: a classifier that labels, statistics of ink, an OpenCLIP proxy with a prompt bank, how
-likely each value of each attribute of a picture is, an exact density."""
+likely each value of each attribute of a picture is, a judge that was trained in haste, an exact density."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class TaskDeclaration(Declared):
              come with it, label -> as in a configuration. offers: what users can ask of it. prompted: whether it
              draws for a prompt; those have tables and figures of their own. scored: whether preference is measured (not
              where the truth is a density). finetunes: whether it has a network. personal: the folder of the adapters
-             that its model comes with, which are told about a person. artefacts: the folder of its shipped weights in
+             that its model comes with, which are told about a person. hasty: the folder of a judge that was
+             trained on few pictures. artefacts: the folder of its shipped weights in
              `papa/data`. recipe: the module that trains them. takes_data: whether the recipe takes a folder of data.
              parts: modules that train more for it, by name. needs: the module that says what it needs beside this
              package; such a task is large: it is also scored on the configured device, and its jobs ask for the GPU at
@@ -40,6 +41,7 @@ class TaskDeclaration(Declared):
     scored: bool = True
     finetunes: bool = True
     personal: str | None = None
+    hasty: str | None = None
     artefacts: str | None = None
     recipe: str | None = None
     takes_data: bool = False

@@ -153,8 +153,24 @@ class KnowsAttributes(Protocol):
         """The attributes of pictures, by the judgement of the model that labels."""
         ...
 
+    def eyes(self) -> Mapping[str, Attributes]:
+        """The same by every judge: "gold" is the model that labels, no method queries the others."""
+        ...
+
     def known_images(self) -> tuple[Tensor, np.ndarray]:
         """Images whose concept is known, and their concepts."""
+        ...
+
+
+class LabelsHastily(Protocol):
+    """Offers "hasty"."""
+
+    def hasty(self) -> Classifier:
+        """A classifier of concepts that was trained on few pictures."""
+        ...
+
+    def proxy(self) -> ClipJudge:
+        """The OpenCLIP judge whose bank has the concepts."""
         ...
 
 

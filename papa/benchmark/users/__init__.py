@@ -19,10 +19,15 @@ KINDS: dict[str, str] = {
     "strokes": "papa.benchmark.users.strokes:STROKES",
     "concepts": "papa.benchmark.users.concepts:CONCEPTS",
     "union": "papa.benchmark.users.concepts:UNION",
+    "conjunction": "papa.benchmark.users.conjunctions:CONJUNCTION",
+    "hasty": "papa.benchmark.users.hasty:HASTY",
     "member": "papa.benchmark.users.members:MEMBER",
     "reward": "papa.benchmark.users.rewards:REWARD",
     "component": "papa.benchmark.users.rewards:COMPONENT",
 }
+
+OF_ANOTHER = (*Noise.model_fields, "then")
+"""What a user who is made of another one may have."""
 
 
 def kind(name: str) -> UserKind:
@@ -61,13 +66,14 @@ def _resolved(
         raise SettingsError(f"{where}: {unknown('user', name, {**own, **configured})}")
     entry = dict(configured[name] if name in configured else own[name])
     place = f"users.{name}"
-    noise = validated(Noise, {key: entry.pop(key) for key in ("flip", "missing") if key in entry}, place)
+    noise = validated(Noise, {key: entry.pop(key) for key in Noise.model_fields if key in entry}, place)
     if ("kind" in entry) == ("user" in entry):
         strange = next((key for key in entry if key not in ("kind", "user")), None)
-        also = f" And {unknown('setting', str(strange), ['user', 'kind', 'flip', 'missing'])}" if strange else ""
+        also = f" And {unknown('setting', str(strange), ['user', 'kind', *OF_ANOTHER])}" if strange else ""
         raise SettingsError(
-            f"{place}: a user has either a kind and a taste ({{kind: classes, classes: [2]}}) or another user whose "
-            f"answers get noise ({{user: likes-3, flip: 0.2}}).{also}"
+            f"{place}: a user has either a kind and a taste ({{kind: classes, classes: [2]}}) or is another user whose "
+            f"answers get noise ({{user: likes-3, flip: 0.2}}) or whose taste changes ({{user: likes-3, then: "
+            f"likes-068}}).{also}"
         )
     if "kind" in entry:
         name_of_kind = str(entry.pop("kind"))
@@ -76,10 +82,25 @@ def _resolved(
         except SettingsError as error:
             raise SettingsError(f"{place}: {error}") from None
         return UserSpec(label, name_of_kind, validated(found.taste, entry, place), noise)
-    inner = str(entry.pop("user"))
+    inner, then = str(entry.pop("user")), entry.pop("then", None)
     if entry:
-        raise SettingsError(f"{place}: {unknown('setting', next(iter(entry)), ['user', 'kind', 'flip', 'missing'])}")
-    known = _resolved(label, inner, own, configured, place, (*below, name))
-    if known.noisy:
-        raise SettingsError(f"{place}: the answers of {inner} have noise already; name the user without it.")
-    return UserSpec(label, known.kind, known.taste, noise)
+        raise SettingsError(f"{place}: {unknown('setting', next(iter(entry)), ['user', *OF_ANOTHER])}")
+    known = _plain(label, inner, own, configured, place, (*below, name))
+    later = None if then is None else _plain(label, str(then), own, configured, place, (*below, name))
+    return UserSpec(label, known.kind, known.taste, noise, later)
+
+
+def _plain(
+    label: str,
+    name: str,
+    own: Mapping[str, Mapping[str, Any]],
+    configured: Mapping[str, Mapping[str, Any]],
+    place: str,
+    below: tuple[str, ...],
+) -> UserSpec:
+    """Another user, who must have neither noise nor a taste that changes."""
+    known = _resolved(label, name, own, configured, place, below)
+    if known.noisy or known.then:
+        what = "the answers of {} have noise" if known.noisy else "the taste of {} changes"
+        raise SettingsError(f"{place}: {what.format(name)} already; name the user without it.")
+    return known

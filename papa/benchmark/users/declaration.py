@@ -31,21 +31,27 @@ class UserKind(Declared):
 
 @dataclass(frozen=True)
 class UserSpec:
-    """A user of a grid: its label, the name of its kind, its taste, and the noise on its answers."""
+    """A user of a grid: its label, the name of its kind, its taste, and the noise on its answers. then: who it is from
+    half of the rounds on, where its taste changes."""
 
     label: str
     kind: str
     taste: Taste
     noise: Noise
+    then: UserSpec | None = None
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of user that it is, one after the other."""
+        return (self.kind, *(() if self.then is None else self.then.kinds))
 
     @property
     def noisy(self) -> bool:
-        """Whether answers are flipped or left out."""
-        return bool(self.noise.flip or self.noise.missing)
+        """Whether answers are flipped, coloured by moods or left out."""
+        return any(self.noise.model_dump().values())
 
     @property
     def described(self) -> Mapping[str, Any]:
         """Everything that is asked of this user, defaults resolved, JSON-serializable."""
-        return {"user": self.label, "kind": self.kind, "taste": self.taste.model_dump(mode="json")} | (
-            self.noise.model_dump()
-        )
+        own = {"user": self.label, "kind": self.kind, "taste": self.taste.model_dump(mode="json")}
+        return own | self.noise.model_dump() | ({} if self.then is None else {"then": self.then.described})

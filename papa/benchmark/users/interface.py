@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -51,6 +52,17 @@ class User(ABC, Generic[T, Host]):
     def verdict(self, images: Tensor) -> np.ndarray:
         """(n, ...) images -> (n,) float64, the answer before any noise: 0 or 1, or graded in [0, 1]."""
 
+    def elsewhere(self) -> Mapping[str, Callable[[Tensor], np.ndarray]]:
+        """Judge that no method queries -> images -> (n,) what this user would answer by its judgement.
+
+        Empty for users with `classes`, of which every judge of the task has its own opinion.
+        """
+        return {}
+
+    def at(self, progress: float) -> AnyUser:
+        """Who answers when this share of the rounds, in [0, 1), is over."""
+        return self
+
     def answer(self, images: Tensor, kind: Kind, stream: Stream) -> Feedback:
         """Answer a query.
 
@@ -67,15 +79,18 @@ AnyUser = User[Any, Any]
 
 @dataclass
 class NoisyUser(User[Any, Any]):
-    """A user whose answers are flipped or missing at random.
+    """A user whose answers are flipped, coloured by moods, or missing at random.
 
-    flip: probability that an answer s becomes 1 - s, or that a pair is turned round. missing: probability of
-    NaN; a pair with an item that stays unanswered is left out.
+    flip: probability that an answer s becomes 1 - s, or that a pair is turned round. moods: probability that a round is
+    answered in a mood, a bad or a good one in equal parts: in a bad one a like (s above 1/2) is withheld half of the
+    time, in a good one a dislike passes for a like a quarter of the time. missing: probability of NaN; a pair with an
+    item that stays unanswered is left out.
     The draws depend on the round and the item alone, so they are the same for every method.
     """
 
     inner: AnyUser
     flip: float = 0.0
+    moods: float = 0.0
     missing: float = 0.0
 
     def __post_init__(self) -> None:
@@ -85,6 +100,20 @@ class NoisyUser(User[Any, Any]):
     def meet(self, task: Any) -> None:
         self.inner.meet(task)
         self.classes, self.exact = self.inner.classes, self.inner.exact  # some users set them in `meet`
+
+    def elsewhere(self) -> Mapping[str, Callable[[Tensor], np.ndarray]]:
+        return self.inner.elsewhere()
+
+    def at(self, progress: float) -> AnyUser:
+        now = self.inner.at(progress)
+        return self if now is self.inner else NoisyUser(now, self.flip, self.moods, self.missing)
+
+    def _moody(self, liking: np.ndarray, stream: Stream) -> np.ndarray:
+        """Which answers of a round a mood turns."""
+        which, of = stream.uniform(2), stream.at("items").uniform(len(liking))
+        if which[0] >= self.moods:
+            return np.zeros(len(liking), dtype=bool)
+        return (liking > 0.5) & (of < 0.5) if which[1] < 0.5 else (liking <= 0.5) & (of < 0.25)
 
     def liking(self, images: Tensor) -> Tensor:
         return self.inner.liking(images)
@@ -97,8 +126,40 @@ class NoisyUser(User[Any, Any]):
         flipped = stream.at("flip").uniform(len(images)) < self.flip
         unanswered = stream.at("missing").uniform(len(images)) < self.missing
         liking = np.where(flipped, 1 - truth.liking, truth.liking)
+        liking = np.where(self._moody(liking, stream.at("mood")), 1 - liking, liking)
         pairs = truth.pairs
         if pairs is not None:
             turned = stream.at("flip", "pairs").uniform(len(pairs)) < self.flip
             pairs = np.where(turned[:, None], pairs[:, ::-1], pairs)[~unanswered[pairs].any(1)]
         return Feedback(np.where(unanswered, np.nan, liking), truth.probability, pairs)
+
+
+class ChangingUser(User[Any, Any]):
+    """A user whose taste changes half-way: one user for the first half of the rounds, another one from then on.
+
+    Everything that is measured is by the taste in the end.
+    """
+
+    def __init__(self, before: AnyUser, after: AnyUser) -> None:
+        super().__init__(after.taste)
+        self._before, self._after = before, after
+
+    def meet(self, task: Any) -> None:
+        for user in (self._before, self._after):
+            user.meet(task)
+        self.classes, self.exact = self._after.classes, self._after.exact
+
+    def at(self, progress: float) -> AnyUser:
+        return self._before if progress < 0.5 else self._after
+
+    def liking(self, images: Tensor) -> Tensor:
+        return self._after.liking(images)
+
+    def verdict(self, images: Tensor) -> np.ndarray:
+        return self._after.verdict(images)
+
+    def elsewhere(self) -> Mapping[str, Callable[[Tensor], np.ndarray]]:
+        return self._after.elsewhere()
+
+    def answer(self, images: Tensor, kind: Kind, stream: Stream) -> Feedback:
+        return self._after.answer(images, kind, stream)

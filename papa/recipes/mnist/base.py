@@ -28,7 +28,7 @@ class BaseTraining(Settings):
 
     size: Size = "small"
     """small: 1.3 M parameters, for a CPU. paper: 10 M, for a GPU."""
-    steps: Positive = 8000
+    steps: Positive = 6000
     batch: Positive = 64
     lr: Rate = 2e-3
     average: Fraction = 0.999

@@ -42,5 +42,9 @@ def attribute_judge() -> AttributeClassifier:
     return AttributeClassifier(width=16, features=64)
 
 
+def hasty_judge() -> AttributeClassifier:
+    return AttributeClassifier(width=8, features=16)
+
+
 def feature_network() -> AttributeClassifier:
     return AttributeClassifier(width=12, features=32)

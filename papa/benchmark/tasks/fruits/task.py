@@ -22,10 +22,10 @@ from papa.benchmark.tasks.fruits import FruitsSettings
 from papa.benchmark.tasks.fruits.attributes import AttributeShares, sentence
 from papa.benchmark.tasks.fruits.captions import concept_prompt, on
 from papa.benchmark.tasks.fruits.clip import clip_judge, concepts
-from papa.benchmark.tasks.fruits.nets import attribute_judge, feature_network
+from papa.benchmark.tasks.fruits.nets import attribute_judge, feature_network, hasty_judge
 from papa.benchmark.tasks.fruits.personal import load
 from papa.benchmark.tasks.fruits.render import BACKGROUNDS, CONCEPTS, pictures
-from papa.benchmark.tasks.images import ClassifierJudge, StandardizedFeatures, load_classifier, to_range
+from papa.benchmark.tasks.images import Classifier, ClassifierJudge, StandardizedFeatures, load_classifier, to_range
 from papa.benchmark.tasks.interface import Judge, References
 from papa.benchmark.tasks.prompts import ClipJudge
 from papa.benchmark.tasks.text_to_image import TextToImage
@@ -35,6 +35,7 @@ from papa.models.pipeline import PipelineModel
 from papa.rng import Stream
 
 NAME = "fruits"
+HASTY = "fruits_hasty"
 REFERENCES = 2048
 """Rendered pictures of the reference, and as many for its floor; no network was trained on either."""
 
@@ -101,6 +102,10 @@ class Fruits(TextToImage[FruitsSettings]):
 
     def sentences(self) -> list[str]:
         return [concept_prompt(*concept) + on(background) for concept in CONCEPTS for background in BACKGROUNDS]
+
+    def hasty(self) -> Classifier:
+        verified_card(HASTY)
+        return load_classifier(hasty_judge(), folder(HASTY) / "judge.safetensors", self.device)
 
     def attributes(self) -> AttributeShares:
         return self._attributes

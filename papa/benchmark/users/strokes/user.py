@@ -1,4 +1,4 @@
-"""A fine-grained user on `digits`: whatever the digit, the thicker the stroke the better."""
+"""Fine-grained users of digits: whatever the digit, they look at the thickness of its strokes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ def ink(images: Tensor) -> Tensor:
     return (images.mean((1, 2, 3)) + 1) / 2
 
 
-class ThickStrokes(User[StrokeTaste, KnowsInk]):
-    """Graded feedback: a logistic curve in the amount of ink, centred and scaled on the real images.
+class Strokes(User[StrokeTaste, KnowsInk]):
+    """Graded feedback on the amount of ink, in standard deviations z of the real images' ink from its mean.
 
-    At the real images' mean plus one standard deviation the liking is 1/2, at the mean plus two 0.88.
+    Thick strokes: a logistic curve, 1/2 at z = 1 and 0.88 at z = 2. One thickness: exp(-(z - best)^2 / (2 width^2)),
+    which more of the same does not raise any further.
     """
 
     def meet(self, task: KnowsInk) -> None:
@@ -27,7 +28,10 @@ class ThickStrokes(User[StrokeTaste, KnowsInk]):
         self._mean, self._std = task.ink()
 
     def liking(self, images: Tensor) -> Tensor:
-        return torch.sigmoid(2 * ((ink(images) - self._mean) / self._std - 1))
+        z = (ink(images) - self._mean) / self._std
+        if (best := self.taste.best) is not None:
+            return (-((z - best) ** 2) / (2 * self.taste.width**2)).exp()
+        return torch.sigmoid(2 * (z - 1))
 
     def verdict(self, images: Tensor) -> np.ndarray:
         return self.liking(images).detach().cpu().numpy().astype(np.float64)

@@ -1,0 +1,155 @@
+"""Fair tuning: of the tries of each candidate, the one that becomes its settings.
+
+A configuration of a search has one block of its grid for each candidate, and that block's methods are its tries. All
+candidates have as many, on the same users and seeds, so no method is tuned more than another. The choice is by gold
+preference when all labels are spent, among the tries that keep `FLOOR` of the base's diversity within what is liked;
+where none does, it is the one that keeps most.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from papa.benchmark.config import Block
+from papa.benchmark.grid import BASE, Grid
+from papa.errors import SettingsError
+from papa.files import write_atomic
+from papa.paper import report, select
+from papa.paper.stats import Estimate
+
+FLOOR = 0.9
+"""Mean distance of two liked samples, as a share of that of two liked base samples, that a try must keep."""
+COLUMNS: dict[str, tuple[str, int]] = {
+    "preference_gold": ("preference (gold) ↑", 3),
+    "preference_held_out": ("held-out ↑", 3),
+    "liked_distance_ratio": ("distance within liked / base's", 3),
+    "forward": ("forward evaluations", 0),
+    "backward": ("backward evaluations", 0),
+}
+
+
+@dataclass(frozen=True)
+class Try:
+    """A try of a candidate. found: metric -> its mean over users and seeds. whole: whether no run of it diverged."""
+
+    candidate: str
+    method: str
+    changes: dict[str, Any]
+    found: dict[str, Estimate]
+    whole: bool
+
+    @property
+    def preference(self) -> float:
+        return self.found["preference_gold"].mean if self.whole else math.nan
+
+    @property
+    def kept(self) -> float:
+        """Share of the base's diversity within what is liked; 0 where fewer than two samples of a run were liked."""
+        ratio = self.found["liked_distance_ratio"]
+        return ratio.mean if self.whole and ratio.n == self.found["preference_gold"].n else 0.0
+
+
+def candidates(grid: Grid) -> dict[str, Block]:
+    """The blocks of a search.
+
+    Raises:  SettingsError where one has more tries, or other users or seeds, than another, or only one try.
+    """
+    blocks = {label: block for label, block in grid.config.grid.items() if BASE not in block.methods}
+    terms = {(len(block.methods), block.task, *block.users, *block.seeds) for block in blocks.values()}
+    if len(terms) != 1:
+        raise SettingsError(
+            "these blocks are no fair search: give every candidate as many tries as the others, on the same task, for "
+            "the same users and seeds (config/tuning-arena.yaml is one)."
+        )
+    if min(len(block.methods) for block in blocks.values()) < 2:
+        raise SettingsError("each candidate has one try, so there is nothing to choose.")
+    return blocks
+
+
+def tries(table: pd.DataFrame, grid: Grid) -> dict[str, list[Try]]:
+    """Candidate -> its tries, in the order of the configuration.
+
+    Raises:  SettingsError as `candidates` does.
+    """
+    table = select.check(table)
+
+    def measured(label: str, block: Block, method: str) -> Try:
+        found = {
+            metric: select.estimate(select.values(table, block.task, method, metric, block.users), grid, block.users)
+            for metric in COLUMNS
+        }
+        return Try(
+            label,
+            method,
+            dict(grid.config.methods[method]),
+            found,
+            whole=not select.diverged(table, block.task, method, block.users),
+        )
+
+    return {
+        label: [measured(label, block, method) for method in block.methods] for label, block in candidates(grid).items()
+    }
+
+
+def chosen(of: list[Try]) -> Try:
+    """The try that becomes the settings of its candidate; the first one where none ran to its end."""
+    whole = [entry for entry in of if entry.whole] or of[:1]
+    allowed = [entry for entry in whole if entry.kept >= FLOOR]
+    return max(allowed, key=lambda t: t.preference) if allowed else max(whole, key=lambda t: t.kept)
+
+
+def write(table: pd.DataFrame, grid: Grid, folder: Path, source: str) -> list[Path]:
+    """Write the settings that were chosen, as a configuration to extend, and the record of the search.
+
+    Args:    source: the configuration of the search, for whoever reads the files.
+    Returns: `tuned.yaml`, `tuning.csv` and `tuning.md` in `folder`.
+    Raises:  SettingsError as `candidates` does; OSError.
+    """
+    found = tries(table, grid)
+    picked = {label: chosen(of) for label, of in found.items()}
+    about = f"Chosen by `snakemake tune --configfile {source}`; the record of the search is in tuning.md beside it."
+    methods = {label: {"algorithm": grid.methods[of.method].name} | of.changes for label, of in picked.items()}
+    settings = yaml.safe_dump({"methods": methods}, sort_keys=False, width=110)
+    return [
+        write_atomic(folder / "tuned.yaml", f"# {about}\n\nextends: ../config.yaml\n\n{settings}"),
+        report.write_csv(folder / "tuning.csv", _frame(found, picked)),
+        write_atomic(folder / "tuning.md", _markdown(found, picked, grid, table)),
+    ]
+
+
+def _frame(found: dict[str, list[Try]], picked: dict[str, Try]) -> pd.DataFrame:
+    rows = [
+        {"candidate": label, "method": entry.method, "metric": metric, "chosen": entry is picked[label]}
+        | report.columns(value)
+        for label, of in found.items()
+        for entry in of
+        for metric, value in entry.found.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def _markdown(found: dict[str, list[Try]], picked: dict[str, Try], grid: Grid, table: pd.DataFrame) -> str:
+    block = next(iter(candidates(grid).values()))
+    rows = [
+        [
+            label,
+            ", ".join(f"{key}: {value}" for key, value in entry.changes.items() if key != "algorithm") or "defaults",
+            *(report.number(entry.found[metric].mean, digits) for metric, (_, digits) in COLUMNS.items()),
+            "diverged" if not entry.whole else "yes" if entry is picked[label] else "",
+        ]
+        for label, of in found.items()
+        for entry in of
+    ]
+    said = report.paragraph(
+        f"The tries of each candidate, means over the seeds. Taken is the highest preference (gold) among those that "
+        f"keep {FLOOR:g} of the base's distance within what is liked; where none does, the one that keeps most.",
+        report.quote(table, grid, [block.task], [entry.method for of in found.values() for entry in of], block.users),
+    )
+    heads = ["candidate", "settings", *(head for head, _ in COLUMNS.values()), "taken"]
+    return f"{said}\n{report.markdown(heads, rows, left=2)}"
