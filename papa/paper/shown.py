@@ -109,6 +109,7 @@ SHOWN: dict[str, Callable[[Grid], set[Axes]]] = {
     "T4": ablations,
     "T6": study,
     "T7": claimed,
+    "T8": compared,
     "F1": compared,
     "F2": with_variants,
     "F3": compared,
@@ -117,6 +118,7 @@ SHOWN: dict[str, Callable[[Grid], set[Axes]]] = {
     "F7": known_densities,
     "F8": study,
     "F9": with_variants,
+    "F10": compared,
     CLAIMS: claimed,
 }
 """Table or figure -> what it shows. A figure of the text-to-image tasks ("F1-t2i") shows what the other one does."""

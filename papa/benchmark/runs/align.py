@@ -21,8 +21,7 @@ from papa.benchmark.machine import peak_memory_mib, reset_peak_memory, this_mach
 from papa.benchmark.runs.base_samples import reader, stream_of
 from papa.benchmark.runs.record import Evaluations, Meta, csv_bytes, jsonl_bytes, npz_bytes, write_record
 from papa.benchmark.tasks.interface import AnyTask
-from papa.benchmark.users import kind as user_kind
-from papa.benchmark.users.interface import AnyUser, ChangingUser, NoisyUser
+from papa.benchmark.users.interface import AnyUser, user_of
 from papa.errors import DivergedError
 from papa.feedback import Feedback, Question
 from papa.files import cannot_write, write_json
@@ -35,12 +34,7 @@ Log = Callable[[str], None]
 
 def build_user(spec: RunSpec, task: AnyTask) -> AnyUser:
     """The user of a run, with noise on the answers where asked for."""
-    who = spec.who
-    user: AnyUser = user_kind(who.kind).load()(who.taste)
-    if who.then is not None:
-        user = ChangingUser(user, user_kind(who.then.kind).load()(who.then.taste))
-    if who.noisy:
-        user = NoisyUser(user, **who.noise.model_dump())
+    user = user_of(spec.who)
     user.meet(task)
     return user
 

@@ -10,7 +10,8 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from torch import Tensor
 
-from papa.benchmark.users.declaration import Taste
+from papa.benchmark.users import kind as kind_of_user
+from papa.benchmark.users.declaration import Taste, UserSpec
 from papa.errors import PapaError
 from papa.feedback import Feedback, Kind
 from papa.models.mixture import Mixture
@@ -163,3 +164,13 @@ class ChangingUser(User[Any, Any]):
 
     def answer(self, images: Tensor, kind: Kind, stream: Stream) -> Feedback:
         return self._after.answer(images, kind, stream)
+
+
+def user_of(spec: UserSpec) -> AnyUser:
+    """The user of a description; it has met no task yet."""
+
+    def plain(of: UserSpec) -> AnyUser:
+        return kind_of_user(of.kind).load()(of.taste)
+
+    user = plain(spec) if spec.then is None else ChangingUser(plain(spec), plain(spec.then))
+    return NoisyUser(user, **spec.noise.model_dump()) if spec.noisy else user

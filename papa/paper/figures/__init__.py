@@ -31,6 +31,7 @@ FIGURES: dict[str, str] = {
     "F8": "papa.paper.figures.personal:draw",
     "F9": "papa.paper.figures.judges:draw",
     "F9-t2i": "papa.paper.figures.judges:draw",
+    "F10": "papa.paper.figures.map:draw",
 }
 
 

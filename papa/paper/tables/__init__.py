@@ -19,6 +19,7 @@ TABLES: dict[str, str] = {
     "T4": "papa.paper.tables.ablations:make",
     "T6": "papa.paper.tables.personal:make",
     "T7": "papa.paper.tables.ledger:make",
+    "T8": "papa.paper.tables.map:make",
 }
 
 

@@ -35,6 +35,7 @@ FRUITS = TaskDeclaration(
         "two": {"kind": "concepts", "wanted": {"count": 2}},
         "apple-graded": {"kind": "concepts", "wanted": {"kind": "apple"}, "graded": True},
         "apple-or-banana": {"kind": "union", "members": [{"kind": "apple"}, {"kind": "banana"}]},
+        "hasty-grape": {"kind": "hasty", "wanted": {"kind": "grape"}},
     },
     offers=frozenset({"concepts", "attributes", "hasty"}),
     prompted=True,
