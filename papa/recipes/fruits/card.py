@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from PIL import Image
+from scipy import stats
 from torch import Tensor
 
 from papa.benchmark.config import Measures
@@ -17,12 +18,14 @@ from papa.benchmark.metrics.fidelity import Fidelity
 from papa.benchmark.metrics.interface import Bench
 from papa.benchmark.metrics.spread import pairwise_distance
 from papa.benchmark.tasks.artefacts import folder, verified_card
-from papa.benchmark.tasks.fruits import FruitsSettings
+from papa.benchmark.tasks.fruits import FRUITS, FruitsSettings
 from papa.benchmark.tasks.fruits.captions import kind_prompt, phrase
 from papa.benchmark.tasks.fruits.render import CONCEPTS, KINDS, pictures
 from papa.benchmark.tasks.fruits.task import NAME, Fruits
 from papa.benchmark.tasks.images import to_range
 from papa.benchmark.tasks.prompts import ClipJudge, PromptBank
+from papa.benchmark.users import user_spec
+from papa.benchmark.users.interface import user_of
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.files import write_atomic
@@ -33,6 +36,8 @@ from papa.rng import Stream
 HELD_OUT = 1600
 GENERIC = 1024
 PER_KIND = 64
+RATED = 4096
+"""Samples of the default prompt from which the users' base rates are taken."""
 STREAM = Stream(2026).at(NAME, "card")
 KIND_OF = np.array([list(KINDS).index(kind) for kind, _, _ in CONCEPTS])
 SCALES = (1.0, 2.0, 3.0, 5.0, 7.5)
@@ -106,6 +111,20 @@ def generic_figures(task: Fruits, judges: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def base_rates(task: Fruits, samples: int) -> dict[str, Any]:
+    """User -> share of the base's samples that it likes, with Wilson's 95% interval; of those who grade, the mean."""
+    drawn, found = sample(task, task.settings.prompt, samples), {}
+    for label in FRUITS.users:
+        user = user_of(user_spec(label, FRUITS.users, {}, "card"))
+        user.meet(task)
+        told = user.verdict(drawn)
+        found[label] = {"rate": round(float(told.mean()), 4)}
+        if set(told) <= {0.0, 1.0}:
+            ends = stats.binomtest(int(told.sum()), samples).proportion_ci(method="wilson")
+            found[label] |= {"lower": round(float(ends.low), 4), "upper": round(float(ends.high), 4)}
+    return {"samples": samples, "users": found}
+
+
 def held_out() -> tuple[Tensor, np.ndarray]:
     """Renders that nothing was trained on, and their concepts."""
     images, shown = pictures(HELD_OUT, STREAM.at("held-out").generator())
@@ -138,8 +157,14 @@ def finish(log: Callable[[str], None]) -> None:
     figures["parameters"] = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
     figures["sampler"] = f"Euler-ancestral, {task.settings.steps} steps, guidance {task.settings.guidance_scale:g}"
     grid(task, x).save(home / "samples.png")
-    write_card(home, task.card | {"figures": figures})
-    write_atomic(home / "README.md", readme())
+    figures["base_rates"] = base_rates(task, RATED)
+    write(task.card | {"figures": figures})
+
+
+def write(card: dict[str, Any]) -> None:
+    """Write `card.json` and, made from it, `README.md`."""
+    write_card(folder(NAME), card)
+    write_atomic(folder(NAME) / "README.md", readme())
 
 
 def grid(task: Fruits, x: Tensor) -> Image.Image:
@@ -170,6 +195,12 @@ def readme() -> str:
     )
     kinds = ", ".join(f"{kind} {share:.1%}" for kind, share in generic["kinds"].items())
     files = "\n".join(f"| `{name}` | `{digest}` |" for name, digest in sorted(card["sha256"].items()))
+    rates = "\n".join(
+        f"| {label} | {own['rate']:.4f} | "
+        + (f"{own['lower']:.4f} to {own['upper']:.4f}" if "lower" in own else "a mean grade")
+        + " |"
+        for label, own in sorted(f["base_rates"]["users"].items(), key=lambda item: -item[1]["rate"])
+    )
     parameters = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in f["parameters"].items())
     return f"""# Model card: fruits
 
@@ -205,6 +236,13 @@ of renders of the kind:
 Samples of the default prompt, by the held-out OpenCLIP: {kinds}; green {generic["green"]:.1%}, two of a kind
 {generic["two"]:.1%}. The proxy agrees with it on {generic["judges_agree"]:.1%}. FID to renders {generic["fid"]:.2f}
 (renders against renders {generic["fid_floor"]:.2f}).
+
+What the users of the task like of {f["base_rates"]["samples"]:,} samples of the default prompt, and a 95% interval
+(Wilson):
+
+| user | base rate | interval |
+|:--|--:|:--|
+{rates}
 
 | file | sha256 |
 |:--|:--|

@@ -18,6 +18,7 @@ DIGITS = TaskDeclaration(
         "likes-068": {"kind": "classes", "classes": [0, 6, 8]},
         "likes-3": {"kind": "classes", "classes": [3]},
         "likes-thick": {"kind": "strokes"},
+        "likes-medium": {"kind": "strokes", "best": 0.75, "width": 0.3},
     },
     offers=frozenset({"classes", "ink"}),
     artefacts="digits",

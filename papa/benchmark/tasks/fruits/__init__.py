@@ -35,7 +35,21 @@ FRUITS = TaskDeclaration(
         "two": {"kind": "concepts", "wanted": {"count": 2}},
         "apple-graded": {"kind": "concepts", "wanted": {"kind": "apple"}, "graded": True},
         "apple-or-banana": {"kind": "union", "members": [{"kind": "apple"}, {"kind": "banana"}]},
-        "hasty-grape": {"kind": "hasty", "wanted": {"kind": "grape"}},
+        # Rarer and rarer: about 0.3, 0.1, 0.03, 0.01 and 0.003 of the base's samples (the model card has the rates).
+        "yellow": {"kind": "conjunction", "wanted": {"colour": "yellow"}},
+        "two-yellow": {"kind": "conjunction", "wanted": {"colour": "yellow", "count": 2}},
+        "yellow-pear": {"kind": "conjunction", "wanted": {"kind": "pear", "colour": "yellow", "count": 1}},
+        "yellow-pear-on-gray": {
+            "kind": "conjunction",
+            "wanted": {"kind": "pear", "colour": "yellow", "count": 1, "background": "gray"},
+        },
+        "two-yellow-pears-on-brown": {
+            "kind": "conjunction",
+            "wanted": {"kind": "pear", "colour": "yellow", "count": 2, "background": "brown"},
+        },
+        "hasty-lemon": {"kind": "hasty", "wanted": {"kind": "lemon"}},
+        "apple-then-banana": {"user": "apple", "then": "banana"},
+        "moody-apple": {"user": "apple", "moods": 0.5},
     },
     offers=frozenset({"concepts", "attributes", "hasty"}),
     prompted=True,
@@ -43,6 +57,6 @@ FRUITS = TaskDeclaration(
     hasty="fruits_hasty",
     artefacts="fruits",
     recipe="papa.recipes.fruits.recipe",
-    parts={"ppd": "papa.recipes.fruits.ppd", "hasty": "papa.recipes.fruits.hasty"},
+    parts={name: f"papa.recipes.fruits.{name}" for name in ("ppd", "hasty", "rates")},
     space="features",
 )
