@@ -32,6 +32,7 @@ FIGURES: dict[str, str] = {
     "F9": "papa.paper.figures.judges:draw",
     "F9-t2i": "papa.paper.figures.judges:draw",
     "F10": "papa.paper.figures.map:draw",
+    "F10-t2i": "papa.paper.figures.map:draw",
 }
 
 
