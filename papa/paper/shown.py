@@ -110,6 +110,7 @@ SHOWN: dict[str, Callable[[Grid], set[Axes]]] = {
     "T6": study,
     "T7": claimed,
     "T8": compared,
+    "T9": compared,
     "F1": compared,
     "F2": with_variants,
     "F3": compared,

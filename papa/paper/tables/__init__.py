@@ -20,6 +20,7 @@ TABLES: dict[str, str] = {
     "T6": "papa.paper.tables.personal:make",
     "T7": "papa.paper.tables.ledger:make",
     "T8": "papa.paper.tables.map:make",
+    "T9": "papa.paper.tables.aggregates:make",
 }
 
 
