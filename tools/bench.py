@@ -4,7 +4,7 @@
     python tools/bench.py OLD_COMMIT --pairs 1 --only digits
 
 CPU seconds of whole processes (start included), old and new one after the other so that both meet the same machine,
-medians over the pairs. Use it on an idle machine. Each commit runs its own config.yaml, in a checkout of its own.
+medians over the pairs. `score` is what a commit leaves to be measured after its runs. Use it on an idle machine. Each commit runs its own config.yaml, in a checkout of its own.
 `start` is a process that finds its run done. `network` is the share of the new commit's CPU time that its denoiser
 evaluations would take at their best: those of the record, at the speed of full batches.
 It passes 100% where a run reads base samples that were drawn before, which the record counts as if drawn for it.
@@ -93,6 +93,12 @@ def timed(place: Path, runs: list[tuple[str, str, str]]) -> dict[str, float]:
         axes = ["align", "--task", task, "--method", method, "--user", user, *override]
         spent[f"{task} {method}"] = papa(place, *axes)
         spent["start"] = papa(place, *axes)  # of a run that is done
+    blocks = {
+        f"{task}-{method}": {"task": task, "methods": [method], "users": [user], "seeds": [0]}
+        for task, method, user in runs
+    }
+    these = ["--override", json.dumps({"results": str(results), "grid": blocks})]
+    spent["score"] = papa(place, "score", *these)  # what `align` has not measured, all in one process
     return spent
 
 

@@ -182,10 +182,9 @@ def interquartile_mean(values: ArrayLike) -> float:
 
 
 def probability_of_improvement(values: ArrayLike, reference: ArrayLike) -> float:
-    """How probable it is that a run of one method is better than a run of another for the same user, ties counting half:
-    the mean over users.
+    """How probable it is that a run of one method is better than one of another for the same user; ties count half.
 
-    Source:  Agarwal et al. 2021 (arXiv 2108.13264), by Mann and Whitney's U.
+    Source:  Agarwal et al. 2021 (arXiv 2108.13264): Mann and Whitney's U over the pairs, averaged over users.
     Args:    values, reference: (runs, users), of as many users; the numbers of runs may differ.
     Raises:  ValueError if the numbers of users differ, or on NaN or infinity.
     """
