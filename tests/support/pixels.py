@@ -56,6 +56,9 @@ class Likes:
     def liking(self, images: Tensor) -> Tensor:
         return images.flatten(1)[:, list(self.classes or ())].sum(1)
 
+    def elsewhere(self) -> dict[str, Any]:
+        return {}
+
     def verdict(self, images: Tensor) -> np.ndarray:
         return np.isin(OneHotJudge().probabilities(images).argmax(1), self.classes or ()).astype(float)
 
@@ -71,6 +74,7 @@ def bench(real: Tensor | None = None, labels: np.ndarray | None = None, **measur
         judges=lambda: {"gold": OneHotJudge(), "held_out": OneHotJudge()},
         references=lambda: References(real, labels, Flat(), DIM),
         other_real_images=lambda: (normal(1500, name="other"), np.arange(1500) % DIM),
+        training_images=lambda: None,
     )
     return Bench(task, Measures(**{"kid_subset": 50, "kid_subsets": 5, **measures}), Stream(0).at("score"))
 

@@ -12,6 +12,7 @@ METRICS: dict[str, str] = {
     "preference": "papa.benchmark.metrics.preference:Preference",
     "fidelity": "papa.benchmark.metrics.fidelity:Fidelity",
     "diversity": "papa.benchmark.metrics.diversity:Diversity",
+    "manifold": "papa.benchmark.metrics.manifold:Manifold",
     "retention": "papa.benchmark.metrics.retention:Retention",
     "golden": "papa.benchmark.metrics.golden:Golden",
     "cost": "papa.benchmark.metrics.cost:Cost",

@@ -84,6 +84,10 @@ class Task(ABC, Generic[S, M]):
         """
         raise PapaError(f"{type(self).__name__} has no real images")
 
+    def training_images(self) -> Tensor | None:
+        """The images that the base model was trained on; None where there are no end of them, or they are not here."""
+        return None
+
     def features(self) -> nn.Module | None:
         """The network whose features diversity compares where there are no references, (n, ...) images -> (n, d).
 

@@ -104,6 +104,9 @@ class LabelledPictures(Task[S, UNetModel]):
         features = StandardizedFeatures(net, self.other_real_images()[0].to(self.device))
         return References(images, labels, features, features.dim)
 
+    def training_images(self) -> Tensor:
+        return self.other_real_images()[0]
+
     def other_real_images(self) -> tuple[Tensor, np.ndarray]:
         (xa, ya), (xb, yb) = self.part("A"), self.part("B")
         return torch.cat([xa, xb]), np.concatenate([ya, yb])
