@@ -15,6 +15,8 @@ from papa.errors import PapaError
 from papa.settings import unknown
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from papa.benchmark.config import Config
     from papa.benchmark.grid import BaseSpec, Grid, RunSpec, TaskSpec
     from papa.benchmark.tasks.interface import AnyTask
@@ -270,6 +272,56 @@ def tune(args: argparse.Namespace) -> None:
     tuning.candidates(grid)  # before anything is read
     for path in tuning.write(read_table(grid), grid, Path(grid.config.results), args.config):
         log(f"{path}: written")
+
+
+def _reference_cells(args: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
+    """The folder of reference results that is compared with, and its cells."""
+    from papa.paper import cells
+    from papa.paper.reference import CELLS, place_of
+
+    folder = Path(args.reference) if args.reference else place_of(args.config)
+    remedy = "Name the folder of reference results with --reference; `papa reference` makes one."
+    return folder, cells.read(folder / CELLS, remedy)
+
+
+def reference(args: argparse.Namespace) -> None:
+    grid = load_grid(args)
+    from papa.benchmark.machine import this_machine
+    from papa.paper.long_table import read_table
+    from papa.paper.reference import place_of
+    from papa.paper.reference import write as write_reference
+
+    machine = this_machine().model_dump()
+    log(f"{write_reference(read_table(grid), grid, args.config, machine, place_of(args.config))}: written")
+
+
+def check(args: argparse.Namespace) -> None:
+    grid = load_grid(args)
+    from papa.paper import cells, reproduced
+    from papa.paper.long_table import read_table
+
+    folder, wanted = _reference_cells(args)
+    table = read_table(grid)
+    found = reproduced.compare(wanted, cells.cells(table, grid), grid.config.confidence)
+    paths = reproduced.write(found, folder, table.attrs.get("about", ""), Path(grid.config.results))
+    print(paths[0].read_text(encoding="utf-8"))
+
+
+def submit(args: argparse.Namespace) -> None:
+    grid = load_grid(args)
+    from papa.benchmark.machine import this_machine
+    from papa.paper import bundle
+    from papa.paper.long_table import read_table
+
+    machine = this_machine().model_dump()
+    log(f"{bundle.write(read_table(grid), grid, args.method, machine, Path(args.to))}: written")
+
+
+def rank(args: argparse.Namespace) -> None:
+    from papa.paper import bundle
+
+    _, wanted = _reference_cells(args)
+    print(bundle.ranking(bundle.read(Path(args.bundle)), wanted))
 
 
 def page(args: argparse.Namespace) -> None:
