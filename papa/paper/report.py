@@ -110,6 +110,13 @@ def offline_sentence(grid: Grid, methods: Sequence[str]) -> str:
     )
 
 
+def named(grid: Grid, methods: Sequence[str]) -> dict[str, str]:
+    """Method -> what it is called in a table; with its labels where not all of them spent as many."""
+    labels = {method: grid.methods[method].settings.labels for method in methods if method != select.BASE}
+    same = len(set(labels.values())) < 2
+    return {m: m if same or m not in labels else f"{m} ({plural(labels[m], 'label')})" for m in methods}
+
+
 def samples(grid: Grid, tasks: Sequence[str], name: str) -> str:
     """A number of samples of the measures: `1024`, or where tasks differ `1024 (digits) or 512 (fruits)`."""
     counts = {task: getattr(grid.measures(task), name) for task in tasks if task in grid.tasks}

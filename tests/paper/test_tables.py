@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -309,6 +310,20 @@ def test_t4_counts_what_diverged(table: pd.DataFrame, grid: Grid) -> None:
 
 
 # ---------------------------------------------------------------- files and errors
+
+
+@pytest.mark.parametrize("name", ["T1", "T3", "T4", "T8", "T9"])
+def test_no_row_hides_that_it_had_other_labels(name: str) -> None:
+    methods = synthetic.METHODS | {"papa-few": {"algorithm": "papa", "labels": 24}}
+    block = {"task": "digits", "users": synthetic.USERS, "seeds": [0, 1]}
+    blocks = {"main": block | {"methods": ["base", "papa", "fkc", *(["papa-few"] if name != "T4" else [])]}}
+    blocks |= {"variant": block | {"methods": ["papa-few"], "users": synthetic.USERS[:1]}} if name == "T4" else {}
+    few = synthetic.grid(methods=methods, grid=blocks)
+    made = tables.make(name, synthetic.long_table(few, rounds=3), few).markdown
+    rows = [line for line in made.splitlines() if line.startswith("| ") and "papa-few" in line.split("none")[0]]
+    assert (rows or name == "T8") and all(re.search(r"\b24\b", row) for row in rows), made
+    if name == "T8":  # a line of the map is of one budget, and says which
+        assert {line.split("|")[3].strip() for line in made.splitlines() if "likes-" in line} == {"24", "80"}
 
 
 def test_captions_count_offline_pairs_apart(table: pd.DataFrame) -> None:

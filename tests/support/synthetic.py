@@ -193,6 +193,7 @@ def long_table(of: Grid, rounds: int = 10) -> pd.DataFrame:
         final |= {"kid_preferred": (distance / 100, "KID"), "kid_preferred_floor": (0.001, "KID")}
         final |= {"fid_all": (4 + draw.normal(0, 0.1), "FID"), "fid_base": (5 + draw.normal(0, 0.1), "FID")}
         final |= {"peak_memory": (900.0, "MiB"), "diverged": (0.0, "0/1")}
+        final |= {"labels": (float(spec.settings.labels), "labels")}
         ratio = LEVELS.get(spec.method, (0.7, 0.97))[1]
         final |= {"distance_ratio": (ratio + draw.normal(0, 0.004), "share of a perfect mix's")}
         final |= {"liked_distance_ratio": (1.5 * ratio - 0.5 + draw.normal(0, 0.01), "share of the base's")}

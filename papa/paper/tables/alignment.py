@@ -64,7 +64,9 @@ def build(table: pd.DataFrame, grid: Grid, shown: Shown, said: str) -> Made:
             of = f" ({', '.join(members)})" if pool == POOLED else ""
             if found:
                 heads = shown | {LIKED: (f"{_liked(grid, task, members)} (gold) ↑", shown[LIKED][1])}
-                parts.append(f"### {task}: {pool}{of}{_seeds(found, heads)[1]}\n\n{_markdown(found, lost, heads)}")
+                parts.append(
+                    f"### {task}: {pool}{of}{_seeds(found, heads)[1]}\n\n{_markdown(grid, found, lost, heads)}"
+                )
     return Made(pd.DataFrame(rows, columns=AXES), "\n".join(parts), caption(table, grid, said))
 
 
@@ -102,11 +104,11 @@ def _seeds(found: dict[tuple[str, str], Estimate], shown: Shown) -> tuple[dict[s
     return each, f", {report.plural(different.pop(), 'seed')}" if len(different) == 1 else ""
 
 
-def _markdown(found: dict[tuple[str, str], Estimate], lost: dict[str, int], shown: Shown) -> str:
+def _markdown(grid: Grid, found: dict[tuple[str, str], Estimate], lost: dict[str, int], shown: Shown) -> str:
     shown = {metric: head for metric, head in shown.items() if any(key[1] == metric for key in found)}
     (seeds, same), rows = _seeds(found, shown), []
-    for method in dict.fromkeys(key[0] for key in found):
-        name = method + (f" ({lost[method]} diverged)" if lost[method] else "")
+    for method, name in report.named(grid, list(dict.fromkeys(key[0] for key in found))).items():
+        name += f" ({lost[method]} diverged)" if lost[method] else ""
         texts = [_cell(found, method, metric, digits) for metric, (_, digits) in shown.items()]
         rows.append([name, *texts, *([] if same else [seeds[method]])])
     return report.markdown(["method", *(head for head, _ in shown.values()), *([] if same else ["seeds"])], rows)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
@@ -24,6 +26,7 @@ COSTS: dict[str, str] = {
     "peak_memory": "memory (MiB)",
 }
 IN_MARKDOWN = ("labels", "train", "forward", "sample", "image_of_100", "seconds", "peak_memory")
+LEARNING = ("forward", "backward", "frozen")
 LEVEL = 0.8
 """The preference that labels and evaluations are counted up to."""
 UP_TO_LEVEL = ("labels", "train", "forward", "seconds")
@@ -74,19 +77,26 @@ def to_level(table: pd.DataFrame, grid: Grid, task: str, method: str, user: str,
     return stats.reached(spent, censored) if np.isfinite(spent).all() else Reached(0, 0, np.nan)
 
 
-def pays_off(table: pd.DataFrame, grid: Grid, task: str, method: str, other: str, user: str) -> Estimate:
+@dataclass(frozen=True)
+class Spent:
+    """Evaluations by (user, seed): of one image, and of learning."""
+
+    image: pd.Series
+    learning: pd.Series
+
+
+def spent(table: pd.DataFrame, task: str, method: str, user: str) -> Spent:
+    """What a method spends."""
+    image, *learning = (select.values(table, task, method, metric, [user]) for metric in ("sample", *LEARNING))
+    return Spent(image, pd.concat(learning, axis=1).sum(axis=1, skipna=False))
+
+
+def pays_off(own: Spent, other: Spent, grid: Grid) -> Estimate:
     """The number of served images from which on a method costs less than another, learning included.
 
     0 where it does from the first one on; an empty estimate where it does not save on each image in every run."""
-
-    def of(name: str, *metrics: str) -> pd.Series:
-        return pd.concat([select.values(table, task, name, metric, [user]) for metric in metrics], axis=1).sum(
-            axis=1, skipna=False
-        )
-
-    learning = ("forward", "backward", "frozen")
-    saved = (of(other, "sample") - of(method, "sample")).dropna()
-    more = (of(method, *learning) - of(other, *learning)).dropna()
+    saved = (other.image - own.image).dropna()
+    more = (own.learning - other.learning).dropna()
     if not len(saved) or not saved.mean() > 0 or not (saved > 0).all():
         return stats.estimate([])
     return select.estimate((more.clip(lower=0) / saved).dropna(), grid)
@@ -97,7 +107,9 @@ def make(table: pd.DataFrame, grid: Grid) -> Made:
     rows, parts = [], []
     for task in select.preference_tasks(table):
         for user in select.users_of(grid, task):
-            lines = [row for method in compared(grid, task) for row in _rows(table, grid, task, user, method)]
+            own = table[(table.task == task) & (table.user == user)]  # every value is looked up many times
+            costs = {method: spent(own, task, method, user) for method in compared(grid, task)}
+            lines = [row for method in costs for row in _rows(own, grid, task, user, method, costs)]
             rows += lines
             for up_to, readable in ((WHOLE, _whole), (TO_LEVEL, _level), (PAYS, _pays)):
                 chosen = [line for line in lines if line["up_to"] == up_to and (up_to != PAYS or line["mean"] > 0)]
@@ -106,7 +118,7 @@ def make(table: pd.DataFrame, grid: Grid) -> Made:
     return Made(pd.DataFrame(rows, columns=AXES), "\n".join(parts), caption(table, grid))
 
 
-def _rows(table: pd.DataFrame, grid: Grid, task: str, user: str, method: str) -> list[dict]:
+def _rows(table: pd.DataFrame, grid: Grid, task: str, user: str, method: str, costs: dict[str, Spent]) -> list[dict]:
     ran = select.values(table, task, method, "preference_gold", [user])
     lost = select.diverged(table, task, method, [user])
     if ran.empty and not lost:
@@ -120,8 +132,8 @@ def _rows(table: pd.DataFrame, grid: Grid, task: str, user: str, method: str) ->
         found = to_level(table, grid, task, method, user, metric)
         value = {"mean": found.median, "n_seeds": found.n, "reached": found.count}
         rows.append(axes | {"up_to": TO_LEVEL, "metric": metric} | value)
-    for other in compared(grid, task):
-        if (found := pays_off(table, grid, task, method, other, user)).n:
+    for other, theirs in costs.items():
+        if (found := pays_off(costs[method], theirs, grid)).n:
             rows.append(axes | {"up_to": PAYS, "metric": other, "reached": len(ran)} | report.columns(found))
     return rows
 
