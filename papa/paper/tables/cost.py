@@ -111,10 +111,11 @@ def make(table: pd.DataFrame, grid: Grid) -> Made:
             costs = {method: spent(own, task, method, user) for method in compared(grid, task)}
             lines = [row for method in costs for row in _rows(own, grid, task, user, method, costs)]
             rows += lines
+            names = report.named(grid, list(costs))
             for up_to, readable in ((WHOLE, _whole), (TO_LEVEL, _level), (PAYS, _pays)):
                 chosen = [line for line in lines if line["up_to"] == up_to and (up_to != PAYS or line["mean"] > 0)]
                 if chosen:
-                    parts.append(f"### {task}: {user}, {up_to}\n\n{readable(chosen)}")
+                    parts.append(f"### {task}: {user}, {up_to}\n\n{readable(chosen, names)}")
     return Made(pd.DataFrame(rows, columns=AXES), "\n".join(parts), caption(table, grid))
 
 
@@ -145,27 +146,27 @@ def _by_method(lines: list[dict]) -> dict[str, dict[str, dict]]:
     return found
 
 
-def _whole(lines: list[dict]) -> str:
+def _whole(lines: list[dict], names: dict[str, str]) -> str:
     shown = [m for m in IN_MARKDOWN if any(np.isfinite(line["mean"]) for line in lines if line["metric"] == m)]
     rows = []
     for method, found in _by_method(lines).items():
         first, digits = next(iter(found.values())), {"seconds": 1, "labels": 1, "sample": 1, "image_of_100": 1}
         lost = f" ({first['diverged']} diverged)" if first["diverged"] else ""
         cells = [report.plus_minus(_estimate(found[m]), digits.get(m, 0)) for m in shown]
-        rows.append([method + lost, *cells, str(first["reached"])])
+        rows.append([names[method] + lost, *cells, str(first["reached"])])
     return report.markdown(["method", *(COSTS[m] for m in shown), "runs"], rows)
 
 
-def _level(lines: list[dict]) -> str:
+def _level(lines: list[dict], names: dict[str, str]) -> str:
     rows = []
     for method, found in _by_method(lines).items():
         cells = [report.number(found[metric]["mean"], int(metric == "seconds")) for metric in UP_TO_LEVEL]
-        rows.append([method, f"{found['labels']['reached']} of {found['labels']['runs']}", *cells])
+        rows.append([names[method], f"{found['labels']['reached']} of {found['labels']['runs']}", *cells])
     return report.markdown(["method", "runs there", *(f"{COSTS[m]} (median)" for m in UP_TO_LEVEL)], rows)
 
 
-def _pays(lines: list[dict]) -> str:
-    rows = [[line["method"], line["metric"], report.plus_minus(_estimate(line), 0)] for line in lines]
+def _pays(lines: list[dict], names: dict[str, str]) -> str:
+    rows = [[names[line["method"]], names[line["metric"]], report.plus_minus(_estimate(line), 0)] for line in lines]
     return report.markdown(["method", "against", "from so many served images"], rows, left=2)
 
 
