@@ -10,7 +10,7 @@ Every claim is an entry of `claims.yaml`; its verdict is one of
 
 A claim of several parts is supported if all parts are (intersection-union test, the largest p), and
 refuted if one is (the smallest p, Bonferroni-corrected over the parts). The p-value of a claim is
-twice the smaller of both, corrected after Holm over the whole ledger: a claim that was not run counts
+twice the smaller of both, corrected after Holm over all claims of an experiment: a claim that was not run counts
 with p = 1, so that what ran does not decide how strict the correction is.
 """
 
@@ -78,6 +78,8 @@ class Claim(Settings):
     retired: str | None = None
     parts: list[Part] = []
     task: str = "digits"
+    experiment: str = "default"
+    """What decides it: the default experiment and its larger copies, or another one. Each is a family of tests."""
     flip: float = 0.0
 
     @model_validator(mode="after")
@@ -191,9 +193,11 @@ def judge(claims: list[Claim], table: pd.DataFrame, grid: Grid) -> list[Judged]:
     """
     table = select.check(table)
     first = [_judge_alone(claim, table, grid) for claim in claims]
-    family = [index for index, judged in enumerate(first) if judged.verdict != "retired"]
-    p_values = [1.0 if math.isnan(first[index].p) else first[index].p for index in family]
-    corrected = dict(zip(family, stats.holm(p_values), strict=True))
+    corrected: dict[int, float] = {}
+    for name in {claim.experiment for claim in claims}:
+        family = [i for i, of in enumerate(first) if of.claim.experiment == name and of.verdict != "retired"]
+        p_values = [1.0 if math.isnan(first[index].p) else first[index].p for index in family]
+        corrected |= dict(zip(family, stats.holm(p_values), strict=True))
     alpha = 1 - grid.config.confidence
     return [j if math.isnan(j.p) else _decide(j, corrected[index], alpha) for index, j in enumerate(first)]
 

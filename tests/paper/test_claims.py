@@ -22,14 +22,27 @@ SEEDS = 6
 FLIPS = {f"{user}-flip20": {"user": user, "flip": 0.2} for user in synthetic.USERS[:2]}
 
 
+MNIST_USERS = ["likes-1479", "likes-3"]
+# (Claims about persons of the study are held against it in tests/benchmark/test_personal_study.py.)
+TESTED = [claim for claim in claims.load() if claim.parts and not any(part.study for part in claim.parts)]
+
+
+def names(claim: Claim) -> set[str]:
+    """Every method that a claim names."""
+    return {name for part in claim.parts for name in [*part.methods, part.reference] if name}
+
+
 @pytest.fixture(scope="module")
 def grid() -> Grid:
     """Every method that a claim names, for users with and without flipped answers."""
     blocks = {name: block.model_dump() for name, block in synthetic.grid(seeds=SEEDS).config.grid.items()}
     methods, seeds = ["papa", "reward_model"], list(range(SEEDS))
     blocks["labels"] = {"task": "digits", "methods": methods[1:], "users": synthetic.USERS, "seeds": seeds}
+    mnist = sorted({name for claim in TESTED if claim.task == "mnist" for name in names(claim)})
+    blocks["mnist"] = {"task": "mnist", "methods": mnist, "users": MNIST_USERS, "seeds": seeds}
     blocks["flips"] = {"task": "digits", "methods": methods, "users": list(FLIPS), "seeds": seeds}
-    return synthetic.grid(seeds=SEEDS, users=FLIPS, grid=blocks)
+    more = {name: {"algorithm": name.split("-")[0]} for name in mnist}
+    return synthetic.grid(seeds=SEEDS, users=FLIPS, grid=blocks, methods=more | synthetic.METHODS)
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +67,6 @@ def one(table: pd.DataFrame, grid: Grid, **part: object) -> Judged:
 
 # ---------------------------------------------------------------- every claim, both ways
 
-# (Claims about persons of the study are held against it in tests/benchmark/test_personal_study.py.)
-TESTED = [claim for claim in claims.load() if claim.parts and not any(part.study for part in claim.parts)]
-
 
 def rows(method: str, users: list[str], metric: str, value: Callable[[int], float], curve: bool) -> list[dict]:
     """The values of a metric that rises over four rounds, or of the end alone; a little different for each seed."""
@@ -70,9 +80,9 @@ def rows(method: str, users: list[str], metric: str, value: Callable[[int], floa
     return found
 
 
-def built(part: Part, effect: float) -> pd.DataFrame:
+def built(part: Part, effect: float, task: str) -> pd.DataFrame:
     """A long table in which a part has this effect and nothing else stands."""
-    level, users, found = 0.5, synthetic.USERS, []
+    level, users, found = 0.5, MNIST_USERS if task == "mnist" else synthetic.USERS, []
     for method in part.methods:
         if part.compare == "flips":
             for label, lost in ((method, effect), (str(part.reference), 0.0)):
@@ -89,7 +99,7 @@ def built(part: Part, effect: float) -> pd.DataFrame:
             found += rows(str(part.reference), users, part.metric, lambda index: level + index - 2, True)
         elif part.reference:
             found += rows(part.reference, users, part.metric, lambda _: level, False)
-    return pd.DataFrame(found).drop_duplicates(["method", "user", "seed", "round", "stage", "metric"])
+    return pd.DataFrame(found).assign(task=task).drop_duplicates(["method", "user", "seed", "round", "stage", "metric"])
 
 
 @pytest.mark.parametrize("claim", TESTED, ids=lambda claim: claim.id)
@@ -100,17 +110,17 @@ def test_every_claim_can_be_supported_and_refuted(claim: Claim, grid: Grid) -> N
         inside = bounds[0] + 0.03 if part.at_least is not None else bounds[0] - 0.03
         outside = [bound + side for bound, side in ((part.at_least, -0.2), (part.at_most, 0.2)) if bound is not None]
         alone = claim.model_copy(update={"parts": [part]})
-        judged = claims.judge([alone], built(part, inside), grid)[0]
+        judged = claims.judge([alone], built(part, inside, claim.task), grid)[0]
         assert judged.verdict == "supported", (part, judged.reason, judged.findings)
         for effect in outside:
-            assert claims.judge([alone], built(part, effect), grid)[0].verdict == "refuted", part
+            assert claims.judge([alone], built(part, effect, claim.task), grid)[0].verdict == "refuted", part
 
 
 @pytest.mark.parametrize("claim", TESTED, ids=lambda claim: claim.id)
 def test_a_claim_whose_reference_did_not_run_is_not_run(claim: Claim, grid: Grid) -> None:
     """Nothing stands in for what a claim names, whatever else ran."""
     for part in claim.parts:
-        whole = built(part, 0.03)
+        whole = built(part, 0.03, claim.task)
         for named in [*part.methods, *([part.reference] if part.reference else [])]:
             others = whole[whole.method != named]
             stand_in = whole[whole.method == named].assign(method="best_of_4")
@@ -120,7 +130,7 @@ def test_a_claim_whose_reference_did_not_run_is_not_run(claim: Claim, grid: Grid
 
 
 def test_what_else_ran_changes_neither_the_effect_nor_the_correction(table: pd.DataFrame, grid: Grid) -> None:
-    named = {name for claim in TESTED for part in claim.parts for name in [*part.methods, part.reference]}
+    named = set().union(*map(names, TESTED))
     all_of_it, only_named = verdicts(table, grid), verdicts(table[table.method.isin(named)], grid)
     assert len(set(table.method) - named) > 5
     for name, judged in all_of_it.items():
@@ -129,12 +139,12 @@ def test_what_else_ran_changes_neither_the_effect_nor_the_correction(table: pd.D
 
 
 def test_a_claim_that_was_not_run_counts_in_the_correction(table: pd.DataFrame, grid: Grid) -> None:
-    """Holm over the ledger: with the others not run, the smallest p is multiplied by the number of all claims."""
+    """Holm over an experiment: with its others not run, the smallest p is multiplied by the number of its claims."""
     needed = table[table.method.isin(["papa", "base"])]
     found = verdicts(needed, grid)
     tested = [judged for judged in found.values() if not math.isnan(judged.p)]
     best = min(tested, key=lambda judged: judged.p)
-    family = sum(bool(claim.parts) for claim in claims.load())
+    family = sum(bool(claim.parts) and claim.experiment == best.claim.experiment for claim in claims.load())
     assert len(tested) < family and best.p_holm == pytest.approx(min(1, family * best.p))
 
 
@@ -191,7 +201,7 @@ def test_a_user_without_any_effect_does_not_drop_out_in_silence(table: pd.DataFr
 
 def test_runs_that_diverge_through_flips_keep_their_claim_from_being_supported(grid: Grid) -> None:
     claim = next(claim for claim in TESTED if claim.flip)
-    whole = built(claim.parts[0], 0.2)
+    whole = built(claim.parts[0], 0.2, claim.task)
     bad = whole[whole.user.str.endswith("flip20") & (whole.method == "papa")].iloc[[0]]
     lost = pd.concat([whole, bad.assign(metric="diverged", value=1.0)])
     assert claims.judge([claim], whole, grid)[0].verdict == "supported"

@@ -71,7 +71,8 @@ def caption(judged: list[Judged], table: pd.DataFrame, grid: Grid) -> str:
     return report.paragraph(
         f"The papers' claims, each with a margin named beforehand: {', '.join(counts)}. Where a claim has several "
         f"comparisons, the weakest is shown. p: one-sided t tests to both sides of the margin over seeds, doubled, "
-        f"Holm-corrected over all claims that are not retired; no verdict below {claims.MIN_SEEDS} seeds.",
+        "Holm-corrected over all claims of an experiment that are not retired; no verdict below "
+        f"{claims.MIN_SEEDS} seeds.",
         report.unit_sentence(grid),
         report.diverged_sentence(table, sorted(table.task.unique()), select.ordered(grid)),
         table.attrs.get("about", ""),
