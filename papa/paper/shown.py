@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from papa.benchmark.grid import BASE, Grid, RunSpec
-from papa.paper import claims, select
+from papa.paper import claims, feedback, select
 from papa.paper.figures import FIGURES, TEXT_TO_IMAGE
 from papa.paper.tables import TABLES
 
@@ -107,6 +107,7 @@ SHOWN: dict[str, Callable[[Grid], set[Axes]]] = {
     "T2": compared,
     "T3": compared,
     "T4": ablations,
+    "T5": feedback.shown,
     "T6": study,
     "T7": claimed,
     "T8": compared,
@@ -116,6 +117,7 @@ SHOWN: dict[str, Callable[[Grid], set[Axes]]] = {
     "F3": compared,
     "F4": truncation,
     "F5": temperature,
+    "F6": feedback.shown,
     "F7": known_densities,
     "F8": study,
     "F9": with_variants,

@@ -27,6 +27,7 @@ FIGURES: dict[str, str] = {
     "F4": "papa.paper.figures.truncation:draw",
     "F5": "papa.paper.figures.temperature:draw",
     "F5-t2i": "papa.paper.figures.temperature:draw",
+    "F6": "papa.paper.figures.feedback:draw",
     "F7": "papa.paper.figures.particles:draw",
     "F8": "papa.paper.figures.personal:draw",
     "F9": "papa.paper.figures.judges:draw",

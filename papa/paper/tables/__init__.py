@@ -17,6 +17,7 @@ TABLES: dict[str, str] = {
     "T2": "papa.paper.tables.text_to_image:make",
     "T3": "papa.paper.tables.cost:make",
     "T4": "papa.paper.tables.ablations:make",
+    "T5": "papa.paper.tables.feedback:make",
     "T6": "papa.paper.tables.personal:make",
     "T7": "papa.paper.tables.ledger:make",
     "T8": "papa.paper.tables.map:make",

@@ -1,0 +1,108 @@
+"""How preference depends on the feedback: on the number of labels, and on the noise of the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from papa.benchmark.grid import Grid, RunSpec
+from papa.benchmark.users.declaration import UserSpec
+from papa.paper import select
+from papa.paper.stats import Estimate
+
+PREFERENCE = "preference_gold"
+
+
+@dataclass(frozen=True)
+class Line:
+    """The preference of a method along one thing that is varied. by: "labels" or a sort of noise. points: value of it
+    -> (the method or the user that has it, the estimate)."""
+
+    task: str
+    user: str
+    method: str
+    by: str
+    points: Mapping[float, tuple[str, Estimate]]
+
+
+def budgets(grid: Grid, task: str) -> dict[str, dict[float, str]]:
+    """Method -> labels -> the method that differs from it in nothing else, where there are several."""
+    ran = {spec.method for spec in grid if spec.task == task}
+    found: dict[str, dict[float, str]] = {}
+    taken: set[str] = set()
+    for method in select.ordered(grid):
+        if method not in ran or method in taken or select.is_control(grid, method):
+            continue
+        points = select.sweep(grid, method, "labels", ran).points
+        if len(points) > 1:
+            taken |= set(points)
+            name = select.reference_of(grid, method) or method
+            found[name if name in points else method] = {value: label for label, value in points.items()}
+    return found
+
+
+def _without_noise(who: UserSpec) -> str:
+    """The same for all users who differ in noise alone."""
+    quiet = {key: value for key, value in who.described.items() if key not in (*type(who.noise).model_fields, "user")}
+    return repr(quiet)
+
+
+def noises(grid: Grid, task: str) -> dict[tuple[str, str], dict[float, str]]:
+    """(user without noise, sort of noise) -> its strength -> the user whose answers have it; 0 is the first one."""
+    people: dict[str, dict[str, RunSpec]] = {}
+    for spec in grid:
+        if spec.task == task:
+            people.setdefault(_without_noise(spec.who), {}).setdefault(spec.user, spec)
+    found: dict[tuple[str, str], dict[float, str]] = {}
+    for group in people.values():
+        clean = next((label for label, spec in group.items() if not spec.who.noisy), None)
+        if clean is None:
+            continue
+        for label, spec in group.items():
+            strengths = {name: value for name, value in spec.who.noise.model_dump().items() if value}
+            if len(strengths) == 1:
+                ((name, value),) = strengths.items()
+                found.setdefault((clean, name), {0.0: clean})[value] = label
+    return {key: dict(sorted(points.items())) for key, points in found.items()}
+
+
+def lines(table: pd.DataFrame, grid: Grid) -> Iterator[Line]:
+    """Every line of the experiment that has two points or more."""
+    for task in select.preference_tasks(table):
+        users = select.users_of(grid, task)
+        for method, points in budgets(grid, task).items():
+            for user in users:
+                yield from _line(table, grid, task, user, method, "labels", {v: (m, user) for v, m in points.items()})
+        for (user, noise), by in noises(grid, task).items():
+            for method in select.ordered(grid):
+                yield from _line(table, grid, task, user, method, noise, {v: (method, u) for v, u in by.items()})
+
+
+def _line(
+    table: pd.DataFrame, grid: Grid, task: str, user: str, method: str, by: str, points: dict[float, tuple[str, str]]
+) -> Iterator[Line]:
+    found = {}
+    for value, (label, who) in sorted(points.items()):
+        estimate = select.estimate(select.values(table, task, label, PREFERENCE, [who]), grid)
+        if estimate.n:
+            found[value] = (label if by == "labels" else who, estimate)
+    if len(found) > 1:
+        yield Line(task, user, method, by, found)
+
+
+def shown(grid: Grid) -> set[tuple[str, str, str]]:
+    """(task, method, user) of everything that a line may have."""
+    found = set()
+    for task in grid.used:
+        named = {label for points in budgets(grid, task).values() for label in points.values()}
+        noisy = {label for points in noises(grid, task).values() for label in points.values()}
+        specs, quiet = [spec for spec in grid if spec.task == task], select.users_of(grid, task)
+        heard = {spec.method for spec in specs if spec.user in noisy and spec.who.noisy}  # methods that met noise
+        found |= {
+            (task, s.method, s.user)
+            for s in specs
+            if (s.method in named and s.user in quiet) or (s.method in heard and s.user in noisy)
+        }
+    return found
