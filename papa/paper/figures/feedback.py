@@ -12,7 +12,7 @@ from papa.benchmark.grid import Grid
 from papa.paper import report, select
 from papa.paper.feedback import Line, lines
 from papa.paper.figures import style
-from papa.paper.tables.feedback import SAID
+from papa.paper.tables.feedback import NOTHING, SAID
 
 COLUMNS = 3
 
@@ -23,7 +23,7 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
     for of in lines(table, grid):
         groups.setdefault((of.task, of.user, of.by), []).append(of)
     if not groups:
-        return style.nothing("Neither the number of labels nor the noise of answers was varied.")
+        return style.nothing(NOTHING)
     columns = min(COLUMNS, len(groups))
     height = math.ceil(len(groups) / columns)
     drawn = style.figure(style.FULL * columns / COLUMNS, 2.0 * height + 0.5)
@@ -51,7 +51,8 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
 
 def caption(table: pd.DataFrame, grid: Grid) -> str:
     """The caption of F6."""
-    found = list(lines(table, grid))
+    if not (found := list(lines(table, grid))):
+        return NOTHING
     tasks = list(dict.fromkeys(of.task for of in found))
     named = {label for of in found if of.by == "labels" for label, _ in of.points.values()}
     methods = [method for method in select.ordered(grid) if method in named | {of.method for of in found}]

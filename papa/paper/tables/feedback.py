@@ -10,6 +10,10 @@ from papa.paper.feedback import Line, lines
 from papa.paper.tables import Made
 
 AXES = ["task", "user", "method", "by", "value", "of", "mean", "lower", "upper", "n_seeds"]
+NOTHING = (
+    "Nothing of this ran. The configuration varies neither the number of labels nor the noise of the answers, as "
+    "config/feedback.yaml does.\n"
+)
 SAID = {
     "labels": "labels",
     "flip": "share of answers that are flipped",
@@ -45,7 +49,8 @@ def _markdown(of: list[Line]) -> str:
 
 def caption(table: pd.DataFrame, grid: Grid) -> str:
     """The caption of T5."""
-    found = list(lines(table, grid))
+    if not (found := list(lines(table, grid))):
+        return NOTHING
     tasks = list(dict.fromkeys(of.task for of in found))
     named = [label for of in found if of.by == "labels" for label, _ in of.points.values()]
     methods = [method for method in select.ordered(grid) if method in {*named, *(of.method for of in found)}]
