@@ -57,7 +57,7 @@ def make(table: pd.DataFrame, grid: Grid) -> Made:
                 report.NOTHING if method == BASE else str(grid.methods[method].settings.labels),
                 *(report.plus_minus(measures[name]) if name in measures else report.NOTHING for name in COLUMNS),
                 _reached(level[method]) if method in level else report.NOTHING,
-                "yes" if method in front else "",
+                "yes" if method in front else report.NOTHING,
             ]
             for method, measures in found.items()
         ]
