@@ -1,6 +1,6 @@
 """The recipe of the artefacts of `mnist` and `fashion_mnist`: splits, base model, gold judge, feature network.
 
-`papa prepare --task mnist --retrain` trains on the 10,000 digits that are package data, about two and a half hours of
+`papa prepare --task mnist --retrain` trains on the 10,000 digits that are package data, about an hour and a half of
 one CPU thread; with `--data FOLDER` on the IDX files of a folder, which become the task's. A recipe that was stopped
 goes on from the last checkpoint of its base model.
 """
@@ -122,7 +122,7 @@ def retrain(
     if download and data is None:
         raise PapaError("--download fetches the files to a folder; name it with --data.")
     source = None if data is None else fetch(task, Path(data)) if download else Path(data)
-    given = {"size": size} | ({} if steps is None else {"steps": steps, "every": steps})
+    given = {"size": size} | ({} if steps is None else {"steps": steps, "every": min(steps, BaseTraining().every)})
     asked = Asked(task, BaseTraining.model_validate(given), source)
     if source is not None or not only_figures_missing(task):
         new = staging(task, steps)
