@@ -9,6 +9,7 @@ where none does, it is the one that keeps most.
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,7 @@ def write(table: pd.DataFrame, grid: Grid, folder: Path, source: str) -> list[Pa
     """
     found = tries(table, grid)
     picked = {label: chosen(of) for label, of in found.items()}
-    about = f"Chosen by `snakemake tune --configfile {source}`; the record of the search is in tuning.md beside it."
+    about = f"Chosen by `snakemake tune --configfile {os.path.relpath(source)}`; the record of the search is in tuning.md beside it."
     methods = {label: {"algorithm": grid.methods[of.method].name} | of.changes for label, of in picked.items()}
     settings = yaml.safe_dump({"methods": methods}, sort_keys=False, width=110)
     return [
