@@ -114,7 +114,8 @@ def write(table: pd.DataFrame, grid: Grid, folder: Path, source: str) -> list[Pa
     """
     found = tries(table, grid)
     picked = {label: chosen(of) for label, of in found.items()}
-    about = f"Chosen by `snakemake tune --configfile {os.path.relpath(source)}`; the record of the search is in tuning.md beside it."
+    search = f"snakemake tune --configfile {os.path.relpath(source)}"
+    about = f"Chosen by `{search}`; the record of the search is in tuning.md beside it."
     methods = {label: {"algorithm": grid.methods[of.method].name} | of.changes for label, of in picked.items()}
     settings = yaml.safe_dump({"methods": methods}, sort_keys=False, width=110)
     return [

@@ -101,3 +101,13 @@ def test_every_candidate_of_the_arena_has_as_many_tries(name: str) -> None:
     blocks = tuning.candidates(grid)
     assert len(blocks) > 12 and {seed for block in blocks.values() for seed in block.seeds} == {100, 101}
     assert {spec.by.name for spec in grid} >= {"papa", "fkc", "das", "raft", "diffusion_dpo", "distill", "seiko"}
+
+
+def test_the_arena_has_the_settings_that_its_search_chose() -> None:
+    root = Path(__file__).parents[2]
+    search, arena = load(root / "config" / "tuning-arena.yaml"), load(root / "config" / "arena.yaml")
+    record = (root / "docs" / "tuning-arena.md").read_text(encoding="utf-8")
+    for label, block in tuning.candidates(search).items():
+        assert arena.methods[label].settings in [search.methods[method].settings for method in block.methods], label
+        rows = [line for line in record.splitlines() if line.startswith(f"| {label} ")]
+        assert len(rows) == len(block.methods) and sum(line.rstrip(" |").endswith("yes") for line in rows) == 1
