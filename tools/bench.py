@@ -5,9 +5,9 @@
 
 CPU seconds of whole processes (start included), old and new one after the other so that both meet the same machine,
 medians over the pairs. Use it on an idle machine. Each commit runs its own config.yaml, in a checkout of its own.
-`start` is a process that finds its run done. `score` is what a commit leaves to be measured after its runs. `network` is
-the share of the new commit's CPU time that its denoiser evaluations would take at their best: those of the record, at the
-speed of full batches.
+`start` is a process that finds its run done. `score` is what a commit leaves to be measured after its runs. `network`
+is the share of the new commit's CPU time that its denoiser evaluations would take at their best: those of the record,
+at the speed of full batches.
 It passes 100% where a run reads base samples that were drawn before, which the record counts as if drawn for it.
 """
 

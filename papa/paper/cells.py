@@ -33,7 +33,7 @@ def cells(table: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     """
     found = select.finished(select.check(table))
     found = found[found.metric.isin(list(COMPARED)) & found.method.isin(list(grid.methods))]
-    found = found[~found.method.map(lambda method: select.is_control(grid, method))]
+    found = found[~found.method.isin([method for method in grid.methods if select.is_control(grid, method)])]
     of = found.groupby(AXES, sort=True).value
     made = pd.DataFrame({"mean": of.mean(), "deviation": of.std(ddof=1), "seeds": of.count()}).reset_index()
     made["labels"] = [grid.methods[method].settings.labels for method in made.method]

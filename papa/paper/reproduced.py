@@ -61,7 +61,7 @@ def compare(reference: pd.DataFrame, fresh: pd.DataFrame, confidence: float = 0.
 
 def _judged(row: dict, confidence: float) -> dict[str, object]:
     difference = row["mean_fresh"] - row["mean"]
-    found = {"difference": difference, "tolerance": math.nan, "p": math.nan}
+    found: dict[str, object] = {"difference": difference, "tolerance": math.nan, "p": math.nan}
     if not math.isfinite(difference):
         return found | {"verdict": MISSING}
     counts = np.array([row["seeds"], row["seeds_fresh"]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,7 +58,9 @@ def _line(ax: Axes, grid: Grid, of: Served) -> None:
     """Solid with its interval where the method reaches the level, thin and broken where it does not."""
     costs = [of.cost(int(images), grid) for images in ALONG]
     ink, means = style.colour(grid, of.method), [cost.mean for cost in costs]
-    look = {"lw": 1.3, "alpha": 1.0} if of.reaches else {"lw": 0.7, "alpha": 0.55, "linestyle": (0, (3, 2))}
+    look: dict[str, Any] = (
+        {"lw": 1.3, "alpha": 1.0} if of.reaches else {"lw": 0.7, "alpha": 0.55, "linestyle": (0, (3, 2))}
+    )
     ax.plot(
         ALONG,
         means,

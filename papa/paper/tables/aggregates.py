@@ -88,7 +88,9 @@ def _measures(
         both = runs.index.intersection(other.index)
         pair = pd.concat([runs.loc[both], other.loc[both]], axis=1)
         n = len(users)
-        found["difference"] = select.estimate((runs.loc[both] - other.loc[both]).stack(), grid, users)
+        found["difference"] = select.difference(
+            *(select.values(table, task, m, PREFERENCE, users) for m in (method, against)), grid
+        )
         found["better"] = _over_seeds(pair, lambda x: stats.probability_of_improvement(x[:, :n], x[:, n:]), grid)
     found["kept"] = select.estimate(select.values(table, task, method, KEPT, users), grid, users)
     return found
@@ -99,11 +101,11 @@ def _areas(table: pd.DataFrame, grid: Grid, task: str, users: Sequence[str], met
     settings, found = grid.methods[method].settings, {}
     for user in users:
         curves = select.curves(table, task, method, PREFERENCE, user)
-        for seed in curves:
-            curve = curves[seed].dropna()
+        for seed, column in curves.items():
+            curve = column.dropna()
             if len(curve) > 1:
                 labels = np.minimum(curve.index.to_numpy(dtype=float) * settings.per_round, settings.labels)
-                found[user, int(seed)] = stats.area(labels, curve)
+                found[user, seed] = stats.area(labels, curve)
     index = (
         pd.MultiIndex.from_tuples(list(found), names=select.RUN)
         if found
