@@ -88,9 +88,8 @@ def _measures(
         both = runs.index.intersection(other.index)
         pair = pd.concat([runs.loc[both], other.loc[both]], axis=1)
         n = len(users)
-        found["difference"] = select.difference(
-            *(select.values(table, task, m, PREFERENCE, users) for m in (method, against)), grid
-        )
+        own, theirs = (select.values(table, task, name, PREFERENCE, users) for name in (method, against))
+        found["difference"] = select.difference(own, theirs, grid)
         found["better"] = _over_seeds(pair, lambda x: stats.probability_of_improvement(x[:, :n], x[:, n:]), grid)
     found["kept"] = select.estimate(select.values(table, task, method, KEPT, users), grid, users)
     return found
