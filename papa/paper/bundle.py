@@ -113,8 +113,7 @@ def ranking(bundle: Bundle, reference: pd.DataFrame) -> str:
         both = pd.concat([reference, mine])
         both = both[(both.task == task) & both.user.isin(users) & (both.method != BASE)]
         for labels in sorted(both.labels.unique()):
-            lines = _lines(both[both.labels == labels], users)
-            if labels == bundle.about["labels"] or len(lines):
+            if lines := _lines(both[both.labels == labels], users):
                 heads = ["rank", "method", *cells.COMPARED.values()]
                 of = f"### {task} ({', '.join(users)}), {labels} labels"
                 parts.append(f"{of}\n\n{report.markdown(heads, lines, left=2)}")

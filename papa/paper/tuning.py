@@ -2,7 +2,7 @@
 
 A configuration of a search has one block of its grid for each candidate, and that block's methods are its tries. All
 candidates have as many, on the same users and seeds, so no method is tuned more than another. The choice is by gold
-preference when all labels are spent, among the tries that keep `FLOOR` of the base's diversity within what is liked;
+preference when all labels are spent, among the tries that keep `KEPT` of the base's diversity within what is liked;
 where none does, it is the one that keeps most.
 """
 
@@ -22,10 +22,9 @@ from papa.benchmark.grid import BASE, Grid
 from papa.errors import SettingsError
 from papa.files import write_atomic
 from papa.paper import report, select
+from papa.paper.served import KEPT
 from papa.paper.stats import Estimate
 
-FLOOR = 0.9
-"""Mean distance of two liked samples, as a share of that of two liked base samples, that a try must keep."""
 COLUMNS: dict[str, tuple[str, int]] = {
     "preference_gold": ("preference (gold) ↑", 3),
     "preference_held_out": ("held-out ↑", 3),
@@ -101,7 +100,7 @@ def tries(table: pd.DataFrame, grid: Grid) -> dict[str, list[Try]]:
 def chosen(of: list[Try]) -> Try:
     """The try that becomes the settings of its candidate; the first one where none ran to its end."""
     whole = [entry for entry in of if entry.whole] or of[:1]
-    allowed = [entry for entry in whole if entry.kept >= FLOOR]
+    allowed = [entry for entry in whole if entry.kept >= KEPT]
     return max(allowed, key=lambda t: t.preference) if allowed else max(whole, key=lambda t: t.kept)
 
 
@@ -150,7 +149,7 @@ def _markdown(found: dict[str, list[Try]], picked: dict[str, Try], grid: Grid, t
     ]
     said = report.paragraph(
         f"The tries of each candidate, means over the seeds. Taken is the highest preference (gold) among those that "
-        f"keep {FLOOR:g} of the base's distance within what is liked; where none does, the one that keeps most.",
+        f"keep {KEPT:g} of the base's distance within what is liked; where none does, the one that keeps most.",
         report.quote(table, grid, [block.task], [entry.method for of in found.values() for entry in of], block.users),
     )
     heads = ["candidate", "settings", *(head for head, _ in COLUMNS.values()), "taken"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -127,7 +128,7 @@ def test_a_bundle_that_was_touched_up_is_refused(table: pd.DataFrame, grid: Grid
     file = bundle.write(table, grid, "papa", MACHINE, tmp_path / "mine.zip")
     with zipfile.ZipFile(file) as of:
         parts = {name: of.read(name).decode() for name in of.namelist()}
-    found = pd.read_csv(__import__("io").StringIO(parts[bundle.CELLS]))
+    found = pd.read_csv(StringIO(parts[bundle.CELLS]))
     found.loc[found.method == "papa", "mean"] += 0.1
     with zipfile.ZipFile(tmp_path / "better.zip", "w") as of:
         for name, text in (parts | {bundle.CELLS: found.to_csv(index=False)}).items():

@@ -9,9 +9,10 @@ import pandas as pd
 
 from papa.benchmark.grid import BASE, Grid
 from papa.paper import report, select, stats
+from papa.paper.served import LEVEL
 from papa.paper.stats import Estimate
 from papa.paper.tables import Made
-from papa.paper.tables.cost import LEVEL, to_level
+from papa.paper.tables.cost import to_level
 
 AGAINST = "papa"
 """The method that the others are compared with, where it ran; else the first one."""

@@ -11,6 +11,7 @@ from papa.benchmark.grid import Grid
 from papa.benchmark.metrics import IMAGES
 from papa.paper import report, select, stats
 from papa.paper.curve import first_at, rising
+from papa.paper.served import LEARNING, LEVEL
 from papa.paper.stats import Estimate, Reached
 from papa.paper.tables import Made
 
@@ -26,9 +27,6 @@ COSTS: dict[str, str] = {
     "peak_memory": "memory (MiB)",
 }
 IN_MARKDOWN = ("labels", "train", "forward", "sample", "image_of_100", "seconds", "peak_memory")
-LEARNING = ("forward", "backward", "frozen")
-LEVEL = 0.8
-"""The preference that labels and evaluations are counted up to."""
 UP_TO_LEVEL = ("labels", "train", "forward", "seconds")
 """What is known after every round."""
 AXES = [
