@@ -19,8 +19,8 @@ from papa.paper.stats import Estimate
 LEVEL = 0.8
 """The preference that counts as reached: for the map, and what labels and evaluations are counted up to (T3, T9)."""
 KEPT = 0.9
-"""Mean distance of two liked samples, as a share of that of two liked base samples, that has to be kept: for the map, and
-by a try of the search for settings."""
+"""Mean distance of two liked samples, as a share of that of two liked base samples, that has to be kept: for the map,
+and by a try of the search for settings."""
 IMAGES = (1, 10, 100, 1_000, 10_000)
 """Numbers of images that are served in all."""
 LEARNING = ("forward", "backward", "frozen")
