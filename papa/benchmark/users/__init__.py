@@ -6,6 +6,7 @@ A folder's `__init__.py` holds the taste and the declaration and imports no torc
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from papa.benchmark.config import Noise
@@ -47,60 +48,57 @@ def user_spec(
              that an error names.
     Raises:  SettingsError for an unknown label, or an entry that is not a user.
     """
-    return _resolved(label, label, own, configured, where, ())
+    return _Tastes(own, configured).resolved(label, label, where, ())
 
 
-def _resolved(
-    label: str,
-    name: str,
-    own: Mapping[str, Mapping[str, Any]],
-    configured: Mapping[str, Mapping[str, Any]],
-    where: str,
-    below: tuple[str, ...],
-) -> UserSpec:
-    if name in below:
-        raise SettingsError(f"users.{name}: it is a user of itself; give it a kind and a taste.")
-    if name in configured and name in own:
-        raise SettingsError(f"users.{name}: the task has a user of that name already; give yours another label.")
-    if name not in configured and name not in own:
-        raise SettingsError(f"{where}: {unknown('user', name, {**own, **configured})}")
-    entry = dict(configured[name] if name in configured else own[name])
-    place = f"users.{name}"
-    noise = validated(Noise, {key: entry.pop(key) for key in Noise.model_fields if key in entry}, place)
-    if ("kind" in entry) == ("user" in entry):
-        strange = next((key for key in entry if key not in ("kind", "user")), None)
-        also = f" And {unknown('setting', str(strange), ['user', 'kind', *OF_ANOTHER])}" if strange else ""
-        raise SettingsError(
-            f"{place}: a user has either a kind and a taste ({{kind: classes, classes: [2]}}) or is another user whose "
-            f"answers get noise ({{user: likes-3, flip: 0.2}}) or whose taste changes ({{user: likes-3, then: "
-            f"likes-068}}).{also}"
-        )
-    if "kind" in entry:
-        name_of_kind = str(entry.pop("kind"))
-        try:
-            found = kind(name_of_kind)
-        except SettingsError as error:
-            raise SettingsError(f"{place}: {error}") from None
-        return UserSpec(label, name_of_kind, validated(found.taste, entry, place), noise)
-    inner, then = str(entry.pop("user")), entry.pop("then", None)
-    if entry:
-        raise SettingsError(f"{place}: {unknown('setting', next(iter(entry)), ['user', *OF_ANOTHER])}")
-    known = _plain(label, inner, own, configured, place, (*below, name))
-    later = None if then is None else _plain(label, str(then), own, configured, place, (*below, name))
-    return UserSpec(label, known.kind, known.taste, noise, later)
+@dataclass(frozen=True)
+class _Tastes:
+    """The users that there are: those that come with a task, and those of a configuration."""
 
+    own: Mapping[str, Mapping[str, Any]]
+    configured: Mapping[str, Mapping[str, Any]]
 
-def _plain(
-    label: str,
-    name: str,
-    own: Mapping[str, Mapping[str, Any]],
-    configured: Mapping[str, Mapping[str, Any]],
-    place: str,
-    below: tuple[str, ...],
-) -> UserSpec:
-    """Another user, who must have neither noise nor a taste that changes."""
-    known = _resolved(label, name, own, configured, place, below)
-    if known.noisy or known.then:
-        what = "the answers of {} have noise" if known.noisy else "the taste of {} changes"
-        raise SettingsError(f"{place}: {what.format(name)} already; name the user without it.")
-    return known
+    def resolved(self, label: str, name: str, where: str, below: tuple[str, ...]) -> UserSpec:
+        """The user of a name, under a label. below: the users that are made of it."""
+        entry, place = self.entry(name, where, below), f"users.{name}"
+        noise = validated(Noise, {key: entry.pop(key) for key in Noise.model_fields if key in entry}, place)
+        if "kind" in entry:
+            name_of_kind = str(entry.pop("kind"))
+            try:
+                found = kind(name_of_kind)
+            except SettingsError as error:
+                raise SettingsError(f"{place}: {error}") from None
+            return UserSpec(label, name_of_kind, validated(found.taste, entry, place), noise)
+        inner, then = str(entry.pop("user")), entry.pop("then", None)
+        if entry:
+            raise SettingsError(f"{place}: {unknown('setting', next(iter(entry)), ['user', *OF_ANOTHER])}")
+        known = self.plain(label, inner, place, (*below, name))
+        later = None if then is None else self.plain(label, str(then), place, (*below, name))
+        return UserSpec(label, known.kind, known.taste, noise, later)
+
+    def entry(self, name: str, where: str, below: tuple[str, ...]) -> dict[str, Any]:
+        """What is said of a user: a kind and a taste, or another user."""
+        if name in below:
+            raise SettingsError(f"users.{name}: it is a user of itself; give it a kind and a taste.")
+        if name in self.configured and name in self.own:
+            raise SettingsError(f"users.{name}: the task has a user of that name already; give yours another label.")
+        if name not in self.configured and name not in self.own:
+            raise SettingsError(f"{where}: {unknown('user', name, {**self.own, **self.configured})}")
+        entry = dict(self.configured[name] if name in self.configured else self.own[name])
+        if ("kind" in entry) == ("user" in entry):
+            strange = next((key for key in entry if key not in ("kind", "user", *Noise.model_fields)), None)
+            also = f" And {unknown('setting', str(strange), ['user', 'kind', *OF_ANOTHER])}" if strange else ""
+            raise SettingsError(
+                f"users.{name}: a user has either a kind and a taste ({{kind: classes, classes: [2]}}) or is another "
+                "user whose answers get noise ({user: likes-3, flip: 0.2}) or whose taste changes ({user: likes-3, "
+                f"then: likes-068}}).{also}"
+            )
+        return entry
+
+    def plain(self, label: str, name: str, place: str, below: tuple[str, ...]) -> UserSpec:
+        """Another user, who must have neither noise nor a taste that changes."""
+        known = self.resolved(label, name, place, below)
+        if known.noisy or known.then:
+            what = "the answers of {} have noise" if known.noisy else "the taste of {} changes"
+            raise SettingsError(f"{place}: {what.format(name)} already; name the user without it.")
+        return known
