@@ -62,6 +62,7 @@ class _Tastes:
         """The user of a name, under a label. below: the users that are made of it."""
         entry, place = self.entry(name, where, below), f"users.{name}"
         noise = validated(Noise, {key: entry.pop(key) for key in Noise.model_fields if key in entry}, place)
+        _either(entry, place)
         if "kind" in entry:
             name_of_kind = str(entry.pop("kind"))
             try:
@@ -84,16 +85,7 @@ class _Tastes:
             raise SettingsError(f"users.{name}: the task has a user of that name already; give yours another label.")
         if name not in self.configured and name not in self.own:
             raise SettingsError(f"{where}: {unknown('user', name, {**self.own, **self.configured})}")
-        entry = dict(self.configured[name] if name in self.configured else self.own[name])
-        if ("kind" in entry) == ("user" in entry):
-            strange = next((key for key in entry if key not in ("kind", "user", *Noise.model_fields)), None)
-            also = f" And {unknown('setting', str(strange), ['user', 'kind', *OF_ANOTHER])}" if strange else ""
-            raise SettingsError(
-                f"users.{name}: a user has either a kind and a taste ({{kind: classes, classes: [2]}}) or is another "
-                "user whose answers get noise ({user: likes-3, flip: 0.2}) or whose taste changes ({user: likes-3, "
-                f"then: likes-068}}).{also}"
-            )
-        return entry
+        return dict(self.configured[name] if name in self.configured else self.own[name])
 
     def plain(self, label: str, name: str, place: str, below: tuple[str, ...]) -> UserSpec:
         """Another user, who must have neither noise nor a taste that changes."""
@@ -102,3 +94,18 @@ class _Tastes:
             what = "the answers of {} have noise" if known.noisy else "the taste of {} changes"
             raise SettingsError(f"{place}: {what.format(name)} already; name the user without it.")
         return known
+
+
+def _either(entry: Mapping[str, Any], place: str) -> None:
+    """An entry without its noise has a kind or another user.
+
+    Raises:  SettingsError for both, or neither.
+    """
+    if ("kind" in entry) == ("user" in entry):
+        strange = next((key for key in entry if key not in ("kind", "user")), None)
+        also = f" And {unknown('setting', str(strange), ['user', 'kind', *OF_ANOTHER])}" if strange else ""
+        raise SettingsError(
+            f"{place}: a user has either a kind and a taste ({{kind: classes, classes: [2]}}) or is another "
+            "user whose answers get noise ({user: likes-3, flip: 0.2}) or whose taste changes ({user: likes-3, "
+            f"then: likes-068}}).{also}"
+        )

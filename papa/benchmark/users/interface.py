@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -90,6 +90,7 @@ class NoisyUser(User[Any, Any]):
     """
 
     inner: AnyUser
+    _: KW_ONLY
     flip: float = 0.0
     moods: float = 0.0
     missing: float = 0.0
@@ -107,7 +108,7 @@ class NoisyUser(User[Any, Any]):
 
     def at(self, progress: float) -> AnyUser:
         now = self.inner.at(progress)
-        return self if now is self.inner else NoisyUser(now, self.flip, self.moods, self.missing)
+        return self if now is self.inner else NoisyUser(now, flip=self.flip, moods=self.moods, missing=self.missing)
 
     def _moody(self, liking: np.ndarray, stream: Stream) -> np.ndarray:
         """Which answers of a round a mood turns."""

@@ -169,7 +169,7 @@ ROUNDS, K = 250, 8
 
 
 def answers(flip: float = 0.0, missing: float = 0.0, value: float = 1.0, seed: int = 0) -> np.ndarray:
-    user, whims = NoisyUser(Always(value), flip, missing), Stream(seed).at("whims")
+    user, whims = NoisyUser(Always(value), flip=flip, missing=missing), Stream(seed).at("whims")
     return np.stack([user.answer(torch.zeros(K, 2), "binary", whims.at(round=h)).liking for h in range(ROUNDS)])
 
 
@@ -240,7 +240,7 @@ class InPairs(Always):
 
 
 def pairs(flip: float = 0.0, missing: float = 0.0) -> np.ndarray:
-    user, whims = NoisyUser(InPairs(1.0), flip, missing), Stream(0).at("whims")
+    user, whims = NoisyUser(InPairs(1.0), flip=flip, missing=missing), Stream(0).at("whims")
     found = user.answer(torch.zeros(4000, 1), "pairs", whims).pairs
     assert found is not None
     return found
@@ -259,4 +259,4 @@ def test_a_pair_with_an_unanswered_item_is_left_out() -> None:
 
 
 def answers_of_pairs(missing: float) -> np.ndarray:
-    return NoisyUser(InPairs(1.0), 0.0, missing).answer(torch.zeros(4000, 1), "pairs", Stream(0).at("whims")).liking
+    return NoisyUser(InPairs(1.0), missing=missing).answer(torch.zeros(4000, 1), "pairs", Stream(0).at("whims")).liking
