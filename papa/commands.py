@@ -287,12 +287,14 @@ def _reference_cells(args: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
 def reference(args: argparse.Namespace) -> None:
     grid = load_grid(args)
     from papa.benchmark.machine import this_machine
+    from papa.paper import reference, summary
     from papa.paper.long_table import read_table
-    from papa.paper.reference import place_of
-    from papa.paper.reference import write as write_reference
 
-    machine = this_machine().model_dump()
-    log(f"{write_reference(read_table(grid), grid, args.config, machine, place_of(args.config))}: written")
+    machine, folder = this_machine().model_dump(), reference.place_of(args.config)
+    log(f"{reference.write(read_table(grid), grid, args.config, machine, folder)}: written")
+    page = Path(reference.SUMMARY)  # of the repository
+    if page.is_file() and summary.place(page, folder, (folder / reference.SUMMARY).read_text(encoding="utf-8")):
+        log(f"{page}: has the summary now")
 
 
 def check(args: argparse.Namespace) -> None:

@@ -12,10 +12,11 @@ import pandas as pd
 from papa.benchmark.grid import Grid
 from papa.errors import RecordError
 from papa.files import write_atomic
-from papa.paper import cells
+from papa.paper import cells, select
+from papa.paper.summary import summary
 
 FOLDER = Path("reference")
-CELLS, ABOUT = "cells.csv", "about.json"
+CELLS, ABOUT, SUMMARY = "cells.csv", "about.json", "README.md"
 
 
 def place_of(config: str | Path) -> Path:
@@ -24,7 +25,7 @@ def place_of(config: str | Path) -> Path:
 
 
 def write(table: pd.DataFrame, grid: Grid, config: str, machine: dict[str, Any], folder: Path) -> Path:
-    """Copy the tables, claims and figures of a finished experiment, with its cells and what it was made on.
+    """Copy the tables, claims and figures of a finished experiment, with its cells, a summary and what it was made on.
 
     Raises:  RecordError where a table or figure of it is missing.
     """
@@ -36,6 +37,8 @@ def write(table: pd.DataFrame, grid: Grid, config: str, machine: dict[str, Any],
     for file in files:
         shutil.copyfile(file, folder / file.name)
     cells.write(cells.cells(table, grid), folder / CELLS)
+    claims = json.loads((results / "claims.json").read_text(encoding="utf-8"))
+    write_atomic(folder / SUMMARY, summary(select.check(table), grid, claims))
     seconds = table.loc[(table.metric == "seconds") & (table.stage == "final"), "value"].sum()
     about = {
         "configuration": config,
