@@ -45,6 +45,20 @@ class Model(ABC):
     prompt: str | None = None
     personal: Callable[[], Personal] | None = None
 
+    @staticmethod
+    def from_pipeline(pipe: Any, prompt: str | None = None, **given: Any) -> Model:
+        """A pipeline of diffusers as a model: `papa.models.opening.from_pipeline`."""
+        from papa.models.opening import from_pipeline
+
+        return from_pipeline(pipe, prompt, **given)
+
+    @staticmethod
+    def from_pretrained(name: str | Path, prompt: str | None = None, **given: Any) -> Model:
+        """A folder that diffusers wrote, or a name on a hub, as a model: `papa.models.opening.from_pretrained`."""
+        from papa.models.opening import from_pretrained
+
+        return from_pretrained(name, prompt, **given)
+
     @property
     def evaluations_per_step(self) -> int:
         """Denoiser evaluations of one item and step (two with classifier-free guidance)."""

@@ -10,20 +10,21 @@ GIVEN = {
     "cross_attention_dim": "a prompt; make a PipelineModel of its pipeline",
     "class_embed_type": "a class; only models without classes can be aligned",
     "num_class_embeds": "a class; only models without classes can be aligned",
-    "addition_embed_type": "more than a prompt, as Stable Diffusion XL is; take one in Stable Diffusion 1.5's layout",
+    "addition_embed_type": "more than a prompt; load a Stable Diffusion XL as a StableDiffusionXLPipeline",
     "encoder_hid_dim_type": "more than a prompt, as an image; take one in Stable Diffusion 1.5's layout",
     "time_cond_proj_dim": "the guidance scale, as a distilled model is; take the model that it was distilled from",
 }
 """Entry of a UNet's configuration -> what the UNet is conditioned on where the entry is set, and what to do."""
 
 
-def refuse_other_conditions(unet: Any, prompted: bool) -> None:
-    """Refuse a UNet that needs more than a noisy sample and its timestep (and a prompt if `prompted`).
+def refuse_other_conditions(unet: Any, *given: str) -> None:
+    """Refuse a UNet that needs more than a noisy sample, its timestep, and what it is given.
 
+    Args:    given: entries of `GIVEN` that it may have.
     Raises:  ModelError that says what it needs.
     """
     for name, what in GIVEN.items():
-        if unet.config.get(name) and not (prompted and name == "cross_attention_dim"):
+        if unet.config.get(name) and name not in given:
             raise ModelError(f"this UNet is conditioned on {what}.")
 
 

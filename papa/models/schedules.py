@@ -9,6 +9,7 @@ import diffusers
 from diffusers import ConfigMixin, DDPMScheduler, EulerAncestralDiscreteScheduler
 from torch import Tensor
 
+from papa.diffusion.predictions import Epsilon, Prediction, Velocity
 from papa.errors import ModelError
 
 
@@ -44,15 +45,18 @@ def from_the_largest_level(scheduler: Any) -> Any:
     return type(scheduler).from_config(scheduler.config, timestep_spacing="linspace")
 
 
-def refuse_other_predictions(scheduler: Any) -> None:
-    """Refuse a model that does not predict the noise.
+def prediction_of(scheduler: Any) -> Prediction:
+    """How the network of a scheduler with `alphas_cumprod` is asked for noise.
 
-    Raises:  ModelError for a v-prediction or flow model.
+    Raises:  ModelError for a network that predicts something else, or a scheduler of another process.
     """
-    predicts = scheduler.config.get("prediction_type", "epsilon")
-    if predicts != "epsilon" or not hasattr(scheduler, "alphas_cumprod"):
-        what = f"predicts {predicts!r}" if predicts != "epsilon" else f"has a {type(scheduler).__name__}"
-        raise ModelError(
-            f"this model {what}; the samplers and losses here are for models that predict the noise "
-            "(epsilon), as Stable Diffusion 1.5 does."
-        )
+    predicts, known = scheduler.config.get("prediction_type", "epsilon"), hasattr(scheduler, "alphas_cumprod")
+    if known and predicts == "epsilon":
+        return Epsilon()
+    if known and predicts == "v_prediction":
+        return Velocity.of(scheduler.alphas_cumprod)
+    what = f"predicts {predicts!r}" if known else f"has a {type(scheduler).__name__}"
+    raise ModelError(
+        f"this model {what}; the samplers and losses here are for models that predict the noise (epsilon), as Stable "
+        "Diffusion 1.5 does, or its velocity (v_prediction), and for flows as Stable Diffusion 3 and Flux are."
+    )

@@ -28,6 +28,8 @@ class PipelineSettings(SamplingSettings):
     """The prompt of base and aligned samples."""
     guidance_scale: Annotated[float, Field(ge=1, le=1000)] = 7.5
     """Classifier-free guidance w; 1 is the conditional model alone, at half the cost."""
+    size: Positive | None = None
+    """Pixels of one side of a picture; by default the pipeline's own size."""
     attention_slicing: bool = False
     """Less memory, more time."""
     vae_slicing: bool = False

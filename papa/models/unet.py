@@ -1,4 +1,4 @@
-"""A pixel-space diffusion model: a `UNet2DModel` that predicts noise, and the scheduler that it was trained with."""
+"""A pixel-space diffusion model: a `UNet2DModel` and the scheduler that it was trained with."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from diffusers import DDPMPipeline, UNet2DModel
 from torch import Tensor, nn
 
 from papa.diffusion.denoiser import Cost, Denoiser, UNetDenoiser
+from papa.diffusion.predictions import Asked, Epsilon
 from papa.errors import ArtefactError
 from papa.files import forget_paths, write_json
 from papa.models.interface import Model
 from papa.models.networks import latent_shape, refuse_other_conditions
 from papa.models.schedules import (
     from_the_largest_level,
-    refuse_other_predictions,
+    prediction_of,
     sampling_sigmas,
     scheduler_of,
 )
@@ -44,8 +45,8 @@ class UNetModel(Model):
         device: str = "cpu",
     ) -> None:
         settings = settings or SamplingSettings()
-        refuse_other_predictions(scheduler)
-        refuse_other_conditions(unet, prompted=False)
+        self._prediction = prediction_of(scheduler)
+        refuse_other_conditions(unet)
         self.shape = latent_shape(unet)
         self.device, self.steps, self.chunk, self.spread, self._clip = (
             device,
@@ -80,18 +81,23 @@ class UNetModel(Model):
 
     def denoiser(self, cost: Cost, network: nn.Module | None = None) -> Denoiser:
         assert self.alphas_cumprod is not None
-        return UNetDenoiser(network or self._unet, self.alphas_cumprod, self._clip, self.chunk, cost)
+        return UNetDenoiser(network or self._asked(self._unet), self.alphas_cumprod, self._clip, self.chunk, cost)
+
+    def _asked(self, unet: nn.Module) -> nn.Module:
+        """A UNet that is asked for noise."""
+        return unet if isinstance(self._prediction, Epsilon) else Asked(unet, self._prediction)
 
     def decode(self, latents: Tensor) -> Tensor:
         return latents
 
     def network(self) -> nn.Module:
-        return copy.deepcopy(self._unet).requires_grad_(True)
+        return self._asked(copy.deepcopy(self._unet).requires_grad_(True))
 
     def save(self, folder: Path, network: nn.Module, about: Mapping[str, Any] | None = None) -> None:
         from papa.models.lora import merged
 
-        DDPMPipeline(unet=cast(Any, merged(network)), scheduler=self._scheduler).save_pretrained(folder)
+        unet = network.network if isinstance(network, Asked) else network
+        DDPMPipeline(unet=cast(Any, merged(unet)), scheduler=self._scheduler).save_pretrained(folder)
         forget_paths(folder)
         write_json(
             folder / "papa.json",

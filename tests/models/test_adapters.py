@@ -42,7 +42,7 @@ def test_merged_adapters_predict_the_same_and_have_the_plain_architecture(small:
     method = build("papa-lora", small)
     played(method, small)
     plain = merged(method.network)
-    assert set(plain.state_dict()) == {f"unet.{name}" for name in small.model.pipe.unet.state_dict()}
+    assert set(plain.state_dict()) == {f"network.{name}" for name in small.model.pipe.unet.state_dict()}
     x, t = torch.from_numpy(Stream(1).normal(2, *small.model.shape)), torch.tensor([500.0, 20.0])
     with torch.no_grad():
         torch.testing.assert_close(plain(x, t).sample, method.network(x, t).sample, atol=1e-5, rtol=1e-4)

@@ -38,9 +38,8 @@ def folder_of(place: Path, unet: Any, of: Any) -> Path:
 # ---------------------------------------------------------------- in pixel space
 
 SCHEDULERS: dict[str, tuple[Any, str]] = {
-    "v-prediction": (scheduler(prediction_type="v_prediction"), "v_prediction"),
     "clean estimates": (scheduler(prediction_type="sample"), "'sample'"),
-    "v-prediction by DDIM": (DDIMScheduler(prediction_type="v_prediction"), "v_prediction"),
+    "clean estimates by DDIM": (DDIMScheduler(prediction_type="sample"), "'sample'"),
     "flow matching": (FlowMatchEulerDiscreteScheduler(), "FlowMatchEulerDiscreteScheduler"),
     "a score in the VE view": (ScoreSdeVeScheduler(), "ScoreSdeVeScheduler"),
     "EDM": (EDMEulerScheduler(), "EDMEulerScheduler"),
@@ -75,8 +74,12 @@ def test_a_network_with_a_prompt_is_sent_to_its_pipeline() -> None:
     refused(ModelError, lambda: UNetModel(unet, scheduler()), "prompt", "PipelineModel")
 
 
-@pytest.mark.parametrize("of", [scheduler(), DDIMScheduler(), PNDMScheduler()], ids=lambda of: type(of).__name__)
-def test_networks_that_predict_noise_are_taken_whatever_samples_them(of: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "of",
+    [scheduler(), DDIMScheduler(), PNDMScheduler(), DDIMScheduler(prediction_type="v_prediction")],
+    ids=lambda of: type(of).__name__,
+)
+def test_networks_that_predict_noise_or_its_velocity_are_taken_whatever_samples_them(of: Any, tmp_path: Path) -> None:
     folder = folder_of(tmp_path, small_unet(), of)
     for place in (folder, str(folder)):
         model = UNetModel.from_folder(place)

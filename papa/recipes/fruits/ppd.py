@@ -89,7 +89,7 @@ class Workshop:
             self.data[split],
             encoder,
             lambda images: self.model.encode(to_range(np.stack(images))),
-            lambda prompts: torch.cat([self.model.embedding(prompt) for prompt in prompts]),
+            lambda prompts: torch.cat([self.model.condition(prompt)["prompt"] for prompt in prompts]),
             STREAM.at("descriptions"),
         )
 

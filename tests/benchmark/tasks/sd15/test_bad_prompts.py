@@ -18,9 +18,9 @@ LONG = "a photo of " + "very " * 40 + "ripe fruit"
 
 def test_a_prompt_that_the_tokenizer_would_cut() -> None:
     task = tiny_sd15.task()
-    refused(SettingsError, lambda: task.model.embedding(LONG), "reads 75", "shorten it")
+    refused(SettingsError, lambda: task.model.condition(LONG), "reads 75", "shorten it")
     refused(SettingsError, lambda: Sd15(tiny_sd15.settings(prompt=LONG)), "shorten it")
-    assert task.model.embedding("a" * 75).shape == (1, 77, 16)  # every letter is a token: this one just fits
+    assert task.model.condition("a" * 75)["prompt"].shape == (1, 77, 16)  # every letter is a token: this one just fits
 
 
 @pytest.mark.parametrize("prompts", [[], [" "]])
