@@ -59,9 +59,9 @@ def imported(module: str, is_package: bool, tree: ast.AST) -> Iterator[str]:
 
 
 def named(tree: ast.AST) -> Iterator[str]:
-    """Modules that are named in text, to be loaded later: "papa.methods.fkc.method:Fkc"."""
+    """Modules that are named in text, to be loaded later: "papa.methods.fkc.method:Fkc"; not the file "papa.json"."""
     texts = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
-    yield from (found[1] for text in texts if (found := re.fullmatch(r"(papa(?:\.\w+)+)(?::\w+)?", text)))
+    yield from (found[1] for text in texts if (found := re.fullmatch(r"(papa(?!\.json)(?:\.\w+)+)(?::\w+)?", text)))
 
 
 def graph_of(package: Path, texts: bool = False) -> Graph:
