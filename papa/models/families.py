@@ -104,6 +104,10 @@ class Family(ABC):
         """(steps + 1,) float64 noise levels of the sampler in the VE view, the last one 0."""
         return sampling_sigmas(dict(scheduler.config), steps)
 
+    def time(self, scheduler: Any, first: int) -> float:
+        """The training timestep `first` as the pipeline's own network is told it."""
+        return float(first)
+
     def assembled(self, pipe: Any, parts: dict[str, Any]) -> Any:
         """A pipeline of these parts, to be saved."""
         return type(pipe)(**parts)
@@ -225,6 +229,10 @@ class _Flow(Family):
     def prediction(self, scheduler: Any) -> Prediction:
         return Flow.of(self.alphas_cumprod(scheduler))
 
+    def time(self, scheduler: Any, first: int) -> float:
+        sigma = float(sigmas_of(self.alphas_cumprod(scheduler))[first])
+        return sigma / (1 + sigma)
+
     def sigmas(self, scheduler: Any, shape: tuple[int, ...], steps: int) -> Tensor:
         own, config = type(scheduler).from_config(scheduler.config), scheduler.config
         given: dict[str, Any] = {"mu": _towards_noise(shape, config)} if config.use_dynamic_shifting else {}
@@ -242,6 +250,9 @@ class StableDiffusion3(_Flow):
     pipeline = "StableDiffusion3Pipeline"
     encoders = (("tokenizer", "text_encoder"), ("tokenizer_2", "text_encoder_2"))
     guidance = 7.0
+
+    def time(self, scheduler: Any, first: int) -> float:
+        return 1000 * super().time(scheduler, first)
 
     def own_shape(self, pipe: Any) -> tuple[int, int, int]:
         config = pipe.transformer.config

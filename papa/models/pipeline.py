@@ -24,6 +24,7 @@ from papa.models.personal.adapter import Personal, attach
 from papa.models.personal.attention import told_of
 from papa.models.prompted import Guided, Prompted
 from papa.models.settings import PipelineSettings
+from papa.models.switched import FromTimestep, add_clean
 
 
 def hush() -> None:
@@ -186,6 +187,8 @@ class PipelineModel(Model):
     def save(self, folder: Path, network: nn.Module, about: Mapping[str, Any] | None = None) -> None:
         """A folder that the pipeline's own class loads; adapters are merged into the weights.
 
+        A network for a part of the timesteps is saved with a pipeline of its own (`papa.models.switched_pipeline`).
+
         `papa.json` says how the images are drawn, and what is given as `about`.
 
         Raises:  ModelError for a personal model, which such a folder cannot hold.
@@ -195,15 +198,20 @@ class PipelineModel(Model):
                 "a folder of Stable Diffusion has no place for what a model was told about a person; keep the adapter "
                 "and the choices, which make the same model again."
             )
-        aligned: Any = merged(network.network if isinstance(network, Prompted) else network)
+        tuned = network.network if isinstance(network, FromTimestep) else network
+        aligned: Any = merged(tuned.network if isinstance(tuned, Prompted) else tuned)
         parts = dict(self.pipe.components) | {
             self.family.network: aligned.to(self.backbone.dtype),
             "scheduler": self._scheduler,
         }
         self.family.assembled(self.pipe, parts).save_pretrained(folder)
-        forget_paths(folder)
         drawn = self.settings.model_dump(include={"prompt", "guidance_scale", "steps"})
-        write_json(folder / "papa.json", drawn | {"scheduler": type(self._scheduler).__name__} | dict(about or {}))
+        told = drawn | {"scheduler": type(self._scheduler).__name__} | dict(about or {})
+        if isinstance(network, FromTimestep):
+            add_clean(folder, self.backbone, self.family.network, self.family.pipeline)
+            told["aligned_from"] = self.family.time(self._scheduler, network.first)
+        forget_paths(folder)
+        write_json(folder / "papa.json", told)
 
 
 def _prepared(pipe: Any, parts: list[str], settings: PipelineSettings, device: str) -> Any:

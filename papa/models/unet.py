@@ -23,6 +23,7 @@ from papa.models.schedules import (
     scheduler_of,
 )
 from papa.models.settings import SamplingSettings
+from papa.models.switched import FromTimestep, add_clean
 
 
 class UNetModel(Model):
@@ -96,11 +97,12 @@ class UNetModel(Model):
     def save(self, folder: Path, network: nn.Module, about: Mapping[str, Any] | None = None) -> None:
         from papa.models.lora import merged
 
-        unet = network.network if isinstance(network, Asked) else network
+        tuned = network.network if isinstance(network, FromTimestep) else network
+        unet = tuned.network if isinstance(tuned, Asked) else tuned
         DDPMPipeline(unet=cast(Any, merged(unet)), scheduler=self._scheduler).save_pretrained(folder)
+        told = {"steps": self.steps, "scheduler": "EulerAncestralDiscreteScheduler", "clip": self._clip}
+        if isinstance(network, FromTimestep):
+            add_clean(folder, self._unet, "unet", "DDPMPipeline")
+            told["aligned_from"] = network.first
         forget_paths(folder)
-        write_json(
-            folder / "papa.json",
-            {"steps": self.steps, "scheduler": "EulerAncestralDiscreteScheduler", "clip": self._clip}
-            | dict(about or {}),
-        )
+        write_json(folder / "papa.json", told | dict(about or {}))

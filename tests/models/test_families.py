@@ -16,7 +16,7 @@ from torch import Tensor
 
 from papa import Model, Session
 from papa.diffusion.denoiser import Cost
-from papa.errors import ArtefactError, ModelError, PapaError, SettingsError
+from papa.errors import ArtefactError, ModelError, SettingsError
 from papa.methods import declaration
 from papa.models.opening import LEFT_OUT
 from papa.models.pipeline import PipelineModel
@@ -118,6 +118,32 @@ def test_what_is_decoded_is_what_the_pipeline_decodes(name: str) -> None:
         assert model.encode(shown).shape == (1, *model.shape)
 
 
+def switches(folder: Path, name: str) -> bool:
+    """Whether each network of the pipeline that EPAPA saves answers in its own part of the chain, and both do."""
+    loader: Any = diffusers.DiffusionPipeline
+    missing = {part: None for part in LEFT_OUT.get(tiny_families.MADE[name], ()) if not (folder / part).exists()}
+    pipe = loader.from_pretrained(folder, custom_pipeline=str(folder), trust_remote_code=True, **missing)
+    pipe.set_progress_bar_config(disable=True)
+    assert type(pipe).__name__ == "SwitchedPipeline"
+    part = "transformer" if hasattr(pipe, "transformer") else "unet"
+    least, asked = json.loads((folder / "papa.json").read_text())["aligned_from"], {"noisy": [], "clean": []}
+
+    def note(which: str) -> Any:
+        def hook(module: Any, args: Any, kwargs: Any) -> None:
+            time = kwargs["timestep"] if "timestep" in kwargs else args[1]
+            asked[which].append(float(torch.as_tensor(time).flatten()[0]))
+
+        return hook
+
+    noisy = getattr(pipe, part)
+    pipe._clean = type(noisy).from_pretrained(folder / f"clean_{part}")
+    noisy.register_forward_pre_hook(note("noisy"), with_kwargs=True)
+    pipe._clean.register_forward_pre_hook(note("clean"), with_kwargs=True)
+    given = {} if name == "DDPM" else {"prompt": PROMPT, "height": 16, "width": 16}
+    pipe(**given, num_inference_steps=8)
+    return min(asked["noisy"]) >= least > max(asked["clean"]) and getattr(pipe, part) is noisy
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", tiny_families.MAKERS)
 def test_every_family_is_aligned_saved_and_drawn_in_plain_diffusers(name: str, method: str, tmp_path: Path) -> None:
@@ -127,12 +153,14 @@ def test_every_family_is_aligned_saved_and_drawn_in_plain_diffusers(name: str, m
     for question in session:
         session.answer([True, False][: len(question.images)])
     assert session.sample(N).isfinite().all()
-    if method in ("best_of_n", "fkc", "epapa"):  # they leave the weights as they are, or need two networks
-        with pytest.raises(PapaError):
+    if method in ("best_of_n", "fkc"):
+        with pytest.raises(ModelError, match="leaves the model's weights as they are"):
             session.save(tmp_path / "aligned")
         return
     folder = session.save(tmp_path / "aligned")
     pipe = plain(folder)
+    if method == "epapa":
+        assert switches(folder, name)
     part = "transformer" if hasattr(pipe, "transformer") else "unet"
     before = plain(tiny_families.folder(name))
     changed = [

@@ -234,3 +234,15 @@ def folder(name: str) -> Path:
         pipe = MAKERS[name](place)
     pipe.save_pretrained(place / "pipeline")
     return place / "pipeline"
+
+
+MADE = {
+    "DDPM": "DDPMPipeline",
+    "Stable Diffusion": "StableDiffusionPipeline",
+    "Stable Diffusion, v": "StableDiffusionPipeline",
+    "Stable Diffusion XL": "StableDiffusionXLPipeline",
+    "Stable Diffusion 3": "StableDiffusion3Pipeline",
+    "Stable Diffusion 3 without T5": "StableDiffusion3Pipeline",
+    "Flux": "FluxPipeline",
+}
+"""The classes of diffusers."""

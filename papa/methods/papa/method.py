@@ -52,6 +52,7 @@ from papa.methods.papa import PapaSettings
 from papa.methods.papa.loss import Networks, Pairs, accumulate_gradients, lambda_weights, released_sum
 from papa.methods.shared.finetune.training import FineTuned, Update
 from papa.models.lora import twin
+from papa.models.switched import FromTimestep
 
 LEAST_SHARE = 1 / 8
 """Share of the items that likes, and dislikes, count for at least where they are balanced."""
@@ -175,13 +176,5 @@ class Papa(FineTuned[PapaSettings]):
         return weights * released_sum() if self.settings.weights == "published" else weights
 
     def aligned(self) -> nn.Module:
-        """The tuned network.
-
-        Raises:  SettingsError for EPAPA, which samples with two networks.
-        """
-        if self.first:
-            raise SettingsError(
-                f"frozen_below: {self.settings.frozen_below:g} samples with two networks, the tuned one and below "
-                f"timestep {self.first} the base, and a pipeline folder holds one. Export a run with frozen_below: 0."
-            )
-        return self.network
+        """The tuned network; EPAPA's is one for the timesteps from k on."""
+        return FromTimestep(self.network, self.first) if self.first else self.network

@@ -21,15 +21,12 @@ from papa.benchmark.runs import export
 from papa.benchmark.tasks.sd15.task import Sd15
 from papa.benchmark.tasks.text_to_image import TextToImage
 from papa.diffusion.sampler import stream_noise
-from papa.errors import PapaError, SessionError, SettingsError
-from papa.methods.papa import EpapaSettings
-from papa.methods.papa.method import Papa as PapaMethod
+from papa.errors import PapaError, SessionError
 from papa.models import unet
-from papa.rng import Stream
 from papa.session import Session
 
 
-@pytest.mark.parametrize("name", ["papa", "papa-lora"])
+@pytest.mark.parametrize("name", ["papa", "papa-lora", "epapa"])
 def test_a_saved_model_draws_the_same_images_in_diffusers(
     name: str, task: TextToImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -38,17 +35,12 @@ def test_a_saved_model_draws_the_same_images_in_diffusers(
     task.model.save(tmp_path / "aligned", method.aligned())
     index = json.loads((tmp_path / "aligned" / "model_index.json").read_text())
     assert index["scheduler"] == ["diffusers", "EulerAncestralDiscreteScheduler"]
-    pipe = tiny_sd15.reference(tmp_path / "aligned", dtype=torch.float32)
+    switched = {"custom_pipeline": str(tmp_path / "aligned"), "trust_remote_code": True} if name == "epapa" else {}
+    pipe = tiny_sd15.reference(tmp_path / "aligned", dtype=torch.float32, **switched)
     noise = stream_noise(method.stream.at("sample"), (3, *task.model.shape))
     found = by_diffusers(pipe, task, noise, 3, monkeypatch)
     torch.testing.assert_close(found, method.sample(3), atol=1e-4, rtol=1e-4)
     assert (found - base_of(task)(3)).abs().max() > 1e-4
-
-
-def test_epapa_says_why_it_is_not_one_folder(task: TextToImage) -> None:
-    with pytest.raises(SettingsError, match="two networks"):
-        build("epapa", task).aligned()
-    PapaMethod(tiny.small(EpapaSettings, frozen_below=0), task.model, Stream(0), base_of(task)).aligned()
 
 
 @pytest.mark.parametrize("name", ["base", "fkc"])
