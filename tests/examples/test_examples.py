@@ -9,6 +9,7 @@ from pathlib import Path
 
 from diffusers import StableDiffusionPipeline
 
+ROOT = Path(__file__).parents[2]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "align_your_pipeline.py"
 
 
@@ -41,3 +42,25 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_taste(tmp_path: Path) -> N
 
 def test_the_example_stays_short() -> None:
     assert len(EXAMPLE.read_text(encoding="utf-8").splitlines()) <= 60
+
+
+def test_the_ten_lines_of_the_readme_run_as_printed(tmp_path: Path) -> None:
+    """The block itself, with a folder of that name and somebody who answers."""
+    block = (ROOT / "README.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    assert len([line for line in block.splitlines() if line.strip()]) <= 10 and "[True, False, None, ...]" in block
+    (tmp_path / "my-pipeline").symlink_to(ROOT / "papa" / "data" / "fruits" / "pipeline")
+    quick = block.replace("labels=80", "labels=16, settings={'updates': 2}").replace('fruit")', 'fruit", steps=2)')
+    answers = quick.replace("[True, False, None, ...]", "[True, False, None] + [True] * 5")
+    assert answers.count("steps=2") == answers.count("updates") == answers.count("* 5") == 1
+    ran = subprocess.run([sys.executable, "-c", answers], capture_output=True, text=True, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert len((tmp_path / "me.jsonl").read_text(encoding="utf-8").splitlines()) == 3
+    StableDiffusionPipeline.from_pretrained(tmp_path / "aligned", local_files_only=True, safety_checker=None)
+
+
+def test_bananas_in_ten_lines(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "examples" / "ten_lines.py"), "--labels", "8", "--steps", "2"]
+    said = subprocess.run(
+        [*command, "--drawn", "8", "--out", str(tmp_path / "out")], capture_output=True, text=True, check=True
+    )
+    assert "before: " in said.stdout and "after: " in said.stdout
