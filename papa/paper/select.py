@@ -163,6 +163,13 @@ def common_users(table: pd.DataFrame, grid: Grid, task: str) -> list[str]:
     return [user for user in users_of(grid, task) if methods.get(user, 0) == rows.method.nunique()]
 
 
+def shared_users(table: pd.DataFrame, grid: Grid, task: str) -> list[str]:
+    """The users for whom at least half of the compared methods ran, of those that ran for anybody."""
+    rows = table[(table.task == task) & table.method.isin(main_methods(grid, task))]
+    methods = rows.groupby("user").method.nunique()
+    return [user for user in users_of(grid, task) if 2 * methods.get(user, 0) >= rows.method.nunique()]
+
+
 def is_control(grid: Grid, method: str) -> bool:
     """Whether the method is handed the true liking: a check, not a competitor."""
     return grid.methods[method].settings.needs_oracle

@@ -22,11 +22,11 @@ POOLED: dict[str, tuple[str, int]] = {
 }
 """Measure -> its head and decimals; means over the users."""
 WORDS = (
-    'A user\'s name stands for the share of images that they like. The rest are means over users. "Varied": the mean '
-    'feature distance of two liked images over that of two liked images of the base. "Nearest": the distance to the '
-    "nearest other image of one request, over that of a mix of base samples of which as many are liked. "
-    '"Different": how many images of one request are no near copies. "Evaluations": of the denoiser, for a served '
-    "image; and with what learning took, where 100 are served."
+    "A user's name stands for the share of images that they like. The rest are means over the users for whom the "
+    'method ran. "Varied": the mean feature distance of two liked images over that of two liked images of the base. '
+    '"Nearest": the distance to the nearest other image of one request, over that of a mix of base samples of which as '
+    'many are liked. "Different": how many images of one request are no near copies. "Evaluations": of the denoiser, '
+    "for a served image; and with what learning took, where 100 are served."
 )
 
 
@@ -37,7 +37,7 @@ def summary(table: pd.DataFrame, grid: Grid, claims: Sequence[Mapping[str, objec
     """
     tasks = select.preference_tasks(table)
     methods = [method for task in tasks for method in select.main_methods(grid, task)]
-    users = [user for task in tasks for user in select.common_users(table, grid, task)]
+    users = [user for task in tasks for user in select.users_of(grid, task)]
     caption = report.paragraph(
         WORDS, report.quote(table, grid, tasks, list(dict.fromkeys(methods)), users), report.unit_sentence(grid)
     )
@@ -45,14 +45,15 @@ def summary(table: pd.DataFrame, grid: Grid, claims: Sequence[Mapping[str, objec
 
 
 def _task(table: pd.DataFrame, grid: Grid, task: str) -> str:
-    users = select.common_users(table, grid, task)
+    users = select.users_of(grid, task)
 
     def row(method: str) -> list[str]:
         liked = [
             select.estimate(select.values(table, task, method, PREFERENCE, [user]), grid, [user]) for user in users
         ]
+        ran = [user for user, found in zip(users, liked, strict=True) if found.n]
         pooled = [
-            report.number(select.estimate(select.values(table, task, method, metric, users), grid, users).mean, digits)
+            report.number(select.estimate(select.values(table, task, method, metric, ran), grid, ran).mean, digits)
             for metric, (_, digits) in POOLED.items()
         ]
         return [method, *map(report.plus_minus, liked), *pooled]

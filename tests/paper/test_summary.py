@@ -8,8 +8,9 @@ import pytest
 from support import synthetic
 
 from papa.errors import RecordError
-from papa.paper import select, summary
+from papa.paper import reference, select, summary
 
+ROOT = Path(__file__).parents[2]
 CLAIM = {"verdict": "supported", "sentence": "Something holds.", "reason": ""}
 
 
@@ -50,3 +51,8 @@ def test_half_a_mark_is_an_error(page: tuple[Path, Path]) -> None:
     page[0].write_text(page[0].read_text().replace(summary.marks(page[1])[1], ""))
     with pytest.raises(RecordError, match="needs both"):
         summary.place(page[0], page[1], "new")
+
+
+def test_the_readme_shows_the_committed_reference() -> None:
+    folder = reference.FOLDER / "config"
+    assert summary.placed(ROOT / "README.md", folder) == (ROOT / folder / reference.SUMMARY).read_text()

@@ -15,7 +15,7 @@ from papa.paper.tables import Made
 from papa.paper.tables.cost import to_level
 
 AGAINST = "papa"
-"""The method that the others are compared with, where it ran; else the first one."""
+"""The algorithm whose first method the others are compared with, where it ran; else the first method."""
 PREFERENCE, KEPT = "preference_gold", "liked_distance_ratio"
 AXES = ["task", "labels", "method", "measure", "mean", "lower", "upper", "n_seeds", "reached", "runs"]
 COLUMNS: dict[str, str] = {
@@ -31,11 +31,11 @@ def make(table: pd.DataFrame, grid: Grid) -> Made:
     """T9 from the long table."""
     rows, parts = [], []
     for task in select.preference_tasks(table):
-        users = select.common_users(table, grid, task)
-        ran = [m for m in select.main_methods(grid, task) if len(_runs(table, task, m, users))]
+        users, ran = _shown(table, grid, task)
         if not users or not ran:
             continue
-        against = AGAINST if AGAINST in ran else next((m for m in ran if m != BASE), ran[0])
+        of_papa = [m for m in ran if grid.methods[m].name == AGAINST]
+        against = next(iter([*of_papa, *(m for m in ran if m != BASE)]), ran[0])
         found = {method: _measures(table, grid, task, users, method, against) for method in ran}
         level = {method: _labels_to_level(table, grid, task, users, method) for method in ran if method != BASE}
         front = _front(found, grid)
@@ -64,6 +64,12 @@ def make(table: pd.DataFrame, grid: Grid) -> Made:
         ]
         parts.append(f"### {task} ({', '.join(users)})\n\n{report.markdown(heads, lines)}")
     return Made(pd.DataFrame(rows, columns=AXES), "\n".join(parts), caption(table, grid))
+
+
+def _shown(table: pd.DataFrame, grid: Grid, task: str) -> tuple[list[str], list[str]]:
+    """The users, and the methods that have a seed with all of them."""
+    users = select.shared_users(table, grid, task)
+    return users, [m for m in select.main_methods(grid, task) if len(_runs(table, task, m, users))]
 
 
 def _runs(table: pd.DataFrame, task: str, method: str, users: Sequence[str], metric: str = PREFERENCE) -> pd.DataFrame:
@@ -140,15 +146,17 @@ def _front(found: dict[str, dict[str, Estimate]], grid: Grid) -> list[str]:
 def caption(table: pd.DataFrame, grid: Grid) -> str:
     """The caption of T9."""
     tasks = select.preference_tasks(table)
-    methods = [method for task in tasks for method in select.main_methods(grid, task)]
-    users = [user for task in tasks for user in select.common_users(table, grid, task)]
+    shown = {task: _shown(table, grid, task) for task in tasks}
+    methods = [method for _, ran in shown.values() for method in ran]
+    users = [user for of, _ in shown.values() for user in of]
     return report.paragraph(
         "Every method over all users at once. Preference (gold) when all labels are spent: the mean of the middle half "
         "of all runs (interquartile mean); the mean along the curve from no label to the last; the difference to "
         "another method on the same users and seeds; and how probable it is that a run is better than one of that "
         f"method for the same user, a tie counting half. Labels to {LEVEL:g}: the median over the "
         "runs of a user, with those censored that never get there, averaged over users, and how many runs get there. "
-        "Front: no method of as many labels is better both in preference and in distance within what is liked.",
+        "Front: no method of as many labels is better both in preference and in distance within what is liked. Methods "
+        "that did not run for all of these users are left out.",
         report.quote(table, grid, tasks, methods, users),
         f"Intervals are {100 * grid.config.confidence:g}% over seeds, of which each has all users: t intervals of "
         "means, and of the middle half and the probability by the jackknife.",
