@@ -11,7 +11,7 @@ from diffusers import DDPMPipeline, UNet2DModel
 from torch import Tensor, nn
 
 from papa.diffusion.denoiser import Cost, Denoiser, UNetDenoiser
-from papa.errors import ArtefactError
+from papa.errors import ArtefactError, ModelError
 from papa.files import forget_paths, write_json
 from papa.models.interface import Model
 from papa.models.networks import latent_shape, refuse_other_conditions
@@ -22,6 +22,9 @@ from papa.models.schedules import (
     scheduler_of,
 )
 from papa.models.settings import SamplingSettings
+
+GREY = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in a grey level (ITU-R BT.601)."""
 
 
 class UNetModel(Model):
@@ -84,6 +87,22 @@ class UNetModel(Model):
 
     def decode(self, latents: Tensor) -> Tensor:
         return latents
+
+    def encode(self, images: Tensor) -> Tensor:
+        """The images themselves; their grey levels where the model has one channel.
+
+        Raises:  ModelError for images of another size, and for a model whose channels are neither grey nor RGB.
+        """
+        channels, *size = self.shape
+        if images.shape[1:] != (3, *size):
+            raise ModelError(
+                f"images of shape {tuple(images.shape[1:])} do not fit this model; fit them to {(3, *size)}."
+            )
+        if channels == 3:
+            return images
+        if channels != 1:
+            raise ModelError(f"this model has {channels} channels, neither grey nor RGB; it cannot be given pictures.")
+        return (images * images.new_tensor(GREY)[:, None, None]).sum(1, keepdim=True)
 
     def network(self) -> nn.Module:
         return copy.deepcopy(self._unet).requires_grad_(True)
