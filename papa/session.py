@@ -103,12 +103,12 @@ class Session:
             "seed": operator.index(seed),
             **dict(about or {}),
         }
+        self._given = None if given is None else self._read(given)  # before the log, which a refusal leaves alone
         self._log = None if log is None else Log(Path(log), self._about)
         self._open: Question | None = None
         self._learning: str | None = None
         self._replaying = False
         try:
-            self._given = None if given is None else self._read(given)
             self._compare_given()
         except BaseException:
             self.close()

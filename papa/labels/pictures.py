@@ -74,7 +74,7 @@ def picture_of(data: bytes, place: str, size: tuple[int, int] | None = None) -> 
             raise
         except UnidentifiedImageError:
             raise LabelsError(
-                f"{place} is no picture that Pillow reads; delete it, or save it as PNG or JPEG."
+                f"{place} is no picture that Pillow reads, or a broken one; delete it, or save it as PNG or JPEG."
             ) from None
         except Image.DecompressionBombError as error:
             raise LabelsError(f"{place} is too large ({error}); {_LIMIT}") from None
