@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError
 from torch import Tensor
 
-from papa.errors import PapaError, SessionError, SettingsError
+from papa.errors import LabelsError, PapaError, SessionError, SettingsError
 from papa.feedback import Feedback, Question, feedback_of
 from papa.files import beside, sweep
 from papa.log import Log, feedback_from
@@ -89,6 +89,8 @@ class Session:
             k: v for k, v in (("labels", labels), ("per_round", per_round)) if v is not None
         }
         self.settings = validated(declared.settings, asked, method)
+        if isinstance(given, str | Path):
+            raise LabelsError(f"given: {given} is a place; give what papa.load_labels makes of it.")
         if given is not None:
             refuse_given(method, self.settings, given.kind)
         if self.settings.needs_oracle and oracle is None:

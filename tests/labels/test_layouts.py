@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,8 @@ from papa import load_labels
 from papa.benchmark.pick_a_pic import Written, write
 from papa.errors import LabelsError
 from papa.labels.interface import Labels
+
+ROOT = Path(__file__).parents[2]
 
 
 def shown(labels: Labels) -> list[np.ndarray]:
@@ -402,3 +405,26 @@ def test_the_command_refuses_a_wrong_table_and_knows_users(
 
 def test_pictures_of_the_tests_differ() -> None:
     assert not np.array_equal(rated.pixels(0), rated.pixels(1)) and rated.pixels(0).mean() > 150
+
+
+# ---------------------------------------------------------------- the documentation
+
+DOCUMENTED = re.findall(
+    r"^```(csv|json)\n(.*?)^```", (ROOT / "docs" / "labels.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+)
+
+
+@pytest.mark.parametrize(("form", "text"), DOCUMENTED)
+def test_the_tables_of_the_documentation_are_read(tmp_path: Path, form: str, text: str) -> None:
+    for number, name in enumerate(
+        ("liked/apple.jpg", "liked/pear.png", "disliked/fog.webp", "disliked/fog, early.webp")
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(encoded(pixels(number)))
+    table = tmp_path / f"labels.{form}{'l' * (form == 'json')}"
+    table.write_text(text)
+    assert len(shown(load_labels(table))) >= 2
+
+
+def test_the_documentation_has_tables_of_each_kind() -> None:
+    assert [form for form, _ in DOCUMENTED] == ["csv", "csv", "json", "json"]

@@ -136,6 +136,11 @@ def test_a_picture_that_cannot_be_read_is_refused_at_once_and_leaves_no_log(tmp_
     assert torch.equal(finish(quick(load_labels(place), log)), finish(quick(load_labels(place))))
 
 
+def test_a_place_in_the_stead_of_labels_is_refused(tmp_path: Path) -> None:
+    place: Any = tmp_path
+    refused(LabelsError, lambda: quick(place), "papa.load_labels")
+
+
 # ---------------------------------------------------------------- the log
 
 
