@@ -460,9 +460,10 @@ def test_a_pixel_model_takes_grey_levels(digits: Digits) -> None:
     assert model.picture_size() == (8, 8)
     grey = torch.rand(2, 1, 8, 8) * 2 - 1
     assert torch.allclose(model.encode(grey.expand(2, 3, 8, 8)), grey, atol=1e-6)
-    green = torch.zeros(1, 3, 8, 8)
-    green[:, 1] = 1
-    assert torch.allclose(model.encode(green), torch.tensor(0.587), atol=1e-6)
+    for channel, share in enumerate((0.299, 0.587, 0.114)):  # red, green, blue
+        colour = torch.zeros(1, 3, 8, 8)
+        colour[:, channel] = 1
+        assert torch.allclose(model.encode(colour), torch.tensor(share), atol=1e-6)
     refused(ModelError, lambda: model.encode(torch.zeros(1, 3, 9, 8)), "(3, 9, 8)", "(3, 8, 8)")
 
 
