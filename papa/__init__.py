@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from papa.feedback import Tie
+    from papa.labels import load_labels
+    from papa.labels.interface import Labels
     from papa.methods import load_method
     from papa.models.interface import Model
     from papa.models.mixture import MixtureModel
@@ -24,13 +26,25 @@ __version__ = "0.2.0"
 _FACE = {
     "Session": "papa.session",
     "Tie": "papa.feedback",
+    "Labels": "papa.labels.interface",
+    "load_labels": "papa.labels",
     "Model": "papa.models.interface",
     "PipelineModel": "papa.models.pipeline",
     "UNetModel": "papa.models.unet",
     "MixtureModel": "papa.models.mixture",
     "load_method": "papa.methods",
 }
-__all__ = ["MixtureModel", "Model", "PipelineModel", "Session", "Tie", "UNetModel", "load_method"]
+__all__ = [
+    "Labels",
+    "MixtureModel",
+    "Model",
+    "PipelineModel",
+    "Session",
+    "Tie",
+    "UNetModel",
+    "load_labels",
+    "load_method",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -27,9 +27,14 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument("--version", action="version", version=f"papa {__version__}")
     stages = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def add(name: str, run: Callable[[argparse.Namespace], None], help: str) -> argparse.ArgumentParser:
+    def alone(name: str, run: Callable[[argparse.Namespace], None], help: str) -> argparse.ArgumentParser:
+        """A command that needs no experiment."""
         command = stages.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
         command.set_defaults(run=run)
+        return command
+
+    def add(name: str, run: Callable[[argparse.Namespace], None], help: str) -> argparse.ArgumentParser:
+        command = alone(name, run, help)
         command.add_argument("--config", default="config.yaml", help="configuration file (default: %(default)s)")
         command.add_argument(
             "--override", metavar="JSON", help='top-level settings that win, e.g. \'{"device": "cpu"}\''
@@ -109,6 +114,9 @@ def parser() -> argparse.ArgumentParser:
     add("claims", commands.claims, "give a verdict on every claim of the papers")
     add("page", commands.page, "put what came out, all figures, tables and claims on one page, results/index.html")
     add("doctor", commands.doctor, "say what is missing before anything starts: weights, device, disk")
+    command = alone("labels", commands.labels, "read labels of pictures that exist already, and say what is in there")
+    command.add_argument("source", help="a folder with liked/ and disliked/, or a .csv, .jsonl or .parquet file")
+    command.add_argument("--user", help="whose rows of a .parquet file")
     add("schema", commands.schema, "print the JSON schema of the configuration")
     return root
 

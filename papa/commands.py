@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from papa.errors import PapaError
+from papa.errors import LabelsError, PapaError
 from papa.settings import unknown
 
 if TYPE_CHECKING:
@@ -342,6 +342,23 @@ def doctor(args: argparse.Namespace) -> None:
     problems = examine(grid, print)
     if problems:
         raise PapaError(f"{problems} thing(s) above stand in the way; each line says what to do.")
+
+
+def labels(args: argparse.Namespace) -> None:
+    from papa.labels import load_labels
+    from papa.labels.report import examine
+    from papa.methods import learning_from
+
+    given = load_labels(args.source, args.user)
+    report = examine(given)
+    for line in report.lines():
+        print(line)
+    if report.problems:
+        raise LabelsError(
+            f"{len(report.problems)} of the {len(given)} pictures cannot be used; the lines above say why and what to "
+            "do with each."
+        )
+    print(f"methods that learn from {given.kind} of pictures: {', '.join(learning_from(given.kind))}")
 
 
 def schema(args: argparse.Namespace) -> None:

@@ -17,6 +17,10 @@ class AnswerError(PapaError):
     """Answers that do not fit the question."""
 
 
+class LabelsError(PapaError):
+    """Labels of pictures that exist already which cannot be read, or that a method cannot learn from."""
+
+
 class SessionError(PapaError):
     """A log that a session cannot continue, or a call that does not fit: no question is open, a folder is taken."""
 

@@ -30,6 +30,8 @@ FEW = 3
 class Log:
     """The answers of one session: a line that says what it is, then a line for each answered round.
 
+    Between them stands a line of its own where the session began with labels of pictures (`given`).
+
     Args:    file: made if missing. about: what the first line must say.
     Raises:  SessionError if another session has it open, or if it is damaged, no log, or of another session.
     """
@@ -48,6 +50,8 @@ class Log:
             ) from None
         except OSError as error:
             raise cannot_write(file, error) from error
+        self.given: dict[str, Any] | None = None
+        """With which labels the session began, as `papa.labels.logged` writes them."""
         try:
             self.rounds = self._read(json.loads(json.dumps(dict(about))))
         except BaseException:
@@ -76,12 +80,15 @@ class Log:
                 f"the session log {self.file} is of another session: {differs}. Give the settings that it was made "
                 "with, or another log."
             )
-        for index, line in enumerate(lines[1:]):
+        before = 1
+        if len(lines) > 1 and isinstance(lines[1], dict) and "given" in lines[1]:
+            self.given, before = lines[1], 2
+        for index, line in enumerate(lines[before:]):
             if not isinstance(line, dict) or line.get("round") != index or not isinstance(line.get("liking"), list):
-                raise SessionError(f"the session log {self.file} is damaged in line {index + 2}; {REMEDY}")
+                raise SessionError(f"the session log {self.file} is damaged in line {index + before + 1}; {REMEDY}")
         if len(whole) < len(data):
             self._write("", truncate=len(whole))
-        return lines[1:]
+        return lines[before:]
 
     def _content(self) -> bytes:
         try:
@@ -97,11 +104,23 @@ class Log:
 
         Raises:  PapaError where it cannot be written; nothing was learned then. SessionError after `close`.
         """
-        if not self._lock.is_locked:
-            raise SessionError(f"this session was closed; open it again with the log {self.file}.")
+        self._refuse_closed()
         line = log_line(question, feedback) | {"marks": marks}
         self._write(json.dumps(line, allow_nan=False))
         self.rounds.append(line)
+
+    def begin(self, given: Mapping[str, Any]) -> None:
+        """Write with which labels the session begins; before any round.
+
+        Raises:  as `append` does.
+        """
+        self._refuse_closed()
+        self._write(json.dumps(given, allow_nan=False))
+        self.given = dict(given)
+
+    def _refuse_closed(self) -> None:
+        if not self._lock.is_locked:
+            raise SessionError(f"this session was closed; open it again with the log {self.file}.")
 
     def _write(self, line: str, truncate: int | None = None, mode: Literal["r+b", "ab"] = "r+b") -> None:
         """Append a line, or nothing; a write that fails leaves the log as it was.
@@ -131,14 +150,13 @@ class Log:
         """
         place = f"round {line['round'] + 1} of {self.file}"
         try:
-            logged, found = np.array(line["marks"], dtype=np.float64), np.array(marks)
+            same = near(line["marks"], marks)
         except (KeyError, TypeError, ValueError) as error:
             raise SessionError(f"{place} does not say which items were answered ({error}); {REMEDY}") from None
         wanted = {"kind": question.kind, "condition": None if question.condition is None else list(question.condition)}
         if differs := differences({name: line.get(name) for name in wanted}, wanted):
             raise SessionError(f"{place} was another question: {differs}. Use the model of the log, or another log.")
-        near = logged.shape == found.shape and np.abs(logged - found).max() <= SAME * max(1.0, np.abs(logged).max())
-        if not near:
+        if not same:
             raise SessionError(
                 f"{place} was answered for other items than this model shows: its weights or its sampler are not those "
                 "of the log. Use the model of the log, or start another log."
@@ -148,6 +166,15 @@ class Log:
 
     def close(self) -> None:
         self._lock.release()
+
+
+def near(logged: Any, found: Any) -> bool:
+    """Whether marks are those of the same items, up to rounding.
+
+    Raises:  TypeError, ValueError for marks that are no table of numbers.
+    """
+    then, now = np.array(logged, dtype=np.float64), np.array(found)
+    return then.shape == now.shape and bool(np.abs(then - now).max() <= SAME * max(1.0, np.abs(then).max()))
 
 
 def differences(logged: Mapping[str, Any], here: Mapping[str, Any]) -> str:
@@ -200,5 +227,5 @@ def feedback_from(line: Mapping[str, Any], log: str | Path = "the session log") 
         return Feedback(liking_of(line["liking"]), probability, pairs, ties)
     except (KeyError, TypeError, ValueError, AnswerError) as error:
         raise SessionError(
-            f"line {line['round'] + 2} of {log} holds no answers to a question ({str(error).rstrip('.')}); {REMEDY}"
+            f"round {line['round'] + 1} of {log} holds no answers to a question ({str(error).rstrip('.')}); {REMEDY}"
         ) from None

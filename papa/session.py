@@ -8,6 +8,8 @@
 
 Every answered round is appended to the log and is on the disk before the method learns from it. Opening the same log
 again replays it from the seed and goes on where it stopped, so nothing that a person said is ever asked twice.
+
+Labels of pictures that exist already (`given=papa.load_labels("rated/")`) are learned from before the first question.
 `docs/sessions.md` describes the log.
 """
 
@@ -16,22 +18,27 @@ from __future__ import annotations
 import operator
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 from torch import Tensor
 
-from papa.errors import PapaError, SessionError, SettingsError
+from papa.errors import LabelsError, PapaError, SessionError, SettingsError
 from papa.feedback import Feedback, Question, feedback_of
 from papa.files import beside, sweep
 from papa.log import Log, feedback_from
-from papa.methods import declaration
+from papa.methods import declaration, refuse_given
 from papa.methods.interface import Liking, Method
 from papa.models.interface import Model
 from papa.rng import Stream
 from papa.settings import validated
+
+if TYPE_CHECKING:
+    from papa.labels import Labels
+    from papa.labels.encoding import Given
 
 
 @dataclass(frozen=True)
@@ -54,8 +61,11 @@ class Session:
              round; they override `settings`. seed: everything follows from it and the answers. log: the file of all
              answers; continued if it exists. settings: the method's own. stream, base, oracle: as in
              `papa.methods.interface.Method`, for callers that share noise and samples between sessions. about: further
-             entries of the log's first line, JSON-serializable; a log with other entries is refused.
-    Raises:  SettingsError for settings that do not fit. SessionError for a log that cannot be continued.
+             entries of the log's first line, JSON-serializable; a log with other entries is refused. given: labels of
+             pictures that exist already (`papa.load_labels`), the first round, before any question. They cost none of
+             `labels`; the pictures are read here, and learned from with the first `ask`, `sample` or `save`.
+    Raises:  SettingsError for settings that do not fit. SessionError for a log that cannot be continued. LabelsError
+             for a method that cannot learn from such labels, and for a picture that cannot be read.
     """
 
     def __init__(
@@ -72,12 +82,17 @@ class Session:
         base: Callable[[int], Tensor] | None = None,
         oracle: Liking | None = None,
         about: Mapping[str, Any] | None = None,
+        given: Labels | None = None,
     ) -> None:
         declared = declaration(method)
-        given = dict(settings or {}) | {
+        asked = dict(settings or {}) | {
             k: v for k, v in (("labels", labels), ("per_round", per_round)) if v is not None
         }
-        self.settings = validated(declared.settings, given, method)
+        self.settings = validated(declared.settings, asked, method)
+        if isinstance(given, str | Path):
+            raise LabelsError(f"given: {given} is a place; give what papa.load_labels makes of it.")
+        if given is not None:
+            refuse_given(method, self.settings, given.kind)
         if self.settings.needs_oracle and oracle is None:
             raise SettingsError(f"{method} with these settings is a control that needs the true liking; give `oracle`.")
         self.model = model
@@ -90,17 +105,38 @@ class Session:
             "seed": operator.index(seed),
             **dict(about or {}),
         }
+        self._given = None if given is None else self._read(given)  # before the log, which a refusal leaves alone
         self._log = None if log is None else Log(Path(log), self._about)
         self._open: Question | None = None
-        self._learning = False
+        self._learning: str | None = None
         self._replaying = False
+        try:
+            self._compare_given()
+        except BaseException:
+            self.close()
+            raise
+
+    def _read(self, given: Labels) -> Given:
+        from papa.labels.encoding import encoded
+
+        return encoded(given, self.model)
+
+    def _compare_given(self) -> None:
+        """Check that the log began with these labels, or write that it does."""
+        if self._log is None or (self._given is None and self._log.given is None):
+            return
+        from papa.labels.logged import line_of, refuse_others
+
+        refuse_others(self._log.given, self._given, self.logged, self._log.file)
+        if self._given is not None and self._log.given is None:
+            self._log.begin(line_of(self._given))
 
     # ------------------------------------------------------------ ask and answer
 
     @property
     def round(self) -> int:
-        """Rounds that the method has learned from."""
-        return self.method.round
+        """Rounds of questions that the method has learned from; given labels are not counted."""
+        return max(0, self.method.round - self.method.beforehand)
 
     @property
     def rounds(self) -> int:
@@ -147,10 +183,22 @@ class Session:
         return self._learn(question, feedback, replayed=False)
 
     def _learn(self, question: Question, feedback: Feedback, replayed: bool) -> Round:
-        self._learning = True  # remains True if learning is interrupted: what was learned until then is half a round
-        self.method.tell(question.query, feedback)
-        self._learning = False
+        with self._undisturbed(f"round {question.round + 1}"):
+            self.method.tell(question.query, feedback)
         return Round(question, feedback, replayed)
+
+    @contextmanager
+    def _undisturbed(self, what: str) -> Iterator[None]:
+        """Where learning is interrupted, what was learned until then is half a round: nothing goes on from it."""
+        self._learning = what
+        yield
+        self._learning = None
+
+    def _begin(self) -> None:
+        """Learn from the given labels, once."""
+        if self._given is not None and self.method.round == 0:
+            with self._undisturbed("the given labels"):
+                self.method.begin(self._given.query, self._given.feedback)
 
     def __iter__(self) -> Iterator[Question]:
         """The questions that are left, one after another; each must be answered before the next."""
@@ -165,18 +213,19 @@ class Session:
                 )
 
     def replay(self) -> Iterator[Round]:
-        """Go through the answers in the log that the method has not learned from yet.
+        """Go through the answers in the log that the method has not learned from yet; given labels come before them.
 
         Raises:  SessionError where the model shows other items than those that were answered, and where an error or
                  an interruption (Ctrl-C) left a round half learned.
         """
-        if self._learning:
+        if self._learning is not None:
             raise SessionError(
-                f"the method was interrupted while it learned from round {self.round + 1}, and what it had learned "
+                f"the method was interrupted while it learned from {self._learning}, and what it had learned "
                 "until then is not to be used. Make the session again; with a log, it goes on from there."
             )
         self._replaying = True
         try:
+            self._begin()
             while self._log is not None and self.round < min(self.logged, self.rounds):
                 line = self._log.rounds[self.round]
                 question, feedback = self._question(), feedback_from(line, self._log.file)
@@ -222,7 +271,8 @@ class Session:
         new = beside(place, "new")
         sweep(place)
         try:
-            self.model.save(new, network, self._about | dict(about or {}))
+            began = {} if self._given is None else {"given": len(self._given), "given_sha256": self._given.digest}
+            self.model.save(new, network, self._about | began | dict(about or {}))
             new.replace(place)
         except (OSError, SafetensorError) as error:
             raise PapaError(

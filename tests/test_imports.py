@@ -25,6 +25,7 @@ LEVELS = (
     {"diffusion", "smc"},
     {"models"},
     {"methods"},
+    {"labels"},
     {"session"},
     {"benchmark"},
     {"paper", "recipes", "app"},
@@ -236,6 +237,8 @@ except SystemExit as stopped:
 LIGHT = {
     "import papa": "import papa; dir(papa)",
     "papa --help": HELP,
+    "labels": "from papa import Labels, load_labels; import papa.labels.folder, papa.labels.table, papa.labels.report",
+    "labels in parquet": "import papa.labels.pick_a_pic",
     "reading all settings": READ_ALL_SETTINGS,
     "loading a grid": 'from papa.benchmark.grid import load; assert load("config.yaml").methods',
     "loading a larger grid": 'from papa.benchmark.grid import load; assert load("config/every.yaml").methods',
@@ -263,5 +266,5 @@ def test_loading_every_method_loads_no_benchmark() -> None:
 
 
 def test_the_names_of_the_face_are_there() -> None:
-    names = "Session, Tie, Model, PipelineModel, UNetModel, MixtureModel, load_method"
+    names = "Labels, Session, Tie, Model, PipelineModel, UNetModel, MixtureModel, load_labels, load_method"
     assert "papa.session" in loaded(f"from papa import {names}")

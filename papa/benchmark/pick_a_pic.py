@@ -18,17 +18,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow
-import pyarrow.parquet
 from PIL import Image, UnidentifiedImageError
 from PIL.Image import open as open_image
 
 from papa.errors import PapaError
 from papa.files import replacing
+from papa.labels.pick_a_pic import BATCH, label_of, opened
 
 NEEDED = ("jpg_0", "jpg_1", "label_0", "label_1", "caption", "user_id")
-BATCH = 256
-"""Rows that are read at a time."""
 DICTIONARY = 2**28
 """Largest dictionary of a column, in bytes."""
 
@@ -101,21 +98,9 @@ def labelled(files: Sequence[Path]) -> Counter[str]:
     found: Counter[str] = Counter()
     for file in files:
         columns = ["user_id", "label_0", "label_1"]
-        frame = _opened(file).read(columns).to_pandas().dropna(subset=columns)
+        frame = opened(file, NEEDED).read(columns).to_pandas().dropna(subset=columns)
         found.update(frame["user_id"].astype(str))
     return found
-
-
-def _opened(file: Path) -> pyarrow.parquet.ParquetFile:
-    try:
-        source = pyarrow.parquet.ParquetFile(file)
-    except (OSError, pyarrow.ArrowInvalid) as error:
-        raise PapaError(f"{file} cannot be read as a parquet file ({error}); fetch or write it again.") from error
-    if missing := [name for name in NEEDED if name not in source.schema_arrow.names]:
-        raise PapaError(
-            f"{file} has no column {', '.join(missing)}; files of pairs have Pick-a-Pic's columns: {', '.join(NEEDED)}."
-        )
-    return source
 
 
 def read(files: Sequence[Path], of: Mapping[str, int] | None = None) -> Iterator[Choice]:
@@ -128,11 +113,11 @@ def read(files: Sequence[Path], of: Mapping[str, int] | None = None) -> Iterator
     left = None if of is None else dict(of)
     for file in files:
         row = 0
-        for batch in _opened(file).iter_batches(BATCH, columns=[*NEEDED]):
+        for batch in opened(file, NEEDED).iter_batches(BATCH, columns=[*NEEDED]):
             for entry in batch.to_pylist():
                 place = f"row {row} of {file}"
                 row += 1
-                label = _label(entry["label_0"], entry["label_1"], place)
+                label = label_of(entry["label_0"], entry["label_1"], place)
                 if label is None:
                     continue
                 if entry["user_id"] is None or entry["caption"] is None:
@@ -144,15 +129,6 @@ def read(files: Sequence[Path], of: Mapping[str, int] | None = None) -> Iterator
                     left[user] -= 1
                 first, second = (_decoded(entry[name], f"{name} in {place}") for name in ("jpg_0", "jpg_1"))
                 yield Choice(user, entry["caption"], first, second, label)
-
-
-def _label(first: float | None, second: float | None, place: str) -> float | None:
-    """The label of a row, None where there is none (Pick-a-Pic has such rows)."""
-    if first is None or second is None or np.isnan(first) or np.isnan(second):
-        return None
-    if (first, second) not in {(1, 0), (0, 1), (0.5, 0.5)}:
-        raise PapaError(f"the labels {first:g} and {second:g} in {place} are none: 1 and 0, 0 and 1, or 0.5 and 0.5.")
-    return float(first)
 
 
 def _decoded(data: bytes | None, place: str) -> np.ndarray:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from papa.methods.declaration import Declaration
+from papa.errors import LabelsError
+from papa.methods.declaration import Declaration, MethodSettings, Pictures
 from papa.registry import find
 
 METHODS: dict[str, str] = {
@@ -51,3 +52,29 @@ def load_method(name: str) -> Any:
     Raises:  SettingsError that names the nearest known method.
     """
     return declaration(name).load()
+
+
+def learning_from(kind: Pictures) -> list[str]:
+    """The methods that learn from labels of pictures which they did not draw. kind: grades or pairs of pictures."""
+    return [name for name in METHODS if kind in declaration(name).pictures]
+
+
+def refuse_given(name: str, settings: MethodSettings, kind: Pictures) -> None:
+    """Refuse labels of pictures that exist already, for a method that cannot learn from them.
+
+    Args:    kind: what the labels are, grades or pairs of pictures.
+    Raises:  LabelsError that names methods which can.
+    """
+    pictures = declaration(name).pictures
+    if kind not in pictures:
+        what = (
+            f"{' or '.join(sorted(pictures))} of pictures, not from {kind}"
+            if pictures
+            else "nothing that it did not draw itself"
+        )
+        raise LabelsError(
+            f"{name} learns from {what}, so labels of pictures that exist already are of no use to it; methods that "
+            f"learn from {kind} of pictures: {', '.join(learning_from(kind))}."
+        )
+    if (reason := settings.cannot_begin) is not None:
+        raise LabelsError(f"{name} cannot begin with labels of pictures that exist already: {reason}.")

@@ -8,6 +8,9 @@ from typing import Literal, Protocol
 from papa.registry import Declared
 from papa.settings import Positive, Settings
 
+Pictures = Literal["grades", "pairs"]
+"""Labels of pictures: a grade of each, likes and dislikes among them; or which of two is better."""
+
 
 class Training(Protocol):
     """What is known of a fine-tuning before it starts: how much memory it will take."""
@@ -62,6 +65,11 @@ class MethodSettings(Settings):
         return False
 
     @property
+    def cannot_begin(self) -> str | None:
+        """Why a session with these settings cannot begin with labels of pictures that exist already; None if it can."""
+        return None
+
+    @property
     def training(self) -> Training | None:
         """How the model is fine-tuned; None for methods that leave its weights as they are."""
         return None
@@ -73,10 +81,12 @@ class Declaration(Declared):
 
     Args:    settings: the class of its settings. target: "module:Class" of its implementation. source: the paper or
              document that it follows. draws: what `sample` returns: the base's samples ("base"), some that it picks
-             among the base's ("picked"), or its own ("own").
+             among the base's ("picked"), or its own ("own"). pictures: from which labels of pictures that it did not
+             draw it learns: "grades" (likes and dislikes among them), "pairs", both, or none at all.
     """
 
     settings: type[MethodSettings]
     target: str
     source: str
     draws: Literal["base", "picked", "own"] = "own"
+    pictures: frozenset[Pictures] = frozenset({"grades"})

@@ -45,7 +45,9 @@ class Method(ABC, Generic[S]):
         self.oracle = oracle
         self.cost = Cost()
         self.round = 0
-        """Rounds told so far."""
+        """Rounds told so far, the one of given labels included."""
+        self.beforehand = 0
+        """Rounds of labels that were there before the first question; `settings.rounds` does not count them."""
         self._base = base or (lambda n: base_latents(model, stream, n, Cost()))
         self._sigmas = model.sigmas()
 
@@ -64,6 +66,20 @@ class Method(ABC, Generic[S]):
         """n latents of the aligned result. Changes nothing that was learned; the same rows each time."""
 
     # ------------------------------------------------------------ what all share
+
+    @property
+    def rounds(self) -> int:
+        """Rounds in all, the one of given labels included."""
+        return self.settings.rounds + self.beforehand
+
+    def begin(self, query: Query, feedback: Feedback) -> None:
+        """Learn from labels that were there before the first question: a round of its own, which costs no label.
+
+        Args:    query: latents of pictures that this method did not draw.
+        Raises:  AnswerError as `tell` does.
+        """
+        self.beforehand = 1
+        self.tell(query, feedback)
 
     def tell(self, query: Query, feedback: Feedback) -> None:
         """Learn from the answers to a query, and count the round.
@@ -117,11 +133,11 @@ class Method(ABC, Generic[S]):
 
     def state(self) -> dict[str, Any]:
         """Everything that was learned; a method made with the same arguments and restored from it samples the same."""
-        return {"round": self.round}
+        return {"round": self.round, "beforehand": self.beforehand}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a state made by `state`."""
-        self.round = state["round"]
+        self.round, self.beforehand = state["round"], state["beforehand"]
 
 
 def evaluations_per_sample(model: Model) -> int:

@@ -86,6 +86,29 @@ class Model(ABC):
     def decode(self, latents: Tensor) -> Tensor:
         """Latents -> images (in [-1, 1]) or points, differentiable."""
 
+    def encode(self, images: Tensor) -> Tensor:
+        """The inverse of `decode`, as nearly as the model has one: what latents stand for pictures.
+
+        Args:    images: (n, 3, H, W) in [-1, 1], of the size that `decode` returns, on the model's device.
+        Returns: (n, ...) latents.
+        Raises:  ModelError for a model that has no pictures.
+        """
+        raise ModelError(
+            f"{type(self).__name__} has no latents of pictures, so it cannot be given any; give labels to a model of "
+            "pictures, as PipelineModel and UNetModel."
+        )
+
+    def picture_size(self) -> tuple[int, int]:
+        """(height, width) of what `decode` returns.
+
+        Raises:  ModelError for a model of points.
+        """
+        with torch.no_grad():
+            decoded = self.decode(torch.zeros(1, *self.shape, dtype=self.dtype, device=self.device))
+        if decoded.ndim != 4:
+            raise ModelError(f"{type(self).__name__} draws no pictures, so it cannot be given any.")
+        return decoded.shape[2], decoded.shape[3]
+
     def network(self) -> nn.Module:
         """A fresh copy of the network, for fine-tuning: (x_t, t) -> an object whose `sample` is the noise.
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from papa.diffusion.denoiser import Cost, Denoiser
 from papa.diffusion.schedule import log_spaced_sigmas
+from papa.errors import ModelError
 from papa.models.interface import Model
 from papa.rng import Stream
 
@@ -224,3 +225,12 @@ class MixtureModel(Model):
 
     def decode(self, latents: Tensor) -> Tensor:
         return latents
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Refuses: a mixture draws points.
+
+        Raises:  ModelError.
+        """
+        raise ModelError(
+            "a mixture draws points and no pictures, so it cannot be given any; give labels to a model of pictures."
+        )

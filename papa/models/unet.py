@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from papa.diffusion.denoiser import Cost, Denoiser, UNetDenoiser
 from papa.diffusion.predictions import Asked, Epsilon
-from papa.errors import ArtefactError
+from papa.errors import ArtefactError, ModelError
 from papa.files import forget_paths, write_json
 from papa.models.interface import Model
 from papa.models.networks import latent_shape, refuse_other_conditions
@@ -24,6 +24,9 @@ from papa.models.schedules import (
 )
 from papa.models.settings import SamplingSettings
 from papa.models.switched import FromTimestep, add_clean
+
+GREY = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in a grey level (ITU-R BT.601)."""
 
 
 class UNetModel(Model):
@@ -90,6 +93,22 @@ class UNetModel(Model):
 
     def decode(self, latents: Tensor) -> Tensor:
         return latents
+
+    def encode(self, images: Tensor) -> Tensor:
+        """The images themselves; their grey levels where the model has one channel.
+
+        Raises:  ModelError for images of another size, and for a model whose channels are neither grey nor RGB.
+        """
+        channels, *size = self.shape
+        if images.shape[1:] != (3, *size):
+            raise ModelError(
+                f"images of shape {tuple(images.shape[1:])} do not fit this model; fit them to {(3, *size)}."
+            )
+        if channels == 3:
+            return images
+        if channels != 1:
+            raise ModelError(f"this model has {channels} channels, neither grey nor RGB; it cannot be given pictures.")
+        return (images * images.new_tensor(GREY)[:, None, None]).sum(1, keepdim=True)
 
     def network(self) -> nn.Module:
         return self._asked(copy.deepcopy(self._unet).requires_grad_(True))

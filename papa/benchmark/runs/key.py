@@ -29,6 +29,9 @@ BOOKKEEPING = {
     "papa",
     "papa.errors",
     "papa.files",
+    "papa.labels",
+    "papa.labels.encoding",
+    "papa.labels.logged",
     "papa.log",
     "papa.methods",
     "papa.registry",
@@ -46,7 +49,7 @@ BOOKKEEPING = {
     "papa.benchmark.runs.record",
     "papa.benchmark.runs.scores",
 }
-"""Modules that only name what exists or write down what happened."""
+"""Modules that only name what exists or write down what happened, and the labels that a run never begins with."""
 
 DATA = (".yaml", ".html")
 """Suffixes of the data that go by a module's name: claims.py reads claims.yaml, page.py fills page.html."""

@@ -2,4 +2,6 @@
 
 from papa.methods.declaration import Declaration, MethodSettings
 
-BASE = Declaration(MethodSettings, "papa.methods.base.method:Base", "the pre-trained model", draws="base")
+BASE = Declaration(
+    MethodSettings, "papa.methods.base.method:Base", "the pre-trained model", draws="base", pictures=frozenset()
+)

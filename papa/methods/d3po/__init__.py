@@ -20,4 +20,4 @@ class D3poSettings(FinetuneSettings):
     """Ratios to the base count from 1 - clip to 1 + clip, the released value."""
 
 
-D3PO = Declaration(D3poSettings, "papa.methods.d3po.method:D3po", "D3PO (arXiv 2311.13231)")
+D3PO = Declaration(D3poSettings, "papa.methods.d3po.method:D3po", "D3PO (arXiv 2311.13231)", pictures=frozenset())

@@ -16,4 +16,9 @@ class DdpoSettings(FinetuneSettings):
     """Weight of the KL divergence of each transition to the base's: DPOK."""
 
 
-DDPO = Declaration(DdpoSettings, "papa.methods.ddpo.method:Ddpo", "DDPO (arXiv 2305.13301); DPOK (arXiv 2305.16381)")
+DDPO = Declaration(
+    DdpoSettings,
+    "papa.methods.ddpo.method:Ddpo",
+    "DDPO (arXiv 2305.13301); DPOK (arXiv 2305.16381)",
+    pictures=frozenset(),
+)

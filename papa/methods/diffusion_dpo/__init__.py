@@ -15,5 +15,8 @@ class DiffusionDpoSettings(FinetuneSettings):
 
 
 DIFFUSION_DPO = Declaration(
-    DiffusionDpoSettings, "papa.methods.diffusion_dpo.method:DiffusionDpo", "Diffusion-DPO (arXiv 2311.12908)"
+    DiffusionDpoSettings,
+    "papa.methods.diffusion_dpo.method:DiffusionDpo",
+    "Diffusion-DPO (arXiv 2311.12908)",
+    pictures=frozenset({"grades", "pairs"}),
 )

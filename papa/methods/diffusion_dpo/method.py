@@ -1,10 +1,14 @@
 """Diffusion-DPO on likes and dislikes: every liked item is preferred to every disliked one.
 
+Where pairs themselves are told (labels that were given), they are learned from beside those; ties say nothing.
+
 The loss is that of `papa.methods.shared.dpo`, with one timestep and one noise for both items of a pair, and its mean
 over pairs and timesteps. The paper draws t evenly; here they are stratified, which has the same mean.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,14 +23,23 @@ from papa.methods.shared.finetune.training import FineTuned, Update
 class DiffusionDpo(FineTuned[DiffusionDpoSettings]):
     """Online fine-tuning on pairs, near the pre-trained model by the loss itself."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._told: list[np.ndarray] = []
+        """(m, 2) int64 pairs that were told, as numbers of items in `seen`."""
+
     @property
     def items(self) -> int:
         return max(1, self.settings.items // 2)
 
     def learn(self, query: Query, feedback: Feedback) -> None:
         self.seen.add(query, feedback)
+        if feedback.pairs is not None:
+            before = len(self.seen.liking) - len(feedback.liking)
+            self._told.append(np.asarray(feedback.pairs, dtype=np.int64).reshape(-1, 2) + before)
         liked, disliked = matched(self.seen.liking, self.stream.at("pairs", round=self.round))
-        pairs = torch.stack([self.seen.latents[torch.from_numpy(which)] for which in (liked, disliked)], 1)
+        which = torch.from_numpy(np.concatenate([np.stack([liked, disliked], 1), *self._told]))
+        pairs = self.seen.latents[which]
         self.train(pairs, np.ones(len(pairs)))
 
     def gradient(self, update: Update) -> tuple[float, ...]:
@@ -46,3 +59,10 @@ class DiffusionDpo(FineTuned[DiffusionDpoSettings]):
             backward(loss, update.scale)
             total += loss.item()
         return (total,)
+
+    def state(self) -> dict[str, Any]:
+        return super().state() | {"told": list(self._told)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        super().restore(state)
+        self._told = list(state["told"])

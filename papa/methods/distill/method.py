@@ -36,7 +36,7 @@ class Distill(WithSurrogate[DistillSettings]):
     def learn(self, query: Query, feedback: Feedback) -> None:
         self.seen.add(query, feedback)
         self._values = {"surrogate_mse": self.fit()}
-        if self.round == self.settings.rounds - 1 and not np.isnan(self.seen.liking).all():
+        if self.round == self.rounds - 1 and not np.isnan(self.seen.liking).all():
             self._distil()
 
     def _start(self) -> FineTuned[Any]:

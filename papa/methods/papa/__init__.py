@@ -70,6 +70,15 @@ class PapaSettings(FinetuneSettings):
             raise ValueError("processes: parts of the timesteps need timesteps: exact and qpde_timesteps: last")
         return self
 
+    @property
+    def cannot_begin(self) -> str | None:
+        if self.balance == "equal" and self.queries == "own":
+            return (
+                "balance: equal takes the share of likes among base samples from the first round, and given pictures "
+                "are no base samples; set balance: none, or queries: base"
+            )
+        return None
+
     @model_validator(mode="before")
     @classmethod
     def _expand_preset(cls, data: Any) -> Any:

@@ -114,9 +114,13 @@ class Papa(FineTuned[PapaSettings]):
             usable &= liking > 0.5
         chosen = np.flatnonzero(usable)
         if len(chosen):
-            base = self.seen.liking if self.settings.queries == "base" else self.seen.first()[1]
-            self.shares = Shares(float(liking[chosen].mean()), laplace(base))
+            self.shares = Shares(float(liking[chosen].mean()), laplace(self._of_the_base()))
         self.train(latents[torch.from_numpy(chosen)], liking[chosen])
+
+    def _of_the_base(self) -> np.ndarray:
+        """The likings of items that the base drew. Given pictures are none."""
+        asked = self.seen.rounds()[self.beforehand :]
+        return np.concatenate([np.empty(0), *(asked if self.settings.queries == "base" else asked[:1])])
 
     def noise(self, update: Update, shared: bool = False) -> Callable[[int], Tensor]:
         """As the class above; shared among the timesteps of a process, where there are several."""

@@ -5,7 +5,7 @@ Source: "Personalized Preference Fine-tuning of Diffusion Models" (arXiv 2501.06
 
 from __future__ import annotations
 
-from papa.methods.declaration import Declaration, MethodSettings
+from papa.methods.declaration import Declaration, MethodSettings, Pictures
 from papa.methods.fkc import FkcSettings
 from papa.methods.papa import PapaSettings
 from papa.settings import NonNegative
@@ -32,6 +32,11 @@ class PpdPapaSettings(PapaSettings):
     def needs_adapter(self) -> bool:
         return True
 
+    @property
+    def cannot_begin(self) -> None:
+        """Nothing is in the way: the given pairs describe the person, and PAPA's own first round follows."""
+        return None
+
 
 class PpdFkcSettings(FkcSettings):
     """FKC whose base is the model that was told about the person in the first round."""
@@ -45,6 +50,7 @@ class PpdFkcSettings(FkcSettings):
 
 
 SOURCE = "Personalized Preference Fine-tuning of Diffusion Models (arXiv 2501.06655)"
-PPD = Declaration(PpdSettings, "papa.methods.ppd.method:Ppd", SOURCE)
-PPD_PAPA = Declaration(PpdPapaSettings, "papa.methods.ppd.warm:WarmPapa", f"this project; {SOURCE}")
-PPD_FKC = Declaration(PpdFkcSettings, "papa.methods.ppd.warm:WarmFkc", f"this project; {SOURCE}")
+PAIRS: frozenset[Pictures] = frozenset({"pairs"})
+PPD = Declaration(PpdSettings, "papa.methods.ppd.method:Ppd", SOURCE, pictures=PAIRS)
+PPD_PAPA = Declaration(PpdPapaSettings, "papa.methods.ppd.warm:WarmPapa", f"this project; {SOURCE}", pictures=PAIRS)
+PPD_FKC = Declaration(PpdFkcSettings, "papa.methods.ppd.warm:WarmFkc", f"this project; {SOURCE}", pictures=PAIRS)

@@ -30,6 +30,10 @@ class RewardModelSettings(BestOfNSettings):
         return self.papa.model_copy(update={"labels": self.labels, "per_round": self.per_round})
 
     @property
+    def cannot_begin(self) -> str | None:
+        return self.papa.cannot_begin
+
+    @property
     def training(self) -> Training:
         return self.papa
 

@@ -21,6 +21,10 @@ class RewardModel(BestOfN[RewardModelSettings]):
     def ask(self, k: int) -> Query:
         return self.papa.ask(k)
 
+    def begin(self, query: Query, feedback: Feedback) -> None:
+        self.papa.beforehand = 1  # `learn` tells it
+        super().begin(query, feedback)
+
     def learn(self, query: Query, feedback: Feedback) -> None:
         super().learn(query, feedback)
         self.papa.tell(query, feedback)

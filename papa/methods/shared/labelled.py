@@ -30,9 +30,9 @@ class Labelled:
     def liking(self) -> np.ndarray:
         return np.concatenate(self._liking)
 
-    def first(self) -> tuple[Tensor, np.ndarray]:
-        """The first round alone."""
-        return self._latents[0], self._liking[0]
+    def rounds(self) -> list[np.ndarray]:
+        """The likings of each round."""
+        return list(self._liking)
 
     def last(self) -> tuple[Tensor, np.ndarray]:
         """The latest round alone."""

@@ -307,7 +307,7 @@ def test_the_text_of_a_log_line_changes_no_key(copied: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("file", "old", "new", "methods"),
     [
-        ("methods/shared/tilted/method.py", "self.settings.rounds - 2", "self.settings.rounds - 3", {"fkc"}),
+        ("methods/shared/tilted/method.py", "self.rounds - 2", "self.rounds - 3", {"fkc"}),
         ("methods/papa/__init__.py", '"c_qpde": 0.009', '"c_qpde": 0.008', {"papa", "epapa"}),
         ("smc/resampling.py", "finfo(torch.float64).eps", "finfo(torch.float32).eps", {"fkc"}),
     ],

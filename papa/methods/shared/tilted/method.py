@@ -36,7 +36,7 @@ class Tilted(WithSurrogate[T]):
 
     def along_rounds(self, first: float, last: float) -> float:
         """Linear over the tilted rounds 1..H-1."""
-        tilted = max(1, self.settings.rounds - 2)
+        tilted = max(1, self.rounds - 2)
         return first + (last - first) * min(1.0, max(0, self.round - 1) / tilted)
 
     @property
