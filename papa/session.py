@@ -23,8 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from papa.errors import LabelsError, PapaError, SessionError, SettingsError
 from papa.feedback import Feedback, Question, feedback_of
@@ -33,6 +35,7 @@ from papa.log import Log, feedback_from
 from papa.methods import declaration, refuse_given
 from papa.methods.interface import Liking, Method
 from papa.models.interface import Model
+from papa.pictures import grid
 from papa.rng import Stream
 from papa.settings import validated
 
@@ -201,16 +204,22 @@ class Session:
                 self.method.begin(self._given.query, self._given.feedback)
 
     def __iter__(self) -> Iterator[Question]:
-        """The questions that are left, one after another; each must be answered before the next."""
+        """The questions that are left, one after another; each must be answered before the next.
+
+        In a terminal a bar shows how many labels are given.
+        """
         for _ in self.replay():
             pass
-        while self.round < self.rounds:
-            question = self.ask()
-            yield question
-            if self._open is question:
-                raise SessionError(
-                    f"question {question.round + 1} was not answered; call `answer` before the next one."
-                )
+        with tqdm(total=self.settings.labels, unit="label", leave=False, disable=None) as bar:
+            bar.update(min(self.round * self.settings.per_round, self.settings.labels))
+            while self.round < self.rounds:
+                question = self.ask()
+                yield question
+                if self._open is question:
+                    raise SessionError(
+                        f"question {question.round + 1} was not answered; call `answer` before the next one."
+                    )
+                bar.update(len(question.images))
 
     def replay(self) -> Iterator[Round]:
         """Go through the answers in the log that the method has not learned from yet; given labels come before them.
@@ -255,6 +264,18 @@ class Session:
         """
         self._catch_up()
         return self.model.decode(self.method.sample(n))
+
+    def show(self, n: int = 16) -> Image.Image:
+        """The pictures of the open question side by side, in its order; without an open question n of the result.
+
+        A notebook shows what is returned.
+
+        Raises:  SessionError for a model of points.
+        """
+        images = self.sample(n) if self._open is None else self._open.images
+        if images.ndim != 4:
+            raise SessionError(f"{type(self.model).__name__} draws points and no pictures; `sample` has them.")
+        return grid(self.model.pack(images))
 
     def save(self, folder: str | Path, about: Mapping[str, Any] | None = None) -> Path:
         """Write the aligned model as a folder that diffusers loads, whole or not at all.

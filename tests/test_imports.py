@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 FACE = ""
 """`papa/__init__.py`: its names are loaded when they are first used, so it may name any of the library."""
 LEVELS = (
-    {"errors", "settings", "rng", "files", "registry", FACE},
+    {"errors", "settings", "rng", "files", "registry", "pictures", FACE},
     {"feedback"},
     {"log"},
     {"diffusion", "smc"},

@@ -5,7 +5,27 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from papa import Session
+from papa.benchmark.tasks.digits.task import Digits
+from papa.benchmark.tasks.gmm2d import Gmm2dSettings
+from papa.benchmark.tasks.gmm2d.task import Gmm2d
+from papa.errors import SessionError
 from papa.pictures import GAP, grid
+
+
+def test_a_session_shows_its_question_and_then_its_result(digits: Digits) -> None:
+    session = Session(digits.model, "best_of_n", labels=4, per_round=2)
+    question = session.ask()
+    shown = np.asarray(session.show())
+    np.testing.assert_array_equal(shown, np.asarray(grid(digits.model.pack(question.images))))
+    session.answer([True, False])
+    assert session.show(9).size == (3 * 64 + 2 * GAP,) * 2
+    np.testing.assert_array_equal(np.asarray(session.show(4)), np.asarray(grid(digits.model.pack(session.sample(4)))))
+
+
+def test_points_are_no_pictures() -> None:
+    with pytest.raises(SessionError, match="points"):
+        Session(Gmm2d(Gmm2dSettings()).model, "fkc").show()
 
 
 def test_every_picture_is_in_its_place_whole() -> None:
