@@ -24,6 +24,7 @@ from papa.app.dial import Dial, dial_of
 from papa.app.drafts import Draft
 from papa.app.pictures import pngs
 from papa.app.steps import KNOWN, NEWER, TAKEN, Reply, Sent
+from papa.diffusion.denoiser import Cost
 from papa.errors import PapaError
 from papa.feedback import Feedback, Question
 from papa.session import Session
@@ -332,7 +333,9 @@ class Desk:
     def _draw_before(self, session: Session) -> None:
         if "before" not in self._strips:
             with self._doing("drawing what the model draws before"):
-                pictures = pngs(session.model, session.model.decode(session.method.base_latents(STRIP)))
+                # Not `base_latents`, which draws whole forward passes: as many as `sample` draws, from the same noise.
+                model, noise = session.model, session.method.stream.at("sample")
+                pictures = pngs(model, model.decode(session.method.draw(model.denoiser(Cost()), STRIP, noise)))
             self._strips["before"] = Strip(pictures)
 
     def _draw_now(self, session: Session) -> None:
@@ -366,10 +369,9 @@ class Desk:
             try:
                 if what == "model":
                     self.exports.mkdir(parents=True, exist_ok=True)
-                    session.save(place)
+                    note = f"Written: {session.save(place)}"
                 else:
-                    exports.write_answers(place, self._answered(), session.model.prompt or "")
-                note = f"Written: {place}"
+                    note = f"Written: {exports.write_answers(place, self._answered(), session.model.prompt or '')}"
             except PapaError as error:
                 note = f"Not written: {error}"
         with self._lock:

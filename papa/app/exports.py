@@ -50,19 +50,21 @@ def fresh(folder: Path, what: str, rounds: int) -> Path:
     return folder / f"{stem}-{index}"
 
 
-def write_answers(place: Path, rounds: Sequence[Answered], prompt: str) -> None:
+def write_answers(place: Path, rounds: Sequence[Answered], prompt: str) -> Path:
     """Write every picture with its answer, and pairs in the columns of Pick-a-Pic.
 
     `PLACE.jsonl` has one line for each picture: caption (the prompt), round, item, label (1 liked, 0 disliked, null
     without an answer) and the PNG in base64. `PLACE.pairs.parquet` has, within each round, every liked picture beside
     every disliked one, or the pairs and ties that were answered; it is left out where there is no pair, or no pyarrow.
 
+    Returns: the first of the two.
     Raises:  PapaError where a file cannot be written.
     """
     lines = [json.dumps(line) for line in _singles(rounds, prompt)]
-    write_atomic(place.with_name(f"{place.name}.jsonl"), "".join(f"{line}\n" for line in lines))
+    file = write_atomic(place.with_name(f"{place.name}.jsonl"), "".join(f"{line}\n" for line in lines))
     with suppress(ImportError):
         _write_pairs(place.with_name(f"{place.name}.pairs.parquet"), rounds, prompt)
+    return file
 
 
 def _singles(rounds: Sequence[Answered], prompt: str) -> Iterator[dict[str, Any]]:

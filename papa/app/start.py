@@ -25,6 +25,8 @@ from papa.settings import validated
 FRUITS = Path(__file__).parents[1] / "data" / "fruits" / "pipeline"
 SHIPPED: dict[str, Any] = {"prompt": "a photo of fruit", "steps": 10, "guidance_scale": 2.0, "chunk": 64}
 """How the shipped pipeline is sampled, as in the task `fruits`."""
+OTHERS: dict[str, Any] = {"chunk": 8}
+"""How another one is: a few pictures in a forward pass, for it is probably larger."""
 SHORTEST = 16
 """Characters of a token."""
 
@@ -101,7 +103,7 @@ def load(args: argparse.Namespace) -> PipelineModel:
     if args.model and not Path(args.model).is_dir():
         raise ArtefactError(f"--model: there is no folder {args.model}.")
     given = {"prompt": args.prompt, "steps": args.steps, "guidance_scale": args.guidance}
-    settings = {} if args.model else dict(SHIPPED)
+    settings = dict(OTHERS if args.model else SHIPPED)
     settings |= {name: value for name, value in given.items() if value is not None}
     hush()
     device = pick_device(args.device)
