@@ -23,7 +23,7 @@ from papa.app.answers import PAIRS, SINGLE, SKIP, shown, told, units
 from papa.app.dial import Dial, dial_of
 from papa.app.drafts import Draft
 from papa.app.pictures import pngs
-from papa.app.steps import KNOWN, NEWER, TAKEN, Reply, Sent
+from papa.app.steps import KNOWN, LATER, NEWER, TAKEN, Reply, Sent
 from papa.diffusion.denoiser import Cost
 from papa.errors import PapaError
 from papa.feedback import Feedback, Question
@@ -122,13 +122,16 @@ class Desk:
     def act(self, sent: Sent) -> Reply:
         """Take steps, in order. Each one is on the disk before this returns; one that was sent before is known.
 
-        Returns: what became of each step. Where the disk is full it stops there, with the error.
+        Returns: what became of each step. Where the disk is full it stops there, with the error; where the pictures of
+                 the round are not there yet, after a start, it stops without one.
         """
         results: list[str] = []
         with self._lock:
             for step in sent.steps:
                 try:
-                    results.append(self._step(step))
+                    if (result := self._step(step)) == LATER:
+                        break
+                    results.append(result)
                 except PapaError as error:
                     return Reply(results, str(error))
                 finally:
@@ -147,18 +150,20 @@ class Desk:
         return self._undo(step) if step.op == "undo" else self._confirm(step)
 
     def _rate(self, step: Any) -> str:
-        here = self._rounds.get(step.round)
-        if step.round != self.open or here is None:
+        if step.round != self.open:
             return NEWER
+        if (here := self._rounds.get(step.round)) is None:
+            return LATER
         if step.item is None or step.item >= here.units or step.answer not in (None, *self._words(here)):
             return "This is no answer to this picture."
         self.draft.append("rate", step.client, step.seq, round=step.round, item=step.item, answer=step.answer)
         return TAKEN
 
     def _confirm(self, step: Any) -> str:
-        here = self._rounds.get(step.round)
-        if step.round != self.open or here is None:
+        if step.round != self.open:
             return NEWER
+        if (here := self._rounds.get(step.round)) is None:
+            return LATER
         rated = self.draft.answers.get(step.round, {})
         answers = [rated.get(item, SKIP) for item in range(here.units)]
         self.draft.append("confirm", step.client, step.seq, round=step.round, answers=answers)

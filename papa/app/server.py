@@ -193,7 +193,7 @@ def run(desk: Desk, access: Access, title: dict[str, str], at: socket.socket) ->
         server_header=False,
         proxy_headers=False,
         limit_concurrency=CONNECTIONS,
-        timeout_keep_alive=30,
+        timeout_keep_alive=10,
         timeout_graceful_shutdown=3,
         h11_max_incomplete_event_size=16 * 1024,
     )

@@ -13,6 +13,8 @@ KNOWN = "known"
 """The step was sent before, and is on the disk."""
 NEWER = "newer"
 """Another tab went on, or the round is another one by now; the step was not taken."""
+LATER = "later"
+"""The pictures of this round are not there yet, after a start; the step and those after it are to be sent again."""
 
 Count = Annotated[int, Field(ge=0, lt=10**9, strict=True)]
 Name = Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")]
@@ -67,7 +69,8 @@ class Nothing(Form):
 
 @dataclass(frozen=True)
 class Reply:
-    """What became of each step, in order; fewer than were sent where there is an error."""
+    """What became of each step, in order; fewer than were sent where there is an error, or where the rest comes too
+    early."""
 
     results: list[str]
     error: str | None = None

@@ -297,6 +297,19 @@ def test_two_tabs_do_not_undo_each_others_steps_unseen(log: Path) -> None:
         assert wait(at)["round"] == 0
 
 
+def test_steps_that_come_before_the_pictures_are_there_wait(log: Path) -> None:
+    """A page sends what it kept as soon as the server is back, which may still be reading the session."""
+    with desk(log) as at:
+        Tab(at).answer(*ROUND)
+    with desk(log) as at:
+        tab, kept = Tab(at, BEN), at._rounds.pop(1)
+        steps = [tab.step("rate", round=1, item=0, answer="like"), tab.step("confirm", round=1)]
+        assert tab.send(*steps).results == [] and at.draft.version == 5
+        assert tab.send(tab.step("rate", round=0, item=0, answer="like"), *steps).results == ["newer"]
+        at._rounds[1] = kept
+        assert tab.send(*steps).results == ["taken", "taken"]
+
+
 def test_answers_that_fit_nothing_are_refused(log: Path) -> None:
     with desk(log) as at:
         tab = Tab(at)

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from starlette.testclient import TestClient
-from support import tiny, tiny_sd15
 
 from papa.app.desk import Desk
 from papa.app.security import Access
@@ -27,6 +26,7 @@ from papa.methods import declaration
 from papa.models.pipeline import PipelineModel
 from papa.models.settings import PipelineSettings
 from papa.session import Session
+from support import tiny, tiny_sd15
 
 ROOT = Path(__file__).parents[2]
 PROMPT = "a fruit"
@@ -134,17 +134,18 @@ class Server:
         command += ["--steps", "2", "--guidance", "1", "--settings", json.dumps(small("papa"))]
         command += ["--labels", str(labels), "--per-round", str(K), "--log", str(self.log), "--port", str(port), *more]
         environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        with open(self.out, "a") as out:
+        with open(self.out, "w") as out:
             self.process = subprocess.Popen(command, stdout=out, stderr=out, env=environment, cwd=folder)
         self.url = self._url()
+        self._csrf: str | None = None
         self.port = int(self.url.split(":")[2].split("/")[0])
 
     def _url(self) -> str:
         start = time.monotonic()
         while time.monotonic() - start < 90:
             said = self.out.read_text()
-            if found := re.findall(r"http://\S+", said.rpartition("loading the model")[2]):
-                return found[-1]
+            if found := re.findall(r"http://\S+\n", said):
+                return found[-1].strip()
             assert self.process.poll() is None, said
             time.sleep(0.1)
         raise AssertionError(self.out.read_text())
@@ -163,7 +164,8 @@ class Server:
         raise AssertionError(self.state())
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        headers = {"Content-Type": "application/json", "Origin": self.url[:-1], "X-CSRF-Token": self.state()["csrf"]}
+        self._csrf = self._csrf or self.state()["csrf"]
+        headers = {"Content-Type": "application/json", "Origin": self.url[:-1], "X-CSRF-Token": self._csrf}
         request = urllib.request.Request(self.url[:-1] + path, json.dumps(body).encode(), headers)
         with urllib.request.urlopen(request, timeout=10) as reply:
             return json.load(reply)

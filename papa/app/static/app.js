@@ -90,6 +90,8 @@ async function sendSome() {
     const undone = some.slice(0, results.length).some((step, i) => step.op === "undo" && results[i] === "taken");
     take(reply.state, undone);
   }
+  // The server was started again and reads the session still: it takes the rest when the pictures are there.
+  if (status === 200 && results.length < some.length) await new Promise((done) => setTimeout(done, 500));
 }
 
 async function post(path, body) {
@@ -227,7 +229,7 @@ function renderRound(before) {
   if (key !== built) {
     built = key;
     build();
-    const open = asking.answers.findIndex((answer) => !answer);
+    const open = answers().findIndex((answer) => !answer);
     goTo(Math.max(0, open), inside);
     armed = false;
     if (before) say(`Round ${asking.round + 1} of ${state.rounds}. ${describe(at)}`);
