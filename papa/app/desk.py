@@ -47,11 +47,14 @@ class Shown:
 
 @dataclass
 class Strip:
-    """What the model draws. after: how many rounds it had learned from. value: of the dial."""
+    """What the model draws. after: how many rounds it had learned from. value: of the dial. by: the method, another one
+    after a round was reopened. stamp: another one for other pictures."""
 
     pictures: list[bytes]
     after: int = 0
     value: float | None = None
+    by: object = None
+    stamp: int = 0
 
 
 @dataclass
@@ -322,6 +325,8 @@ class Desk:
         with self._lock:
             if self._dial is not None:
                 self._value = self._dial.nearest(value)
+            if self._session is not None:  # an error was of a strip, perhaps of the value before
+                self._told.error = None
         self._later(lambda: self._look(self._session))
 
     def _look(self, session: Session | None) -> None:
@@ -352,13 +357,13 @@ class Desk:
             self._dial = dial
             value = None if dial is None else dial.start if self._value is None else dial.nearest(self._value)
         now = self._strips.get("now")
-        if now is not None and (now.after, now.value) == (session.round, value):
+        if now is not None and now.by is session.method and (now.after, now.value) == (session.round, value):
             return
         with self._doing("drawing what the model draws now"):
             method = session.method if dial is None or value is None else dial.turned(session.method, value)
             pictures = pngs(session.model, session.model.decode(method.sample(STRIP)))
         with self._lock:
-            self._strips["now"] = Strip(pictures, session.round, value)
+            self._strips["now"] = Strip(pictures, session.round, value, session.method, self._tick)
 
     # ------------------------------------------------------------ what is taken away, and the end
 
@@ -466,7 +471,7 @@ class Desk:
                 "gone": told_.gone,
                 "undo": index > 0 or self.draft.undoes() is not None,
                 "strips": {
-                    name: {"n": len(strip.pictures), "after": strip.after, "value": strip.value}
+                    name: {"n": len(strip.pictures), "after": strip.after, "value": strip.value, "stamp": strip.stamp}
                     for name, strip in self._strips.items()
                 },
                 "dial": self._dial_state(),

@@ -488,3 +488,16 @@ def test_everything_is_deleted(log: Path) -> None:
         assert state["gone"] == "Everything of this session was deleted." and state["asking"] is None
         assert at.picture(0, 0) is None and at.strip("before", 0) is None
         assert tab.rate(0, "like", round=1) == state["gone"] and list(log.parent.iterdir()) == []
+
+
+def test_what_is_drawn_now_follows_answers_that_were_changed(log: Path) -> None:
+    with desk(log, settings=small("papa") | {"lr": 0.01}) as at:
+        tab = Tab(at)
+        tab.answer("like", "like", "dislike", "dislike")
+        first = strip(at, "now")
+        steps = [tab.step("undo"), tab.step("rate", round=0, item=0, answer="dislike")]
+        steps += [tab.step("rate", round=0, item=3, answer="like"), tab.step("confirm", round=0)]
+        assert tab.send(*steps).results == ["taken"] * 4
+        for _ in range(3):
+            wait(at)
+        assert at.state()["strips"]["now"]["after"] == 1 and np.abs(strip(at, "now") - first).max() > 2

@@ -315,7 +315,7 @@ function renderStrips() {
   $("drawn-noise").hidden = !(before && now);
   for (const [name, strip] of [["before", before], ["now", now]]) {
     const place = $(`strip-${name}`);
-    const key = strip ? `${state.boot}-${strip.after}-${strip.value}` : "";
+    const key = strip ? `${state.boot}-${strip.stamp}` : "";
     place.hidden = !strip;
     if (!strip || place.dataset.key === key) continue;
     place.dataset.key = key;
@@ -459,5 +459,6 @@ $("delete").addEventListener("submit", (event) => {
 });
 $("dial-input").addEventListener("input", () => { $("dial-value").textContent = $("dial-input").value; });
 $("dial-input").addEventListener("change", () => ask("/dial", { value: Number($("dial-input").value) }));
+window.addEventListener("beforeunload", (event) => { if (queue.length && (full || lost)) event.preventDefault(); });
 window.addEventListener("pageshow", (event) => { if (event.persisted) look(); });
 look();
