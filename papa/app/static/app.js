@@ -250,7 +250,7 @@ function build() {
 function buildItem(item) {
   const { asking } = state;
   const each = asking.paired ? 2 : 1;
-  const place = element("li", { className: "item", tabIndex: -1 });
+  const place = element("div", { className: "item", tabIndex: -1 });
   place.setAttribute("role", "group");
   const views = element("div", { className: "views" });
   for (let i = 0; i < each; i += 1) {
