@@ -205,8 +205,8 @@ function render(before) {
     store();
     return;
   }
+  renderWait(busy); // before the round, whose place on the page depends on it when it takes the focus
   renderRound(before);
-  renderWait(busy);
   renderStrips();
   renderDial();
   renderNotes();
