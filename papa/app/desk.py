@@ -499,7 +499,5 @@ class Desk:
         if (dial := self._dial) is None:
             return None
         value = dial.start if self._value is None else self._value
-        return {
-            "name": dial.name, "least": dial.least, "most": dial.most, "step": dial.step, "start": dial.start,
-            "value": value,
-        }  # fmt: skip
+        shown_ = ("name", "help", "least", "most", "step")
+        return {name: getattr(dial, name) for name in shown_} | {"value": value}

@@ -27,11 +27,15 @@ from papa.models.lora import twin
 
 FARTHEST = 1.5
 """Largest scale of what a network learned."""
+SCALED = "0 is the model before, 1 is what it learned and what is saved. Nothing is learned anew."
+MIXED = "From the same noise this method draws many pictures and chooses, so the two rows are not pairs."
+TILTED = f"{{:g}} is the method's own; 0 is the model before, and more holds closer to what you like. {MIXED}"
+AMONG = f"{{}} is the method's own; 1 is the model before, and more holds closer to what you like. {MIXED}"
 
 
 @dataclass(frozen=True)
 class Dial:
-    """A setting of the result. name: in words. least, most, step: its range. start: what the method itself takes.
+    """A setting of the result. name, help: in words. least, most, step: its range. start: what the method itself takes.
     turned: (method, value) -> a method that samples at that value."""
 
     name: str
@@ -40,6 +44,7 @@ class Dial:
     step: float
     start: float
     turned: Callable[[Any, float], Method[Any]]
+    help: str
 
     def nearest(self, value: float) -> float:
         """The value in the range that is nearest to this one."""
@@ -49,12 +54,12 @@ class Dial:
 def dial_of(method: Method[Any]) -> Dial | None:
     """The dial of a method; None for one without, such as the base or a model that is told about a person."""
     if isinstance(method, FineTuned):
-        return Dial("strength of what was learned", 0.0, FARTHEST, 0.05, 1.0, _scaled)
+        return Dial("strength of what was learned", 0.0, FARTHEST, 0.05, 1.0, _scaled, SCALED)
     if isinstance(method, Tilted) and (beta := method.settings.beta_max) > 0:
-        return Dial("inverse temperature", 0.0, 3 * beta, beta / 20, beta, _tilted)
+        return Dial("inverse temperature", 0.0, 3 * beta, beta / 20, beta, _tilted, TILTED.format(beta))
     if isinstance(method, BestOfN):
         n = method.settings.n
-        return Dial("candidates for each picture", 1, 4 * n, 1, n, _among)
+        return Dial("candidates for each picture", 1, 4 * n, 1, n, _among, AMONG.format(n))
     return None
 
 

@@ -210,7 +210,7 @@ function render(before) {
   renderStrips();
   renderDial();
   renderNotes();
-  $("undo").setAttribute("aria-disabled", String(!state.undo));
+  $("undo").setAttribute("aria-disabled", String(!state.undo && !queue.length));
   $("actions").hidden = !asking && !state.undo;
   $("confirm").hidden = !asking;
 }
@@ -338,7 +338,7 @@ function renderDial() {
   input.value = dial.value;
   $("dial-name").textContent = dial.name[0].toUpperCase() + dial.name.slice(1);
   $("dial-value").textContent = Number(dial.value.toFixed(2));
-  $("dial-help").textContent = `${Number(dial.start.toFixed(2))} is what the method itself takes, and what is saved. Nothing is learned anew.`;
+  $("dial-help").textContent = dial.help;
 }
 
 function renderNotes() {
