@@ -16,21 +16,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from papa.app import exports
 from papa.app.answers import PAIRS, SINGLE, SKIP, shown, told, units
-from papa.app.dial import Dial, dial_of
 from papa.app.drafts import Draft
 from papa.app.pictures import pngs
 from papa.app.steps import KNOWN, LATER, NEWER, TAKEN, Reply, Sent
-from papa.diffusion.denoiser import Cost
+from papa.app.strips import Strips
 from papa.errors import PapaError
 from papa.feedback import Feedback, Question
 from papa.session import Session
-
-STRIP = 6
-"""Pictures of the strips that show what the model draws before and now."""
 
 
 @dataclass
@@ -46,18 +42,6 @@ class Shown:
 
 
 @dataclass
-class Strip:
-    """What the model draws. after: how many rounds it had learned from. value: of the dial. by: the method, another one
-    after a round was reopened. stamp: another one for other pictures."""
-
-    pictures: list[bytes]
-    after: int = 0
-    value: float | None = None
-    by: object = None
-    stamp: int = 0
-
-
-@dataclass
 class Busy:
     """What the worker is doing, in words. done, of: how far it is, 0 of 0 where that is not known."""
 
@@ -68,7 +52,7 @@ class Busy:
 
 @dataclass
 class Told:
-    """What the page is told beside the answers. deleted, stopped: nothing is taken any more."""
+    """What the page is told beside the answers. error, notes: sentences. gone: why nothing is taken now."""
 
     error: str | None = None
     notes: list[str] = field(default_factory=list)
@@ -103,9 +87,7 @@ class Desk:
         reopened = self.draft.reopened
         self.draft.forget_before(self._logged if reopened is None else min(reopened, self._logged))
         self._rounds: dict[int, Shown] = {}
-        self._strips: dict[str, Strip] = {}
-        self._dial: Dial | None = None
-        self._value: float | None = None
+        self._strips = Strips()
         self._busy: Busy | None = None
         self._waiting = 0
         self._tick = 0
@@ -323,8 +305,7 @@ class Desk:
     def turn(self, value: float) -> None:
         """Set the dial; what the model draws now is drawn at that value."""
         with self._lock:
-            if self._dial is not None:
-                self._value = self._dial.nearest(value)
+            self._strips.turn(value)
             if self._session is not None:  # an error was of a strip, perhaps of the value before
                 self._told.error = None
         self._later(lambda: self._look(self._session))
@@ -334,36 +315,16 @@ class Desk:
 
         The base samples do not depend on the answers, so they are drawn while the person looks at the first round.
         """
-        for draw in (self._draw_before, self._draw_now):
-            with self._lock:
-                if session is None or self._waiting or self._told.gone:
-                    return
-            draw(session)
-
-    def _draw_before(self, session: Session) -> None:
-        if "before" not in self._strips:
+        if self._may_look(session) and self._strips.lacks_before():
             with self._doing("drawing what the model draws before"):
-                # Not `base_latents`, which draws whole forward passes: as many as `sample` draws, from the same noise.
-                model, noise = session.model, session.method.stream.at("sample")
-                pictures = pngs(model, model.decode(session.method.draw(model.denoiser(Cost()), STRIP, noise)))
-            self._strips["before"] = Strip(pictures)
+                self._strips.draw_before(session)
+        if self._may_look(session) and self._strips.lacks_now(session):
+            with self._doing("drawing what the model draws now"):
+                self._strips.draw_now(session, self._tick)
 
-    def _draw_now(self, session: Session) -> None:
+    def _may_look(self, session: Session | None) -> TypeGuard[Session]:
         with self._lock:
-            if session.round == 0:
-                self._strips.pop("now", None)
-                return
-            dial = dial_of(session.method)
-            self._dial = dial
-            value = None if dial is None else dial.start if self._value is None else dial.nearest(self._value)
-        now = self._strips.get("now")
-        if now is not None and now.by is session.method and (now.after, now.value) == (session.round, value):
-            return
-        with self._doing("drawing what the model draws now"):
-            method = session.method if dial is None or value is None else dial.turned(session.method, value)
-            pictures = pngs(session.model, session.model.decode(method.sample(STRIP)))
-        with self._lock:
-            self._strips["now"] = Strip(pictures, session.round, value, session.method, self._tick)
+            return session is not None and not self._waiting and not self._told.gone
 
     # ------------------------------------------------------------ what is taken away, and the end
 
@@ -419,7 +380,7 @@ class Desk:
         exports.delete_all(self.log)
         with self._lock:
             self._rounds.clear()
-            self._strips.clear()
+            self._strips = Strips()
             self.draft.forget()
             self._told.notes.clear()
 
@@ -445,9 +406,7 @@ class Desk:
 
     def strip(self, which: str, item: int) -> bytes | None:
         """The PNG of a strip, "before" or "now"; None where there is none."""
-        with self._lock:
-            here = self._strips.get(which)
-            return here.pictures[item] if here is not None and item < len(here.pictures) else None
+        return self._strips.picture(which, item)
 
     def state(self) -> dict[str, Any]:
         """Everything that the page shows, as JSON; `tick` grows with every change, within a `boot`."""
@@ -470,12 +429,7 @@ class Desk:
                 "notes": list(told_.notes),
                 "gone": told_.gone,
                 "undo": index > 0 or self.draft.undoes() is not None,
-                "strips": {
-                    name: {"n": len(strip.pictures), "after": strip.after, "value": strip.value, "stamp": strip.stamp}
-                    for name, strip in self._strips.items()
-                },
-                "dial": self._dial_state(),
-            }
+            } | self._strips.state()
 
     def _question(self, index: int, here: Shown) -> dict[str, Any]:
         rated = self.draft.answers.get(index, {})
@@ -494,10 +448,3 @@ class Desk:
             return before
         each = 2 if self._shows_pairs(here.kind) else 1
         return before + each * len(self.draft.answers.get(index, {}))
-
-    def _dial_state(self) -> dict[str, Any] | None:
-        if (dial := self._dial) is None:
-            return None
-        value = dial.start if self._value is None else self._value
-        shown_ = ("name", "help", "least", "most", "step")
-        return {name: getattr(dial, name) for name in shown_} | {"value": value}
