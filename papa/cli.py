@@ -110,6 +110,7 @@ def parser() -> argparse.ArgumentParser:
     command = add("rank", commands.rank, "rank the method of a bundle among those of reference results")
     command.add_argument("bundle", help="what `papa submit` wrote")
     command.add_argument("--reference", metavar="DIR", help="folder of reference results (default: reference/CONFIG)")
+    serve_arguments(stages)
     add("tune", commands.tune, "choose the settings of each candidate of a search (config/tuning-arena.yaml)")
     add("claims", commands.claims, "give a verdict on every claim of the papers")
     add("page", commands.page, "put what came out, all figures, tables and claims on one page, results/index.html")
@@ -119,6 +120,32 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--user", help="whose rows of a .parquet file")
     add("schema", commands.schema, "print the JSON schema of the configuration")
     return root
+
+
+def serve_arguments(stages: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The arguments of `papa serve`, which knows no configuration: a model and a person are all there is."""
+    about = "answer a session in the browser, on this machine (docs/serve.md)"
+    command = stages.add_parser("serve", help=about, description=about[0].upper() + about[1:] + ".")
+    command.set_defaults(run=commands.serve)
+    command.add_argument(
+        "--model", metavar="FOLDER", help="Stable Diffusion in diffusers' layout (default: the fruits)"
+    )
+    command.add_argument("--prompt", metavar="TEXT", help="what is drawn; needed with --model")
+    command.add_argument("--method", default="papa", help="method of the registry (default: %(default)s)")
+    command.add_argument("--settings", metavar="JSON", default="{}", help="its settings, e.g. '{\"c_qpde\": 0.5}'")
+    command.add_argument("--labels", type=positive, default=80, help="pictures to be judged (default: %(default)s)")
+    command.add_argument("--per-round", type=positive, default=8, help="pictures of a round (default: %(default)s)")
+    command.add_argument("--seed", type=int, default=0, help="everything follows from it (default: %(default)s)")
+    command.add_argument("--log", metavar="FILE", default="me.jsonl", help="all answers; continued if it is there")
+    command.add_argument(
+        "--pairs", action="store_true", help="show two pictures at a time, whatever the method asks for"
+    )
+    command.add_argument("--steps", type=positive, help="denoising steps (default: 10 of the fruits, 25 of others)")
+    command.add_argument("--guidance", type=float, help="guidance scale (default: 2 of the fruits, 7.5 of others)")
+    command.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
+    command.add_argument("--host", default="127.0.0.1", help="address to listen at; another one needs --token")
+    command.add_argument("--port", type=int, default=8000, help="port; 0 takes a free one (default: %(default)s)")
+    command.add_argument("--token", help="a secret of 16 characters or more that the page's address then ends in")
 
 
 def out_of_memory(error: RuntimeError, task: str | None) -> str | None:

@@ -361,6 +361,16 @@ def labels(args: argparse.Namespace) -> None:
     print(f"methods that learn from {given.kind} of pictures: {', '.join(learning_from(given.kind))}")
 
 
+def serve(args: argparse.Namespace) -> None:
+    try:
+        from papa.app.start import start
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in ("starlette", "uvicorn", "jinja2", "anyio"):
+            raise
+        raise PapaError(f"the page needs {error.name}; `pip install papa[app]` brings it.") from None
+    start(args, log)
+
+
 def schema(args: argparse.Namespace) -> None:
     from papa.benchmark.schema import config_schema
 

@@ -213,7 +213,7 @@ def loaded(code: str) -> set[str]:
     return set(done.stderr.split())
 
 
-HEAVY = {"torch", "diffusers", "transformers", "open_clip", "sklearn", "torchmetrics", "peft"}
+HEAVY = {"torch", "diffusers", "transformers", "open_clip", "sklearn", "torchmetrics", "peft", "starlette", "uvicorn"}
 
 READ_ALL_SETTINGS = """
 from papa.methods import METHODS, declaration

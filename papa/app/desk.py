@@ -1,0 +1,450 @@
+"""The desk: a session, the draft beside its log, and one worker thread that does everything that takes long.
+
+What a person does is written to the draft first. The worker then brings the session in line with the draft (`_settle`):
+it takes reopened rounds out of the log, replays, answers what was confirmed, and asks the next question. It does the
+same after a start, an undo, an error or a kill, so there is one way only, and it may be interrupted anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import traceback
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from papa.app import exports
+from papa.app.answers import PAIRS, SINGLE, SKIP, shown, told, units
+from papa.app.drafts import Draft
+from papa.app.pictures import pngs
+from papa.app.steps import KNOWN, LATER, NEWER, TAKEN, Reply, Sent
+from papa.app.strips import Strips
+from papa.errors import PapaError
+from papa.feedback import Feedback, Question
+from papa.session import Session
+
+
+@dataclass
+class Shown:
+    """A round as it is shown. pictures: PNG files. units: how many answers it takes. stamp: another one for other
+    pictures. feedback: once it was learned."""
+
+    pictures: list[bytes]
+    kind: str
+    units: int
+    stamp: int
+    feedback: Feedback | None = None
+
+
+@dataclass
+class Busy:
+    """What the worker is doing, in words. done, of: how far it is, 0 of 0 where that is not known."""
+
+    what: str
+    done: int = 0
+    of: int = 0
+
+
+@dataclass
+class Told:
+    """What the page is told beside the answers. error, notes: sentences. gone: why nothing is taken now."""
+
+    error: str | None = None
+    notes: list[str] = field(default_factory=list)
+    gone: str | None = None
+
+
+class Desk:
+    """One person at one session.
+
+    Args:    make: opens the session; called again after a round was reopened. log: its log. paired: show pairs even
+             where the method asks for likes.
+    Raises:  what `make` and `Draft` raise: what does not fit is refused here, before anything is served.
+    """
+
+    def __init__(self, make: Callable[[], Session], log: Path, paired: bool = False) -> None:
+        self.log, self.draft_file, self.exports = log, *exports.places(log)
+        self.boot = uuid.uuid4().hex
+        self._make = make
+        self._lock = threading.RLock()
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="papa-session")
+        self._paired = paired
+        self._session: Session | None = make()
+        self.settings = self._session.settings
+        try:
+            with open(log, encoding="utf-8") as handle:
+                self._head = json.loads(handle.readline())
+            self.draft = Draft(self.draft_file, self._head)
+        except BaseException:
+            self._session.close()
+            raise
+        self._logged = self._session.logged
+        reopened = self.draft.reopened
+        self.draft.forget_before(self._logged if reopened is None else min(reopened, self._logged))
+        self._rounds: dict[int, Shown] = {}
+        self._strips = Strips()
+        self._busy: Busy | None = None
+        self._waiting = 0
+        self._tick = 0
+        self._told = Told()
+
+    # ------------------------------------------------------------ what a person does
+
+    @property
+    def open(self) -> int:
+        """The round that is answered now, counted from 0; the number of rounds where all are confirmed."""
+        reopened = self.draft.reopened
+        index = self._logged if reopened is None else min(reopened, self._logged)
+        while index in self.draft.confirmed:
+            index += 1
+        return index
+
+    def act(self, sent: Sent) -> Reply:
+        """Take steps, in order. Each one is on the disk before this returns; one that was sent before is known.
+
+        Returns: what became of each step. Where the disk is full it stops there, with the error; where the pictures of
+                 the round are not there yet, after a start, it stops without one.
+        """
+        results: list[str] = []
+        with self._lock:
+            for step in sent.steps:
+                try:
+                    if (result := self._step(step)) == LATER:
+                        break
+                    results.append(result)
+                except PapaError as error:
+                    return Reply(results, str(error))
+                finally:
+                    self._tick += 1
+        return Reply(results)
+
+    def _step(self, step: Any) -> str:
+        if self._told.gone:
+            return self._told.gone
+        if self.draft.sent(step.client, step.seq):
+            return KNOWN
+        if step.op == "rate":
+            return self._rate(step)
+        if self.draft.changed_by_others(step.client, step.seen):
+            return NEWER
+        return self._undo(step) if step.op == "undo" else self._confirm(step)
+
+    def _rate(self, step: Any) -> str:
+        if step.round != self.open:
+            return NEWER
+        if (here := self._rounds.get(step.round)) is None:
+            return LATER
+        if step.item is None or step.item >= here.units or step.answer not in (None, *self._words(here)):
+            return "This is no answer to this picture."
+        self.draft.append("rate", step.client, step.seq, round=step.round, item=step.item, answer=step.answer)
+        return TAKEN
+
+    def _confirm(self, step: Any) -> str:
+        if step.round != self.open:
+            return NEWER
+        if (here := self._rounds.get(step.round)) is None:
+            return LATER
+        rated = self.draft.answers.get(step.round, {})
+        answers = [rated.get(item, SKIP) for item in range(here.units)]
+        self.draft.append("confirm", step.client, step.seq, round=step.round, answers=answers)
+        self.settle()
+        return TAKEN
+
+    def _undo(self, step: Any) -> str:
+        last, here = self.draft.undoes(), self.open
+        if last is not None and last.round == (here if last.item is not None else here - 1):
+            self.draft.append("undo", step.client, step.seq)
+            if last.item is None:
+                self._forget_after(last.round)
+            return TAKEN
+        before = self._rounds.get(here - 1)
+        if here == 0 or before is None or before.feedback is None:
+            return (
+                "There is nothing to undo." if here == 0 else "The session is still being read; undo when it is there."
+            )
+        answers = shown(before.feedback, before.kind, self._shows_pairs(before.kind))
+        self.draft.append("reopen", step.client, step.seq, round=here - 1, answers=answers)
+        self._forget_after(here - 1)
+        return TAKEN
+
+    def _forget_after(self, index: int) -> None:
+        """A round was reopened: what came after it followed from its answers."""
+        for later in [known for known in self._rounds if known > index]:
+            del self._rounds[later]
+        self.settle()
+
+    def _shows_pairs(self, kind: str) -> bool:
+        return self._paired or kind == "pairs"
+
+    def _words(self, here: Shown) -> dict[str, Any]:
+        return dict(PAIRS if self._shows_pairs(here.kind) else SINGLE)
+
+    # ------------------------------------------------------------ the worker
+
+    def settle(self) -> None:
+        """Bring the session in line with the draft, in the background."""
+        with self._lock:
+            self._told.error = None
+            self._waiting += 1
+        self._later(self._settle)
+
+    def _later(self, job: Callable[[], None]) -> None:
+        def run() -> None:
+            try:
+                job()
+            except PapaError as error:
+                self._failed(str(error))
+            except Exception as error:  # the page must say it, and the terminal where
+                traceback.print_exc()
+                self._failed(f"{type(error).__name__}: {error}. The answers are kept; the terminal shows where it was.")
+
+        self._worker.submit(run)
+
+    def _failed(self, message: str) -> None:
+        with self._lock:
+            self._told.error = f"{message} Then choose “Try again” on this page."
+            self._busy = None
+            self._tick += 1
+
+    @contextmanager
+    def _doing(self, what: str, done: int = 0, of: int = 0) -> Iterator[None]:
+        with self._lock:
+            self._busy, self._tick = Busy(what, done, of), self._tick + 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy, self._tick = None, self._tick + 1
+
+    def _settle(self) -> None:
+        with self._lock:
+            self._waiting -= 1
+            if self._waiting or self._told.gone:  # a later one does it
+                return
+        session = self._in_line()
+        try:
+            with self._doing("reading the answers so far", session.round, session.logged):
+                for happened in session.replay():
+                    self._learned(happened.question, happened.feedback)
+            while session.round < session.rounds and self._answer(session):
+                pass
+            if session.round < session.rounds:
+                with self._doing("drawing the pictures of the next round"):
+                    self._show(session.ask())
+        except BaseException:
+            self._drop_session()  # half a round may have been learned
+            raise
+        self._look(session)
+
+    def _answer(self, session: Session) -> bool:
+        """Let the session learn from the next round, if it was confirmed."""
+        with self._lock:
+            answers = self.draft.confirmed.get(session.round)
+            if answers is None or self.draft.reopened is not None:  # a later `_settle` waits, which takes a round back
+                return False
+        with self._doing(f"learning from round {session.round + 1}"):
+            question = session.ask()
+            self._show(question)
+            kind = question.kind
+            happened = session.answer(told(answers, len(question), kind, self._shows_pairs(kind)))
+            self._learned(happened.question, happened.feedback)
+        return True
+
+    def _in_line(self) -> Session:
+        """The session, with no round in its log that was reopened."""
+        with self._lock:
+            reopened, session = self.draft.reopened, self._session
+            if session is None or (reopened is not None and session.logged > reopened):
+                self._drop_session()
+                session = None
+            if reopened is not None:
+                if session is None:
+                    exports.keep_rounds(self.log, reopened)
+                self.draft.append("cut", round=reopened)
+                self._logged = min(self._logged, reopened)
+        if session is None:
+            session = self._make()  # takes a while for a large model; the page goes on meanwhile
+            with self._lock:
+                self._session, self._logged = session, session.logged
+        return session
+
+    def _drop_session(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def _show(self, question: Question) -> None:
+        with self._lock:
+            if self.draft.reopened is not None and question.round > self.draft.reopened:
+                return  # it followed from answers that were taken back since
+            if question.round not in self._rounds:
+                assert self._session is not None
+                pictures = pngs(self._session.model, question.images)
+                count = units(len(pictures), self._shows_pairs(question.kind))
+                self._rounds[question.round] = Shown(pictures, question.kind, count, self._tick)
+            self._tick += 1
+
+    def _learned(self, question: Question, feedback: Feedback) -> None:
+        self._show(question)
+        with self._lock:
+            assert self._session is not None
+            self._logged = self._session.logged
+            if question.round in self._rounds:
+                self._rounds[question.round].feedback = feedback
+            self._tick += 1
+            if self._busy is not None:
+                self._busy.done = question.round + 1
+
+    # ------------------------------------------------------------ before and now
+
+    def turn(self, value: float) -> None:
+        """Set the dial; what the model draws now is drawn at that value."""
+        with self._lock:
+            self._strips.turn(value)
+            if self._session is not None:  # an error was of a strip, perhaps of the value before
+                self._told.error = None
+        self._later(lambda: self._look(self._session))
+
+    def _look(self, session: Session | None) -> None:
+        """Draw what is missing of the strips, unless something more urgent waits.
+
+        The base samples do not depend on the answers, so they are drawn while the person looks at the first round.
+        """
+        if self._may_look(session) and self._strips.lacks_before():
+            with self._doing("drawing what the model draws before"):
+                self._strips.draw_before(session)
+        if self._may_look(session) and self._strips.lacks_now(session):
+            with self._doing("drawing what the model draws now"):
+                self._strips.draw_now(session, self._tick)
+
+    def _may_look(self, session: Session | None) -> TypeGuard[Session]:
+        with self._lock:
+            return session is not None and not self._waiting and not self._told.gone
+
+    # ------------------------------------------------------------ what is taken away, and the end
+
+    def export(self, what: str) -> None:
+        """Write the aligned model ("model") or the pictures with their answers ("answers"), in the background."""
+        self._later(lambda: self._export(what))
+
+    def _export(self, what: str) -> None:
+        if (session := self._session) is None:
+            raise PapaError("the session is not open.")
+        with self._doing("writing files"):
+            place = exports.fresh(self.exports, what, session.round)
+            try:
+                if what == "model":
+                    self.exports.mkdir(parents=True, exist_ok=True)
+                    note = f"Written: {session.save(place)}"
+                else:
+                    note = f"Written: {exports.write_answers(place, self._answered(), session.model.prompt or '')}"
+            except PapaError as error:
+                note = f"Not written: {error}"
+        with self._lock:
+            self._told.notes.append(note)
+
+    def _answered(self) -> list[Shown]:
+        """The confirmed rounds.
+
+        Raises:  PapaError where there is none.
+        """
+        with self._lock:
+            found = [here for index, here in sorted(self._rounds.items()) if here.feedback and index < self.open]
+        if not found:
+            raise PapaError("no round was confirmed yet.")
+        return found
+
+    def delete(self) -> None:
+        """Delete the log, the draft and the exports; nothing is taken afterwards.
+
+        Raises:  PapaError where a file cannot be deleted.
+        """
+        with self._lock:
+            before, self._told.gone = self._told.gone, "Everything of this session was deleted."
+        done = self._worker.submit(self._delete)
+        try:
+            done.result()
+        except OSError as error:
+            self._told.gone = before
+            raise PapaError(f"cannot delete {error.filename} ({error.strerror}); delete it by hand.") from error
+        finally:
+            self._tick += 1
+
+    def _delete(self) -> None:
+        self._drop_session()
+        exports.delete_all(self.log)
+        with self._lock:
+            self._rounds.clear()
+            self._strips = Strips()
+            self.draft.forget()
+            self._told.notes.clear()
+
+    def stop(self) -> None:
+        """Take nothing more: the server ends."""
+        with self._lock:
+            self._told.gone = self._told.gone or "Stopped. Start `papa serve` again to go on where you are."
+            self._tick += 1
+
+    def close(self) -> None:
+        """Wait for what the worker is doing, and release the log."""
+        self.stop()
+        self._worker.shutdown(wait=True, cancel_futures=True)
+        self._drop_session()
+
+    # ------------------------------------------------------------ what the page is told
+
+    def picture(self, index: int, item: int) -> bytes | None:
+        """The PNG of an item of a round that was shown; None where there is none."""
+        with self._lock:
+            here = self._rounds.get(index)
+            return here.pictures[item] if here is not None and item < len(here.pictures) else None
+
+    def strip(self, which: str, item: int) -> bytes | None:
+        """The PNG of a strip, "before" or "now"; None where there is none."""
+        return self._strips.picture(which, item)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the page shows, as JSON; `tick` grows with every change, within a `boot`."""
+        with self._lock:
+            index, told_ = self.open, self._told
+            here = None if told_.gone else self._rounds.get(index)
+            busy = self._busy
+            return {
+                "boot": self.boot,
+                "tick": self._tick,
+                "version": self.draft.version,
+                "round": index,
+                "rounds": self.settings.rounds,
+                "labels": self.settings.labels,
+                "spent": self._spent(index, here),
+                "finished": index >= self.settings.rounds,
+                "asking": None if here is None else self._question(index, here),
+                "busy": None if busy is None else vars(busy).copy(),
+                "error": told_.error,
+                "notes": list(told_.notes),
+                "gone": told_.gone,
+                "undo": index > 0 or self.draft.undoes() is not None,
+            } | self._strips.state()
+
+    def _question(self, index: int, here: Shown) -> dict[str, Any]:
+        rated = self.draft.answers.get(index, {})
+        return {
+            "round": index,
+            "stamp": here.stamp,
+            "pictures": len(here.pictures),
+            "paired": self._shows_pairs(here.kind),
+            "answers": [rated.get(item) for item in range(here.units)],
+        }
+
+    def _spent(self, index: int, here: Shown | None) -> int:
+        """Pictures that were answered: of the rounds before, and of this one so far."""
+        before = min(index * self.settings.per_round, self.settings.labels)
+        if here is None:
+            return before
+        each = 2 if self._shows_pairs(here.kind) else 1
+        return before + each * len(self.draft.answers.get(index, {}))

@@ -1,0 +1,70 @@
+"""The command: what is refused before a model is loaded, and what the log says of the model."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import tiny_sd15
+from support.command_line import Papa
+from support.refusals import refused
+
+from papa import cli
+from papa.app import start
+from papa.app.security import Access
+from papa.errors import ArtefactError, SettingsError
+
+
+def arguments(*given: str) -> argparse.Namespace:
+    return cli.parser().parse_args(["serve", *given])
+
+
+def test_the_command_refuses_what_does_not_fit(tmp_path: Path, refused: Callable[..., str]) -> None:
+    here = ("--log", str(tmp_path / "me.jsonl"), "--port", "0")
+    refused("serve", *here, "--host", "0.0.0.0", words=("--token",))
+    refused("serve", *here, "--token", "short", words=("can be guessed",))
+    refused("serve", *here, "--settings", "{", words=("no JSON",))
+    refused("serve", *here, "--settings", "[]", words=("no JSON object",))
+    refused("serve", *here, "--method", "pappa", words=("did you mean 'papa'",))
+    refused("serve", *here, "--model", str(tmp_path), words=("--prompt",))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_is_not_there() -> None:
+    given = arguments("--model", "nowhere", "--prompt", "a house")
+    refused(ArtefactError, lambda: start.load(given), "there is no folder nowhere")
+    wrong = arguments("--guidance", "0.5")
+    refused(SettingsError, lambda: start.load(wrong), "guidance_scale")
+
+
+def test_the_page_says_what_to_install(papa: Papa, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "papa.app.start")
+    for name in [name for name in sys.modules if name.split(".")[0] in ("starlette", "uvicorn")]:
+        monkeypatch.setitem(sys.modules, name, None)
+    for name in [name for name in sys.modules if name.startswith("papa.app.")]:
+        monkeypatch.delitem(sys.modules, name)
+    code, said = papa("serve")
+    assert code == 2 and "pip install papa[app]" in said and "Traceback" not in said
+
+
+def test_a_model_is_known_by_its_weights_wherever_it_lies(tmp_path: Path) -> None:
+    copies = [Path(shutil.copytree(tiny_sd15.pipeline(), tmp_path / where / "mine")) for where in ("a", "b")]
+    first, second = map(start.identity, copies)
+    assert first == second and first["name"] == "mine" and str(tmp_path) not in str(first)
+    weights: Any = next((copies[1] / "unet").glob("*.safetensors"))
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    assert start.identity(copies[1])["unet_sha256"] != first["unet_sha256"]
+    assert start.identity(start.FRUITS)["name"] == "fruits"
+
+
+def test_the_address_is_what_is_opened() -> None:
+    assert start.address(Access("127.0.0.1", 8000)) == "http://127.0.0.1:8000/"
+    assert start.address(Access("0.0.0.0", 80, "x" * 16)) == f"http://127.0.0.1:80/?token={'x' * 16}"
+    assert start.address(Access("::1", 8000)) == "http://[::1]:8000/"
