@@ -17,16 +17,17 @@ from papa.benchmark.machine import pick_device
 from papa.errors import ArtefactError, SettingsError
 from papa.files import sha256
 from papa.methods import declaration
+from papa.models.interface import Model
 from papa.models.pipeline import PipelineModel, hush
-from papa.models.settings import PipelineSettings
 from papa.session import Session
-from papa.settings import validated
 
 FRUITS = Path(__file__).parents[1] / "data" / "fruits" / "pipeline"
 SHIPPED: dict[str, Any] = {"prompt": "a photo of fruit", "steps": 10, "guidance_scale": 2.0, "chunk": 64}
 """How the shipped pipeline is sampled, as in the task `fruits`."""
 OTHERS: dict[str, Any] = {"chunk": 8}
 """How another one is: a few pictures in a forward pass, for it is probably larger."""
+NETWORKS = ("unet", "transformer")
+"""The folder of a pipeline's network."""
 SHORTEST = 16
 """Characters of a token."""
 
@@ -93,39 +94,36 @@ def method_settings(text: str) -> dict[str, Any]:
     return given
 
 
-def load(args: argparse.Namespace) -> PipelineModel:
+def load(args: argparse.Namespace) -> Model:
     """The pipeline that was asked for, or the shipped one.
 
-    Raises:  SettingsError, ArtefactError as `PipelineModel.from_folder`.
+    Raises:  SettingsError, ArtefactError, ModelError as `Model.from_pretrained`.
     """
-    if args.model and not args.prompt:
-        raise SettingsError("--model needs --prompt: what the model is to draw.")
     if args.model and not Path(args.model).is_dir():
         raise ArtefactError(f"--model: there is no folder {args.model}.")
     given = {"prompt": args.prompt, "steps": args.steps, "guidance_scale": args.guidance}
     settings = dict(OTHERS if args.model else SHIPPED)
     settings |= {name: value for name, value in given.items() if value is not None}
     hush()
-    device = pick_device(args.device)
-    return PipelineModel.from_folder(
-        args.model or FRUITS, validated(PipelineSettings, settings, "papa serve"), device=device
-    )
+    return Model.from_pretrained(args.model or FRUITS, device=pick_device(args.device), **settings)
 
 
-def sampling(model: PipelineModel) -> dict[str, Any]:
+def sampling(model: Model) -> dict[str, Any]:
     """What the log says of how the pictures are drawn."""
-    return model.settings.model_dump(include={"prompt", "guidance_scale", "steps", "chunk"})
+    said: dict[str, Any] = {"prompt": model.prompt, "steps": model.steps, "chunk": model.chunk}
+    return said | ({"guidance_scale": model.settings.guidance_scale} if isinstance(model, PipelineModel) else {})
 
 
 def identity(folder: Path) -> dict[str, str]:
-    """What the log says of the model: the folder's name without its place, and the hash of its UNet's files."""
+    """What the log says of the model: the folder's name without its place, and the hash of its network's files."""
     found = hashlib.sha256()
-    for file in sorted((folder / "unet").rglob("*")):
-        if file.is_file() and not file.name.startswith("."):
-            found.update(f"{file.name} {sha256(file)}\n".encode())
+    for part in NETWORKS:
+        for file in sorted((folder / part).rglob("*")):
+            if file.is_file() and not file.name.startswith("."):
+                found.update(f"{file.name} {sha256(file)}\n".encode())
     resolved = folder.resolve()
     name = "fruits" if resolved == FRUITS.resolve() else resolved.name
-    return {"name": name, "unet_sha256": found.hexdigest()[:32]}
+    return {"name": name, "network_sha256": found.hexdigest()[:32]}
 
 
 def address(access: Access) -> str:

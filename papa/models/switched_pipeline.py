@@ -48,7 +48,8 @@ class SwitchedPipeline(Pipeline):  # type: ignore[misc, valid-type]
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """As the plain pipeline is called."""
         noisy: Any = getattr(self, PART)
-        folder = Path(self.config._name_or_path)
+        config: Any = self.config
+        folder = Path(config._name_or_path)
         if self._clean is None:
             self._clean = type(noisy).from_pretrained(folder / CLEAN).to(noisy.dtype).eval()
         least = json.loads((folder / ABOUT).read_text(encoding="utf-8"))["aligned_from"]

@@ -245,12 +245,12 @@ def test_a_log_that_was_lost_is_made_again_from_the_draft(log: Path) -> None:
 
 
 def test_a_log_of_another_session_is_refused_before_anything_is_served(log: Path) -> None:
-    about = {"prompt": "a fruit", "model": {"name": "x", "unet_sha256": "1"}}
+    about = {"prompt": "a fruit", "model": {"name": "x", "network_sha256": "1"}}
     with desk(log, about=about) as at:
         Tab(at).answer(*ROUND)
     for given, words in (
         ({"about": about | {"prompt": "a boat"}}, "prompt is 'a fruit' in the log and 'a boat' here"),
-        ({"about": about | {"model": {"name": "x", "unet_sha256": "2"}}}, "model.unet_sha256 is '1' in the log"),
+        ({"about": about | {"model": {"name": "x", "network_sha256": "2"}}}, "model.unet_sha256 is '1' in the log"),
         ({"about": about, "seed": 1}, "seed is 0 in the log and 1 here"),
     ):
 

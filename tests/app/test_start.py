@@ -60,7 +60,7 @@ def test_a_model_is_known_by_its_weights_wherever_it_lies(tmp_path: Path) -> Non
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(data)
-    assert start.identity(copies[1])["unet_sha256"] != first["unet_sha256"]
+    assert start.identity(copies[1])["network_sha256"] != first["unet_sha256"]
     assert start.identity(start.FRUITS)["name"] == "fruits"
 
 
