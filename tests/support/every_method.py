@@ -18,7 +18,7 @@ from papa.methods.interface import Method
 from papa.models.interface import Model
 from papa.rng import Stream
 from papa.session import Round
-from support import tiny, tiny_mnist, tiny_sd15, users_of
+from support import tiny, tiny_families, tiny_mnist, tiny_sd15, users_of
 from support.playing import rounds_of
 
 LABELS, K = 5, 2  # the last round is a short one
@@ -29,7 +29,9 @@ def task_of(name: str) -> AnyTask:
     declared = tasks.declaration(name)
     if declared.takes_data:
         return tiny_mnist.task(name)
-    # A random pipeline stands in for the weights that are not shipped.
+    # Random pipelines stand in for the weights that are not shipped, and for those of one's own.
+    if name == "pipeline":
+        return declared.load()(declared.settings.model_validate(tiny_families.own_task()))
     return declared.load()(tiny_sd15.settings() if name == "sd15" else declared.settings(steps=3))
 
 
@@ -47,7 +49,9 @@ def base_pool(task: str) -> Tensor:
 
 @cache
 def user_of(task: str) -> AnyUser:
-    user = users_of.user_of(task, next(iter(tasks.declaration(task).users)))
+    own = tasks.declaration(task).users
+    configured = {} if own else tiny_families.PEARS
+    user = users_of.user_of(task, next(iter(own or configured)), **configured)
     user.meet(task_of(task))
     return user
 

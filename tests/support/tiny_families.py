@@ -246,3 +246,20 @@ MADE = {
     "Flux": "FluxPipeline",
 }
 """The classes of diffusers."""
+
+
+def own_task(family: str = "Stable Diffusion 3", **given: Any) -> dict[str, Any]:
+    """Settings of a task `pipeline` that lies on disk; what is given wins."""
+    return {
+        "folder": str(folder(family)),
+        "prompt": "a pear",
+        "size": 16,
+        "steps": 3,
+        "proxy": {"model": f"local-dir:{tiny_sd15.clip()}"},
+        "held_out": {"model": f"local-dir:{tiny_sd15.clip(1)}"},
+        "bank": {"pear": ["a pear"], "apple": ["an apple", "a red apple"]},
+    } | given
+
+
+PEARS = {"pears": {"kind": "concepts", "wanted": {"kind": "pear"}}}
+"""Somebody who likes what it draws."""

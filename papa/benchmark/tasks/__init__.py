@@ -16,6 +16,7 @@ TASKS: dict[str, str] = {
     "fashion_mnist": "papa.benchmark.tasks.mnist:FASHION_MNIST",
     "fruits": "papa.benchmark.tasks.fruits:FRUITS",
     "sd15": "papa.benchmark.tasks.sd15:SD15",
+    "pipeline": "papa.benchmark.tasks.pipeline:PIPELINE",
 }
 
 

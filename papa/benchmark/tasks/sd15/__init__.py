@@ -5,32 +5,9 @@ The same code as `fruits`, with other weights on disk. See docs/text-to-image.md
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
-from pydantic import Field
-
+from papa.benchmark.tasks.clip_settings import ClipSettings, Commit, JudgedByClip, Sha256
 from papa.benchmark.tasks.declaration import TaskDeclaration
-from papa.models.settings import PipelineSettings
-from papa.settings import Positive, Rate, Settings
-
-Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-class ClipSettings(Settings):
-    """An OpenCLIP model."""
-
-    model: str
-    """open_clip's name of the architecture, or `local-dir:FOLDER` with open_clip_config.json and weights.
-    OpenAI's weights from a file need the name that ends in -quickgelu."""
-    pretrained: str | None = None
-    """open_clip's tag of the weights, or a weight file. A folder brings its own."""
-    revision: Commit | None = None
-    """Commit of the hub's repository that the tag names; None takes what is cached, else the newest (a file or a
-    folder has none and ignores it)."""
-    sha256: Sha256 | None = None
-    """The sha256 that the weight file must have; checked before loading, part of every run's key."""
-
+from papa.settings import Positive
 
 FRUIT_BANK = {
     "apple": ["a photo of an apple", "a photo of a red apple", "a photo of a green apple"],
@@ -49,7 +26,7 @@ FRUIT_BANK = {
 """Three users' concepts and what else a photo of a fruit may show."""
 
 
-class Sd15Settings(PipelineSettings):
+class Sd15Settings(JudgedByClip):
     """Stable Diffusion 1.5, judged by OpenCLIP (the FKC document)."""
 
     model: str = "stable-diffusion-v1-5/stable-diffusion-v1-5"
@@ -60,9 +37,6 @@ class Sd15Settings(PipelineSettings):
     """Weight files that are preferred, `*.fp16.safetensors`; where there are none, those without a variant."""
     sha256: dict[str, Sha256] = {}
     """File of the model's folder -> the sha256 that it must have; checked before loading, part of every run's key."""
-    dtype: Literal["auto", "fp16", "fp32"] = "auto"
-    """Type that the pipeline runs in: fp16 on CUDA and fp32 on a CPU, or as said. Trained weights, losses and
-    log-weights are always fp32."""
     proxy: ClipSettings = ClipSettings(model="ViT-L-14", pretrained="openai")
     """The OpenCLIP model that labels."""
     held_out: ClipSettings = ClipSettings(model="ViT-B-32", pretrained="laion2b_s34b_b79k")
@@ -71,8 +45,6 @@ class Sd15Settings(PipelineSettings):
     """Concept -> its prompts: what users like, and distractors. The proxy's softmax runs over all of them."""
     prompt: str = "a photo of a fruit"
     """The prompt of base and aligned samples."""
-    temperature: Rate | None = 10.0
-    """The document's factor on the proxy's similarities; CLIP's own logit scale (null) is about 100."""
     chunk: Positive = 8
     """Images per forward pass, the document's generation batch (guidance doubles it)."""
     attention_slicing: bool = True
@@ -82,6 +54,8 @@ class Sd15Settings(PipelineSettings):
     vae_tiling: bool = True
     """Decode an image in tiles (those above 512 pixels have more than one)."""
 
+
+__all__ = ["SD15", "ClipSettings", "Sd15Settings"]
 
 SD15 = TaskDeclaration(
     Sd15Settings,
