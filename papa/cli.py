@@ -128,9 +128,11 @@ def serve_arguments(stages: argparse._SubParsersAction[argparse.ArgumentParser])
     command = stages.add_parser("serve", help=about, description=about[0].upper() + about[1:] + ".")
     command.set_defaults(run=commands.serve)
     command.add_argument(
-        "--model", metavar="FOLDER", help="Stable Diffusion in diffusers' layout (default: the fruits)"
+        "--model", metavar="FOLDER", help="a pipeline that diffusers saved, docs/models.md (default: the fruits)"
     )
-    command.add_argument("--prompt", metavar="TEXT", help="what is drawn; needed with --model")
+    command.add_argument("--prompt", metavar="TEXT", help="what is drawn, for a model that draws for a prompt")
+    command.add_argument("--given", metavar="SOURCE", help="labels that exist already, learned first (docs/labels.md)")
+    command.add_argument("--given-user", metavar="USER", help="whose rows of a parquet file")
     command.add_argument("--method", default="papa", help="method of the registry (default: %(default)s)")
     command.add_argument("--settings", metavar="JSON", default="{}", help="its settings, e.g. '{\"c_qpde\": 0.5}'")
     command.add_argument("--labels", type=positive, default=80, help="pictures to be judged (default: %(default)s)")

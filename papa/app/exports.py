@@ -9,7 +9,6 @@ import base64
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,11 +34,14 @@ def places(log: Path) -> tuple[Path, Path]:
 def keep_rounds(log: Path, rounds: int) -> None:
     """Take all but the first rounds out of a log that no session has open; it is rewritten whole or not at all.
 
+    Labels that were there before the first round stay.
+
     Raises:  PapaError where it cannot be written.
     """
     with FileLock(f"{log}.lock", timeout=10):
         lines = log.read_bytes().splitlines(keepends=True)
-        write_atomic(log, b"".join(lines[: rounds + 1]))
+        before = 1 + ("given" in json.loads(lines[1]) if len(lines) > 1 else 0)
+        write_atomic(log, b"".join(lines[: before + rounds]))
 
 
 def fresh(folder: Path, what: str, rounds: int) -> Path:
@@ -55,15 +57,14 @@ def write_answers(place: Path, rounds: Sequence[Answered], prompt: str) -> Path:
 
     `PLACE.jsonl` has one line for each picture: caption (the prompt), round, item, label (1 liked, 0 disliked, null
     without an answer) and the PNG in base64. `PLACE.pairs.parquet` has, within each round, every liked picture beside
-    every disliked one, or the pairs and ties that were answered; it is left out where there is no pair, or no pyarrow.
+    every disliked one, or the pairs and ties that were answered; it is left out where there is no pair.
 
     Returns: the first of the two.
     Raises:  PapaError where a file cannot be written.
     """
     lines = [json.dumps(line) for line in _singles(rounds, prompt)]
     file = write_atomic(place.with_name(f"{place.name}.jsonl"), "".join(f"{line}\n" for line in lines))
-    with suppress(ImportError):
-        _write_pairs(place.with_name(f"{place.name}.pairs.parquet"), rounds, prompt)
+    _write_pairs(place.with_name(f"{place.name}.pairs.parquet"), rounds, prompt)
     return file
 
 

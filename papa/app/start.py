@@ -16,6 +16,7 @@ from papa.app.server import listening, run
 from papa.benchmark.machine import pick_device
 from papa.errors import ArtefactError, SettingsError
 from papa.files import sha256
+from papa.labels import load_labels
 from papa.methods import declaration
 from papa.models.interface import Model
 from papa.models.pipeline import PipelineModel, hush
@@ -52,7 +53,7 @@ def start(args: argparse.Namespace, say: Callable[[str], None]) -> None:
         }
         make = partial(
             Session, model, args.method, labels=args.labels, per_round=args.per_round, seed=args.seed, log=args.log,
-            settings=settings, about=about,
+            settings=settings, about=about, given=load_labels(args.given, args.given_user) if args.given else None,
         )  # fmt: skip
         desk = Desk(make, Path(args.log), args.pairs)
         access = Access(args.host, at.getsockname()[1], args.token)

@@ -11,6 +11,7 @@ from support.refusals import refused
 
 from papa.app import drafts
 from papa.app.drafts import Draft
+from papa.app.exports import keep_rounds
 from papa.errors import PapaError, SessionError
 
 HEAD = {"papa": 1, "method": "papa", "seed": 0}
@@ -143,3 +144,12 @@ def test_what_is_no_draft_or_anothers_is_refused_and_left_alone(file: Path) -> N
         file.write_bytes(content)
         refused(SessionError, lambda: Draft(file, HEAD), words)
         assert file.read_bytes() == content
+
+
+def test_a_reopened_round_leaves_the_labels_that_were_given(tmp_path: Path) -> None:
+    log = tmp_path / "me.jsonl"
+    lines = ['{"papa": 1}\n', '{"given": 3}\n', '{"round": 0}\n', '{"round": 1}\n']
+    for before in (1, 2):
+        log.write_text("".join(lines[:before] + lines[2:]), encoding="utf-8")
+        keep_rounds(log, 1)
+        assert log.read_text(encoding="utf-8") == "".join(lines[:before] + lines[2:3])

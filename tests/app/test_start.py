@@ -31,7 +31,7 @@ def test_the_command_refuses_what_does_not_fit(tmp_path: Path, refused: Callable
     refused("serve", *here, "--settings", "{", words=("no JSON",))
     refused("serve", *here, "--settings", "[]", words=("no JSON object",))
     refused("serve", *here, "--method", "pappa", words=("did you mean 'papa'",))
-    refused("serve", *here, "--model", str(tmp_path), words=("--prompt",))
+    refused("serve", *here, "--model", str(tmp_path), words=("model_index.json",))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -60,7 +60,7 @@ def test_a_model_is_known_by_its_weights_wherever_it_lies(tmp_path: Path) -> Non
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(data)
-    assert start.identity(copies[1])["network_sha256"] != first["unet_sha256"]
+    assert start.identity(copies[1])["network_sha256"] != first["network_sha256"]
     assert start.identity(start.FRUITS)["name"] == "fruits"
 
 
