@@ -61,16 +61,9 @@ def _line(ax: Axes, grid: Grid, of: Served) -> None:
     look: dict[str, Any] = (
         {"lw": 1.3, "alpha": 1.0} if of.reaches else {"lw": 0.7, "alpha": 0.55, "linestyle": (0, (3, 2))}
     )
-    ax.plot(
-        ALONG,
-        means,
-        color=ink,
-        marker=style.marker(grid, of.method),
-        markevery=8,
-        markersize=3,
-        label=of.method,
-        **look,
-    )
+    marked: dict[str, Any] = {"color": ink, "marker": style.marker(grid, of.method), "markersize": 3}
+    ax.plot(ALONG, means, markevery=8, **marked, **look)
+    ax.plot([], [], lw=1.3, label=of.method, **marked)  # in the legend all are solid
     if of.reaches and all(np.isfinite(cost.half_width) for cost in costs):
         low, high = ([max(getattr(cost, end), 1e-3) for cost in costs] for end in ("lower", "upper"))
         ax.fill_between(ALONG, low, high, color=ink, alpha=0.18, lw=0)
