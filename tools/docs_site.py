@@ -27,9 +27,19 @@ LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)\s]*)?\))")
 
 
 def formula(source: str, *_: Any, **__: Any) -> str:
-    """A fence "math" as MathML; one formula for each paragraph of the fence."""
-    parts = [part for part in re.split(r"\n\s*\n", source) if part.strip()]
-    return "".join(f'<div class="formula">{convert(part.strip(), display="block")}</div>' for part in parts)
+    """A fence "math" as MathML.
+
+    The converter knows `aligned` by its other name, takes the sign of a distribution for a letter, and leaves no space
+    after log.
+
+    Raises:  ValueError for a command that the converter does not know; it would stand in the page as it is.
+    """
+    mathml = convert(re.sub(r"(begin|end)\{aligned\}", r"\1{align*}", source.strip()), display="block")
+    if unknown := re.search(r"\\\w+|<mi>&</mi>", mathml):
+        raise ValueError(f"{unknown[0]} is not understood in the formula {source}")
+    mathml = mathml.replace("<mi>&#x0007E;</mi>", "<mo>&#x0223C;</mo>")
+    mathml = mathml.replace("<mi>log</mi>", '<mi>log</mi><mspace width="0.17em" />')
+    return f'<div class="formula">{mathml}</div>'
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
