@@ -292,9 +292,10 @@ def reference(args: argparse.Namespace) -> None:
 
     machine, folder = this_machine().model_dump(), reference.place_of(args.config)
     log(f"{reference.write(read_table(grid), grid, args.config, machine, folder)}: written")
-    page = Path(reference.SUMMARY)  # of the repository
-    if page.is_file() and summary.place(page, folder, (folder / reference.SUMMARY).read_text(encoding="utf-8")):
-        log(f"{page}: has the summary now")
+    text = (folder / reference.SUMMARY).read_text(encoding="utf-8")
+    for page in [Path("README.md"), *sorted(Path("docs").glob("*.md"))]:
+        if page.is_file() and summary.place(page, folder, text):
+            log(f"{page}: has the summary now")
 
 
 def check(args: argparse.Namespace) -> None:

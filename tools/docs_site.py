@@ -21,6 +21,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parent.parent
+PICTURES = (".png", ".jpg")
 PAGES = {"README.md": "readme.md", "CONTRIBUTING.md": "contributing.md"}
 """Pages that stand outside of docs/ -> their place in the site."""
 LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)\s]*)?\))")
@@ -66,7 +67,8 @@ def in_site(target: Path) -> str:
     """Where the site has a path of the repository."""
     if target.parts[0] == "docs":
         return target.relative_to("docs").as_posix()
-    return PAGES.get(target.as_posix(), f"repository/{target.as_posix()}.txt")
+    name = f"repository/{target.as_posix()}"
+    return PAGES.get(target.as_posix(), name if target.suffix in PICTURES else f"{name}.txt")
 
 
 def relinked(markdown: str, page: str) -> str:
@@ -95,7 +97,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, site, content=(ROOT / source).read_text(encoding="utf-8")))
     texts = {file.src_uri: file.content_string for file in files.documentation_pages()}
     for target in linked_files(texts):
-        files.append(File.generated(config, in_site(target), content=(ROOT / target).read_text(encoding="utf-8")))
+        files.append(File.generated(config, in_site(target), content=(ROOT / target).read_bytes()))
     return files
 
 

@@ -176,6 +176,15 @@ def test_every_family_is_aligned_saved_and_drawn_in_plain_diffusers(name: str, m
     assert again.shape == model.shape
 
 
+@pytest.mark.parametrize("name", tiny_families.MAKERS)
+def test_a_surrogate_on_the_models_own_activations_learns_on_every_family(name: str) -> None:
+    settings = {"n": 2, "surrogate": {"kind": "features", "reference": 4}}
+    session = Session(opened(name), "best_of_n", labels=4, per_round=4, settings=settings)
+    session.ask()
+    session.answer([True, False, True, False])
+    assert session.sample(2).isfinite().all()
+
+
 def test_a_pipeline_in_memory_is_the_same_model() -> None:
     pipe = plain(tiny_families.folder("Stable Diffusion 3"))
     model = Model.from_pipeline(pipe, PROMPT, steps=STEPS, size=16)

@@ -53,6 +53,7 @@ def test_half_a_mark_is_an_error(page: tuple[Path, Path]) -> None:
         summary.place(page[0], page[1], "new")
 
 
-def test_the_readme_shows_the_committed_reference() -> None:
-    folder = reference.FOLDER / "config"
-    assert summary.placed(ROOT / "README.md", folder) == (ROOT / folder / reference.SUMMARY).read_text()
+@pytest.mark.parametrize(("page", "name"), [("README.md", "config"), ("docs/arena.md", "arena")])
+def test_a_page_shows_the_committed_reference(page: str, name: str) -> None:
+    folder = reference.FOLDER / name
+    assert summary.placed(ROOT / page, folder) == (ROOT / folder / reference.SUMMARY).read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -27,6 +28,8 @@ from papa.paper.stats import Estimate
 FULL = 6.9
 """Width of a page, in inches. A column is half of it."""
 COLUMN = 3.35
+LEGEND_LINE, LEGEND_LINES = 0.17, 3
+"""Inches of a line of a legend, and lines that a figure has room for."""
 
 RC: dict[Any, Any] = {
     "font.family": "sans-serif",
@@ -214,14 +217,26 @@ def legend_below(
 ) -> None:
     """One legend for these panels, under all of them, to be read line by line.
 
-    Args:    order: labels in the order wanted, others behind. more: label -> handle, for what no panel names.
-             length: of a line's example, in font sizes; dashes need more.
+    A figure grows with the lines of its legend, so that the panels keep their size.
+
+    Args:    columns: at most so many, as many as are not wider than the figure. order: labels in the order wanted,
+             others behind. more: label -> handle, for what no panel names. length: of a line's example, in font sizes;
+             dashes need more.
     """
     found = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     keys = {label: found[label] for label in order if label in found} | found | dict(more or {})
-    read = [label for column in range(columns) for label in list(keys)[column::columns]]  # Matplotlib fills columns
-    handles = [keys[label] for label in read]
-    drawn.legend(handles, read, loc="outside lower center", ncols=columns, handlelength=length, columnspacing=1.4)
+    for count in range(min(columns, max(1, len(keys))), 0, -1):
+        read = [label for column in range(count) for label in list(keys)[column::count]]  # Matplotlib fills columns
+        handles = [keys[label] for label in read]
+        legend = drawn.legend(
+            handles, read, loc="outside lower center", ncols=count, handlelength=length, columnspacing=1.4
+        )
+        if count == 1 or legend.get_window_extent().width <= drawn.bbox.width:
+            break
+        legend.remove()
+    if isinstance(drawn, Figure):
+        lines = math.ceil(len(keys) / count)
+        drawn.set_figheight(drawn.get_figheight() + LEGEND_LINE * max(0, lines - LEGEND_LINES))
 
 
 @dataclass(frozen=True)

@@ -22,20 +22,37 @@ from papa.rng import Stream
 
 
 def spatial_means(net: nn.Module, x_t: Tensor, t: Tensor) -> Tensor:
-    """(n, F) means over all places of the mid block's and the up blocks' outputs."""
-    unet: Any = getattr(net, "unet", net)
+    """(n, F) means over all places: of a UNet's mid block and up blocks, of a transformer's blocks at a third, at two
+    thirds and at the end of its depth.
+
+    Raises:  ModelError for another network.
+    """
     found: list[Tensor] = []
 
     def keep(_: nn.Module, __: Any, output: Any) -> None:
-        found.append((output[0] if isinstance(output, tuple) else output).flatten(2).mean(2))
+        # A transformer's block returns the prompt's tokens and the picture's, (n, tokens, width).
+        mean = output[1].mean(1) if tokens else (output[0] if isinstance(output, tuple) else output).flatten(2).mean(2)
+        found.append(mean)
 
-    hooks = [block.register_forward_hook(keep) for block in (unet.mid_block, *unet.up_blocks)]
+    blocks, tokens = _blocks(net)
+    hooks = [block.register_forward_hook(keep) for block in blocks]
     try:
         net(x_t, t)
     finally:
         for hook in hooks:
             hook.remove()
     return torch.cat(found, 1)
+
+
+def _blocks(net: nn.Module) -> tuple[list[nn.Module], bool]:
+    """The blocks that are looked at, and whether their outputs are tokens."""
+    inner: Any = getattr(net, "network", net)  # without its prompt
+    if hasattr(inner, "mid_block"):
+        return [inner.mid_block, *inner.up_blocks], False
+    if hasattr(inner, "transformer_blocks"):
+        depth = len(inner.transformer_blocks)
+        return [inner.transformer_blocks[i] for i in sorted({depth // 3, 2 * depth // 3, depth - 1})], True
+    raise ModelError(f"a {type(inner).__name__} has no blocks whose activations are known; set surrogate.kind: conv.")
 
 
 class FeatureSurrogate:
