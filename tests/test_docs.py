@@ -81,6 +81,8 @@ def test_what_is_not_checked_has_a_reason(capsys: pytest.CaptureFixture[str]) ->
 
 def known(args: Any) -> None:
     """What a command of `papa` names exists."""
+    if not hasattr(args, "config"):  # `serve` and `labels` are not about an experiment
+        return
     experiment = grid.load(ROOT / args.config) if args.command != "adapter" else None
     assert (ROOT / args.config).is_file()
     if args.command in ("prepare", "base"):

@@ -250,7 +250,7 @@ def test_a_log_of_another_session_is_refused_before_anything_is_served(log: Path
         Tab(at).answer(*ROUND)
     for given, words in (
         ({"about": about | {"prompt": "a boat"}}, "prompt is 'a fruit' in the log and 'a boat' here"),
-        ({"about": about | {"model": {"name": "x", "network_sha256": "2"}}}, "model.unet_sha256 is '1' in the log"),
+        ({"about": about | {"model": {"name": "x", "network_sha256": "2"}}}, "model.network_sha256 is '1' in the log"),
         ({"about": about, "seed": 1}, "seed is 0 in the log and 1 here"),
     ):
 
