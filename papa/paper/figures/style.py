@@ -225,6 +225,7 @@ def legend_below(
     """
     found = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     keys = {label: found[label] for label in order if label in found} | found | dict(more or {})
+    count = 1
     for count in range(min(columns, max(1, len(keys))), 0, -1):
         read = [label for column in range(count) for label in list(keys)[column::count]]  # Matplotlib fills columns
         handles = [keys[label] for label in read]
