@@ -15,6 +15,7 @@ from diffusers import StableDiffusionPipeline
 from torch import Tensor, nn
 
 from papa.diffusion.denoiser import Cost, Denoiser, UNetDenoiser
+from papa.diffusion.predictions import Epsilon
 from papa.errors import ArtefactError, DivergedError, ModelError
 from papa.files import forget_paths, write_json
 from papa.models.families import Condition, Told, family_of
@@ -108,6 +109,11 @@ class PipelineModel(Model):
     def backbone(self) -> Any:
         """The pipeline's own network, a UNet or a transformer; frozen."""
         return getattr(self.pipe, self.family.network)
+
+    @property
+    def predicts_noise(self) -> bool:
+        """Whether the network predicts the noise itself, in the VP view."""
+        return isinstance(self._prediction, Epsilon)
 
     @property
     def _guidance(self) -> float:

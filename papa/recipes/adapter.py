@@ -24,7 +24,7 @@ from papa.benchmark.config import Folder, read
 from papa.benchmark.machine import pick_device
 from papa.benchmark.preferences import Gathered, Telling, gathered, training_pairs
 from papa.benchmark.tasks.images import to_range
-from papa.errors import PapaError
+from papa.errors import ModelError, PapaError
 from papa.files import write_json
 from papa.methods.ppd.training import Pairs, PpdTraining, Trainer
 from papa.models.personal.adapter import About, save_adapter, weights_hash
@@ -125,13 +125,17 @@ class Base:
 def base_of(settings: StableCascade | Pipeline, device: str) -> Base:
     """Load a model.
 
-    Raises:  ArtefactError where a file is missing or of something else.
+    Raises:  ArtefactError where a file is missing or of something else. ModelError for a model that predicts a velocity.
     """
     if isinstance(settings, Pipeline):
         model = PipelineModel.from_folder(settings.model, device=device)
         assert model.alphas_cumprod is not None
+        if not model.predicts_noise:
+            raise ModelError(
+                f"{settings.model} predicts a velocity; adapters are trained for models that predict noise."
+            )
         unet: nn.Module = model.pipe.unet
-        return Base(unet, unet, model.alphas_cumprod, model.encode, model.embedding)
+        return Base(unet, unet, model.alphas_cumprod, model.encode, lambda said: model.condition(said)["prompt"])
     images = EfficientNetEncoder.from_file(settings.images).to(device)
     pipe: Any = load_prior(settings.prior, {"bf16": torch.bfloat16, "fp32": torch.float32}[settings.dtype]).to(device)
     return Base(
