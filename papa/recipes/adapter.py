@@ -125,7 +125,7 @@ class Base:
 def base_of(settings: StableCascade | Pipeline, device: str) -> Base:
     """Load a model.
 
-    Raises:  ArtefactError where a file is missing or of something else. ModelError for a model that predicts a velocity.
+    Raises:  ArtefactError where a file is missing or of something else. ModelError for one that predicts a velocity.
     """
     if isinstance(settings, Pipeline):
         model = PipelineModel.from_folder(settings.model, device=device)
