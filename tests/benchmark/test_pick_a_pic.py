@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from support.rated import changed
 
 from papa.benchmark.pick_a_pic import NEEDED, Written, encoded, labelled, read, write
 from papa.errors import PapaError
@@ -26,15 +27,6 @@ ROWS = [Written("ann", "a pear", 0, 1, 1.0), Written("bob", "fruit", 2, 3, 0.0),
 def file(tmp_path: Path) -> Path:
     write(tmp_path / "pairs.parquet", list(images()), ROWS)
     return tmp_path / "pairs.parquet"
-
-
-def changed(file: Path, row: int, **values: Any) -> Path:
-    frame = pd.read_parquet(file)
-    for name, value in values.items():
-        frame[name] = frame[name].astype(object)
-        frame.at[row, name] = value
-    frame.to_parquet(file)
-    return file
 
 
 def test_what_is_written_is_read_again(file: Path) -> None:

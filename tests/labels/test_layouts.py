@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import rated
-from support.rated import csv_file, encoded, files, folder, json_file, pixels
+from support.rated import changed, csv_file, encoded, files, folder, json_file, pixels
 from support.refusals import refused
 
 from papa import load_labels
@@ -299,15 +299,6 @@ ROWS = [
 def parquet(tmp_path: Path) -> Path:
     write(tmp_path / "pairs.parquet", [pixels(i) for i in range(4)], ROWS)
     return tmp_path / "pairs.parquet"
-
-
-def changed(file: Path, row: int, **values: Any) -> Path:
-    frame = pd.read_parquet(file)
-    for name, value in values.items():
-        frame[name] = frame[name].astype(object)
-        frame.at[row, name] = value
-    frame.to_parquet(file)
-    return file
 
 
 def test_the_pairs_of_one_user(parquet: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 from torch import Tensor
@@ -56,6 +57,16 @@ def csv_file(place: Path, *lines: str, name: str = "labels.csv") -> Path:
 def json_file(place: Path, rows: Sequence[Any], name: str = "labels.jsonl") -> Path:
     (place / name).write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
     return place / name
+
+
+def changed(file: Path, row: int, **values: Any) -> Path:
+    """A parquet file with other values in one row."""
+    frame = pd.read_parquet(file)
+    for name, value in values.items():
+        frame[name] = frame[name].astype(object)
+        frame.at[row, name] = value
+    frame.to_parquet(file)
+    return file
 
 
 class Grey(Model):
