@@ -701,7 +701,7 @@ def test_a_save_on_a_full_disk_leaves_nothing_behind(digits: Digits, tmp_path: P
     DDPMPipeline.from_pretrained(of.save(tmp_path / "aligned"))
 
 
-@pytest.mark.parametrize("method", ["base", "best_of_n", "fkc", "epapa"])
+@pytest.mark.parametrize("method", ["base", "best_of_n", "fkc"])
 def test_what_cannot_be_saved_says_so(digits: Digits, tmp_path: Path, method: str) -> None:
     of = session(digits.model, method)
     refused(PapaError, lambda: of.save(tmp_path / "aligned"))

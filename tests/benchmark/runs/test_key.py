@@ -155,8 +155,8 @@ def test_imports_inside_functions_and_of_names_are_followed(copied: Path) -> Non
     )
 
 
-READERS = {"pydantic", "PyYAML", "safetensors", "huggingface_hub", "filelock"}
-"""Packages that runs read settings and files with, which come out the same in every version."""
+READERS = {"pydantic", "PyYAML", "safetensors", "huggingface_hub", "filelock", "pillow", "tqdm"}
+"""Packages that runs read settings and files with, or show progress with: values are the same in every version."""
 
 
 def test_a_record_names_the_version_of_every_package_that_runs_compute_with() -> None:

@@ -46,5 +46,5 @@ def test_a_prompt_of_the_bank_that_the_proxy_would_cut() -> None:
 def test_a_model_of_another_prediction_type(tmp_path: Path) -> None:
     folder = copied(tmp_path)
     scheduler = folder / "scheduler" / "scheduler_config.json"
-    scheduler.write_text(json.dumps(tiny_sd15.SCHEDULER | {"prediction_type": "v_prediction"}))
-    refused(ModelError, lambda: Sd15(tiny_sd15.settings(model=str(folder))), "v_prediction", "epsilon")
+    scheduler.write_text(json.dumps(tiny_sd15.SCHEDULER | {"prediction_type": "sample"}))
+    refused(ModelError, lambda: Sd15(tiny_sd15.settings(model=str(folder))), "'sample'", "epsilon")
