@@ -8,9 +8,8 @@ from pathlib import Path
 from papa.benchmark.config import Measures
 from papa.benchmark.tasks.pipeline import OwnPipelineSettings
 from papa.benchmark.tasks.prompts import PromptBank
-from papa.benchmark.tasks.sd15.hub import clip_files
+from papa.benchmark.tasks.sd15.hub import clip_files, refuse_other_files
 from papa.errors import ArtefactError, SettingsError
-from papa.files import sha256
 from papa.methods.declaration import MethodSettings
 
 IMAGE = 512 * 512 * 3
@@ -46,13 +45,7 @@ def checked_folder(settings: OwnPipelineSettings) -> Path:
     folder = Path(settings.folder).expanduser()
     if not (folder / "model_index.json").is_file():
         raise ArtefactError(f"task pipeline: {folder} has no model_index.json; name a folder that diffusers saved.")
-    for name, expected in settings.sha256.items():
-        found = sha256(folder / name) if (folder / name).is_file() else "no such file"
-        if found != expected:
-            raise ArtefactError(
-                f"{folder / name} has sha256 {found[:16]}, the settings say {expected[:16]}: it is damaged or of "
-                "another model. Put the right one there, or correct sha256."
-            )
+    refuse_other_files(folder, settings.sha256, "the task's sha256", "Put the right file there, or correct sha256.")
     return folder
 
 

@@ -73,14 +73,23 @@ def pipeline_folder(settings: Sd15Settings, download: bool = True) -> Path:
         folder = _cached(settings, download)
     if missing := missing_files(folder, settings.variant):
         raise ArtefactError(f"{folder} lacks {', '.join(missing)}. {_how_to_get(settings)}")
-    for name, expected in settings.sha256.items():
-        found = file_sha256(folder / name) if (folder / name).is_file() else "no such file"
-        if found != expected:
-            raise ArtefactError(
-                f"{folder / name} has sha256 {found[:16]}, tasks.sd15.sha256 says {expected[:16]}. The file is "
-                f"damaged or of another model. {_how_to_get(settings)}"
-            )
+    refuse_other_files(folder, settings.sha256, "tasks.sd15.sha256", _how_to_get(settings))
     return folder
+
+
+def refuse_other_files(folder: Path, expected: Mapping[str, str], setting: str, remedy: str) -> None:
+    """Refuse a folder whose files are not those of the settings.
+
+    Args:    expected: file -> its sha256. setting: where that stands. remedy: what to do.
+    Raises:  ArtefactError.
+    """
+    for name, wanted in expected.items():
+        found = file_sha256(folder / name) if (folder / name).is_file() else "no such file"
+        if found != wanted:
+            raise ArtefactError(
+                f"{folder / name} has sha256 {found[:16]}, {setting} says {wanted[:16]}. The file is damaged or of "
+                f"another model. {remedy}"
+            )
 
 
 def _cached(settings: Sd15Settings, download: bool) -> Path:
