@@ -57,7 +57,7 @@ def extent(table: pd.DataFrame) -> str:
 
 def ranking(table: pd.DataFrame, grid: Grid, task: str) -> str:
     """Which compared method had the highest preference on a task, by how much, for whom, and at what cost."""
-    users = select.common_users(table, grid, task)
+    users = select.shared_users(table, grid, task)
     found = _estimates(table, grid, task, PREFERENCE, users) if users else {}
     ranked = sorted((method for method in found if method != BASE), key=lambda method: -found[method].mean)
     if not ranked:

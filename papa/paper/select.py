@@ -155,14 +155,6 @@ def users_of(grid: Grid, task: str) -> list[str]:
     return list(dict.fromkeys(spec.user for spec in grid if spec.task == task and not spec.who.noisy))
 
 
-def common_users(table: pd.DataFrame, grid: Grid, task: str) -> list[str]:
-    """The users for whom every compared method ran, of those methods that ran for anybody."""
-    main = set(main_methods(grid, task))
-    rows = table[(table.task == task) & table.method.isin(main)]
-    methods = rows.groupby("user").method.nunique()
-    return [user for user in users_of(grid, task) if methods.get(user, 0) == rows.method.nunique()]
-
-
 def shared_users(table: pd.DataFrame, grid: Grid, task: str) -> list[str]:
     """The users for whom at least half of the compared methods ran, of those that ran for anybody."""
     rows = table[(table.task == task) & table.method.isin(main_methods(grid, task))]

@@ -30,7 +30,7 @@ def test_every_compared_method_has_its_row() -> None:
     rows = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("| ")}
     assert set(select.main_methods(grid, "digits")) <= set(rows)
     wanted = table[(table.method == "papa") & (table.metric == "preference_gold") & (table.stage == "final")]
-    first = select.common_users(table, grid, "digits")[0]
+    first = select.shared_users(table, grid, "digits")[0]
     assert rows["papa"].split("|")[2].strip().startswith(f"{wanted[wanted.user == first].value.mean():.3f} ±")
     assert "Something holds." in text and "95% t intervals" in text
 

@@ -50,7 +50,7 @@ def build(table: pd.DataFrame, grid: Grid, shown: Shown, said: str) -> Made:
     rows, parts = [], []
     for task in select.preference_tasks(table):
         users = select.users_of(grid, task)
-        common = select.common_users(table, grid, task)
+        common = select.shared_users(table, grid, task)
         pools = {user: [user] for user in users} | ({POOLED: common} if len(common) > 1 else {})
         for pool, members in pools.items():
             found = _estimates(table, grid, task, members)
