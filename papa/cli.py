@@ -66,6 +66,11 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--size", choices=["small", "paper"], help="with --retrain: of mnist's base model; paper is for a GPU"
     )
+    command.add_argument(
+        "--precision",
+        choices=["float32", "bfloat16"],
+        help="with --retrain: of mnist's training; bfloat16 is faster on a CPU with AMX, and on a GPU",
+    )
     job(command)
     command = add("base", commands.base, "draw the base samples of a task, shared by all methods and users")
     command.add_argument("--task", required=True, help="task name")

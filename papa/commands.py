@@ -105,7 +105,7 @@ def _retrain(args: argparse.Namespace) -> None:
         recipe = declared.parts[args.part]
     if recipe is None:
         raise PapaError(f"task {args.task} has no trained artefacts, so there is nothing to retrain.")
-    asked = {name: getattr(args, name) for name in ("data", "download", "size") if getattr(args, name)}
+    asked = {name: getattr(args, name) for name in ("data", "download", "size", "precision") if getattr(args, name)}
     if declared.takes_data:
         asked["task"] = args.task
     elif asked:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from support.tiny_mnist import drawn
 
 from papa.benchmark.tasks import artefacts
@@ -18,7 +19,7 @@ from papa.benchmark.tasks.mnist.task import FashionMnist, pictures
 from papa.errors import ArtefactError, PapaError
 from papa.recipes import labelled_card
 from papa.recipes.mnist import recipe
-from papa.recipes.mnist.base import BaseTraining, new_unet, train_base
+from papa.recipes.mnist.base import SIGMA, BaseTraining, new_unet, timesteps, train_base, weight
 from papa.rng import Stream
 
 COUNT = 330
@@ -100,6 +101,36 @@ def test_a_training_that_was_stopped_goes_on_with_the_same_bits(
     assert all(torch.equal(again[name], weight) for name, weight in whole.items())
     with pytest.raises(PapaError, match="of a training with other settings"):
         train_base(x, BaseTraining(steps=5, batch=4, every=2), Stream(0), file, quiet)
+
+
+def test_half_of_the_timesteps_are_where_a_picture_is_decided() -> None:
+    t = timesteps(4000, Stream(3).generator())
+    assert t.min() >= 0 and t.max() <= 999 and t.dtype == torch.int64
+    log_sigma = SIGMA.log()
+    for low, high in ((-0.7, 0.3), (0.3, 1.3), (1.3, 2.3)):
+        uniform = ((log_sigma > low) & (log_sigma <= high)).float().mean()
+        about = stats.norm.cdf(high, 0.3, 1) - stats.norm.cdf(low, 0.3, 1)
+        share = ((log_sigma[t] > low) & (log_sigma[t] <= high)).float().mean()
+        assert float(share) == pytest.approx(0.5 * float(uniform) + 0.5 * about, abs=0.005)
+    assert not torch.equal(t.sort().values, t)
+
+
+def test_weights_follow_the_noise_level_up_to_the_largest() -> None:
+    w = weight(torch.arange(1000))
+    assert (w.diff() >= 0).all() and w.max() == 1 and w[0] == pytest.approx(0.1, abs=1e-3)
+    known = int((SIGMA - 0.6).abs().argmin())  # where a pixel is as much noise as picture
+    assert float(w[known]) == pytest.approx(0.2, abs=0.005)
+
+
+def test_bfloat16_trains_weights_of_float32() -> None:
+    x = torch.from_numpy(Stream(1).normal(8, 1, 28, 28))
+    nets = [
+        train_base(x, BaseTraining(steps=2, batch=4, precision=precision), Stream(0), None, quiet).state_dict()
+        for precision in ("float32", "bfloat16")
+    ]
+    assert all(weight.dtype == torch.float32 for weight in nets[1].values())
+    apart = [float((a - b).abs().max()) for a, b in zip(nets[0].values(), nets[1].values(), strict=True)]
+    assert 0 < max(apart) < 0.05
 
 
 def test_the_sizes_are_those_that_are_stated() -> None:

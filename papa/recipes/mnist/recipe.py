@@ -113,6 +113,7 @@ def retrain(
     data: str | None = None,
     download: bool = False,
     size: str = "small",
+    precision: str = "float32",
 ) -> None:
     """Train everything in a folder of its own, put it in the place of the task's artefacts, measure it.
 
@@ -122,7 +123,9 @@ def retrain(
     if download and data is None:
         raise PapaError("--download fetches the files to a folder; name it with --data.")
     source = None if data is None else fetch(task, Path(data)) if download else Path(data)
-    given = {"size": size} | ({} if steps is None else {"steps": steps, "every": min(steps, BaseTraining().every)})
+    given = {"size": size, "precision": precision} | (
+        {} if steps is None else {"steps": steps, "every": min(steps, BaseTraining().every)}
+    )
     asked = Asked(task, BaseTraining.model_validate(given), source)
     if source is not None or not only_figures_missing(task):
         new = staging(task, steps)
