@@ -254,6 +254,30 @@ def test_what_a_screen_reader_is_told(browser: Browser, server: Server) -> None:
     assert places == [-1, 0, -1, -1], "one stop for the tab key"
 
 
+def test_keys_of_one_character_can_be_turned_off(browser: Browser, server: Server) -> None:
+    """WCAG 2.1.4. What is left does all by keyboard, and the browser remembers the switch."""
+    browser.driver.get(server.url)
+    browser.round(0)
+    browser.keys("l")
+    browser.driver.find_element(By.ID, "single-keys").send_keys(Keys.SPACE)
+    assert "do nothing now" in browser.said()
+    browser.keys("l", "d", "s", "u", Keys.ENTER)  # on the switch itself
+    browser.driver.refresh()
+    browser.round(0)
+    assert browser.here() == 1 and browser.answers() == ["like", "", "", ""]
+    browser.keys("l", "d", "s", "u")
+    browser.keys(Keys.TAB, Keys.TAB, Keys.SPACE)  # the second button of the picture
+    browser.until(lambda: browser.answers() == ["like", "dislike", "", ""])
+    browser.keys(Keys.BACKSPACE)
+    browser.until(lambda: browser.answers() == ["like", "", "", ""])
+    browser.sent()
+    assert [step["op"] for step in draft(server)] == ["rate", "rate", "undo"]
+    assert not browser.script("[...document.querySelectorAll('.single')].some((key) => key.offsetParent)")
+    browser.driver.find_element(By.ID, "single-keys").click()
+    browser.keys("s")
+    browser.until(lambda: browser.answers() == ["like", "skip", "", ""])
+
+
 def test_contrast(browser: Browser, server: Server) -> None:
     """WCAG AA: 4.5 to 1 for text, in light and in dark."""
     for scheme in ("light", "dark"):

@@ -126,9 +126,9 @@ def liking(log: Path) -> list[list[float | None]]:
 
 
 class Server:
-    """`papa serve` on a tiny pipeline."""
+    """`papa serve` on a tiny pipeline. wait: until the page is there; without, it has no address yet."""
 
-    def __init__(self, folder: Path, *more: str, port: int = 0, labels: int = LABELS) -> None:
+    def __init__(self, folder: Path, *more: str, port: int = 0, labels: int = LABELS, wait: bool = True) -> None:
         self.log, self.out = folder / "me.jsonl", folder / "out.txt"
         command = [sys.executable, "-m", "papa", "serve", "--model", str(tiny_sd15.pipeline()), "--prompt", PROMPT]
         command += ["--steps", "2", "--guidance", "1", "--settings", json.dumps(small("papa"))]
@@ -136,9 +136,10 @@ class Server:
         environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         with open(self.out, "w") as out:
             self.process = subprocess.Popen(command, stdout=out, stderr=out, env=environment, cwd=folder)
-        self.url = self._url()
         self._csrf: str | None = None
-        self.port = int(self.url.split(":")[2].split("/")[0])
+        if wait:
+            self.url = self._url()
+            self.port = int(self.url.split(":")[2].split("/")[0])
 
     def _url(self) -> str:
         start = time.monotonic()
