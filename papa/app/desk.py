@@ -20,6 +20,7 @@ from typing import Any, TypeGuard
 
 from papa.app import exports
 from papa.app.answers import PAIRS, SINGLE, SKIP, shown, told, units
+from papa.app.dial import session_at
 from papa.app.drafts import Draft
 from papa.app.pictures import pngs
 from papa.app.steps import KNOWN, LATER, NEWER, TAKEN, Reply, Sent
@@ -329,10 +330,12 @@ class Desk:
     # ------------------------------------------------------------ what is taken away, and the end
 
     def export(self, what: str) -> None:
-        """Write the aligned model ("model") or the pictures with their answers ("answers"), in the background."""
-        self._later(lambda: self._export(what))
+        """Write the model as the dial shows it ("model") or the pictures with their answers ("answers"), in the
+        background."""
+        strength = self._strips.value  # the dial may be turned on before it is written
+        self._later(lambda: self._export(what, strength))
 
-    def _export(self, what: str) -> None:
+    def _export(self, what: str, strength: float | None) -> None:
         if (session := self._session) is None:
             raise PapaError("the session is not open.")
         with self._doing("writing files"):
@@ -340,7 +343,8 @@ class Desk:
             try:
                 if what == "model":
                     self.exports.mkdir(parents=True, exist_ok=True)
-                    note = f"Written: {session.save(place)}"
+                    saved = session_at(session, strength).save(place, {} if strength is None else {"strength": strength})
+                    note = f"Written: {saved}" + ("" if strength is None else f", at strength {strength:g}")
                 else:
                     note = f"Written: {exports.write_answers(place, self._answered(), session.model.prompt or '')}"
             except PapaError as error:
