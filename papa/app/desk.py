@@ -343,14 +343,19 @@ class Desk:
             try:
                 if what == "model":
                     self.exports.mkdir(parents=True, exist_ok=True)
-                    saved = session_at(session, strength).save(place, {} if strength is None else {"strength": strength})
-                    note = f"Written: {saved}" + ("" if strength is None else f", at strength {strength:g}")
+                    note = f"Written: {self._save(session, place, strength)}"
                 else:
                     note = f"Written: {exports.write_answers(place, self._answered(), session.model.prompt or '')}"
             except PapaError as error:
                 note = f"Not written: {error}"
         with self._lock:
             self._told.notes.append(note)
+
+    def _save(self, session: Session, place: Path, strength: float | None) -> str:
+        """Save the model; returns where, and how strong it is."""
+        if strength is None:
+            return f"{session.save(place)}"
+        return f"{session_at(session, strength).save(place, {'strength': strength})}, at strength {strength:g}"
 
     def _answered(self) -> list[Shown]:
         """The confirmed rounds.

@@ -125,6 +125,11 @@ def liking(log: Path) -> list[list[float | None]]:
 # ---------------------------------------------------------------- a server in a process of its own
 
 
+def take_interrupts() -> None:
+    """A shell that runs the tests in the background has its children ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Server:
     """`papa serve` on a tiny pipeline. wait: until the page is there; without, it has no address yet."""
 
@@ -135,7 +140,9 @@ class Server:
         command += ["--labels", str(labels), "--per-round", str(K), "--log", str(self.log), "--port", str(port), *more]
         environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         with open(self.out, "w") as out:
-            self.process = subprocess.Popen(command, stdout=out, stderr=out, env=environment, cwd=folder)
+            self.process = subprocess.Popen(
+                command, stdout=out, stderr=out, env=environment, cwd=folder, preexec_fn=take_interrupts
+            )
         self._csrf: str | None = None
         if wait:
             self.url = self._url()
