@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from papa.app import exports
+from papa.app.ahead import AskingAhead
 from papa.app.answers import PAIRS, SINGLE, SKIP, shown, told, units
 from papa.app.dial import session_at
 from papa.app.drafts import Draft
@@ -68,14 +69,14 @@ class Desk:
     Raises:  what `make` and `Draft` raise: what does not fit is refused here, before anything is served.
     """
 
-    def __init__(self, make: Callable[[], Session], log: Path, paired: bool = False) -> None:
+    def __init__(self, make: Callable[[], AskingAhead], log: Path, paired: bool = False) -> None:
         self.log, self.draft_file, self.exports = log, *exports.places(log)
         self.boot = uuid.uuid4().hex
         self._make = make
         self._lock = threading.RLock()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="papa-session")
         self._paired = paired
-        self._session: Session | None = make()
+        self._session: AskingAhead | None = make()
         self.settings = self._session.settings
         try:
             with open(log, encoding="utf-8") as handle:
@@ -241,6 +242,8 @@ class Desk:
             self._drop_session()  # half a round may have been learned
             raise
         self._look(session)
+        if self._may_look(session):  # last, for the person sees nothing of it yet
+            session.ask_ahead()
 
     def _answer(self, session: Session) -> bool:
         """Let the session learn from the next round, if it was confirmed."""
@@ -256,7 +259,7 @@ class Desk:
             self._learned(happened.question, happened.feedback)
         return True
 
-    def _in_line(self) -> Session:
+    def _in_line(self) -> AskingAhead:
         """The session, with no round in its log that was reopened."""
         with self._lock:
             reopened, session = self.draft.reopened, self._session
@@ -311,7 +314,7 @@ class Desk:
                 self._told.error = None
         self._later(lambda: self._look(self._session))
 
-    def _look(self, session: Session | None) -> None:
+    def _look(self, session: AskingAhead | None) -> None:
         """Draw what is missing of the strips, unless something more urgent waits.
 
         The base samples do not depend on the answers, so they are drawn while the person looks at the first round.
@@ -323,7 +326,7 @@ class Desk:
             with self._doing("drawing what the model draws now"):
                 self._strips.draw_now(session, self._tick)
 
-    def _may_look(self, session: Session | None) -> TypeGuard[Session]:
+    def _may_look(self, session: AskingAhead | None) -> TypeGuard[AskingAhead]:
         with self._lock:
             return session is not None and not self._waiting and not self._told.gone
 

@@ -137,6 +137,21 @@ def test_a_session_by_keyboard_alone_and_nothing_from_elsewhere(browser: Browser
     assert [entry for entry in browser.driver.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
+@pytest.mark.slow
+def test_eighty_labels_by_keyboard_alone(browser: Browser, tmp_path: Path) -> None:
+    meaning = {"l": 1.0, "d": 0.0, "s": None}
+    pressed = [["l", "d", "s", "l"] if index % 2 else ["d", "l", "l", "d"] for index in range(80 // K)]
+    with Server(tmp_path, labels=80) as server:
+        browser.driver.get(server.url)
+        for index, keys in enumerate(pressed):
+            browser.round(index)
+            browser.keys(*keys, Keys.ENTER)
+        browser.until(lambda: "Thank you" in browser.text("round"))
+        assert "80 of 80 labels" in browser.text("spent-text")
+        assert liking(server.log) == [[meaning[key] for key in keys] for keys in pressed]
+        assert hosts(browser) == {f"127.0.0.1:{server.port}"}
+
+
 def hosts(browser: Browser) -> set[str]:
     """Where the page's requests went, by the browser's own log."""
     messages = [json.loads(entry["message"])["message"] for entry in browser.driver.get_log("performance")]
