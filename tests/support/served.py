@@ -144,9 +144,14 @@ class Server:
                 command, stdout=out, stderr=out, env=environment, cwd=folder, preexec_fn=take_interrupts
             )
         self._csrf: str | None = None
-        if wait:
+        if not wait:
+            return
+        try:
             self.url = self._url()
-            self.port = int(self.url.split(":")[2].split("/")[0])
+        except BaseException:  # no `with` ends it then
+            self.kill()
+            raise
+        self.port = int(self.url.split(":")[2].split("/")[0])
 
     def _url(self) -> str:
         start = time.monotonic()
