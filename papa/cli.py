@@ -175,6 +175,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except BrokenPipeError:
         return 1
+    except KeyboardInterrupt:
+        print(f"papa {args.command}: interrupted. What is finished is kept.", file=sys.stderr)
+        return 130
     except RuntimeError as error:
         if (advice := out_of_memory(error, getattr(args, "task", None))) is None:
             raise

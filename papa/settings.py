@@ -73,7 +73,8 @@ def describe(error: ValidationError, where: str) -> str:
         place = ".".join(str(part) for part in (where, *item["loc"]) if part != "")
         said = item["msg"].removeprefix("Value error, ").rstrip(".")
         given = "" if isinstance(item["input"], dict) else f" (given: {_short(item['input'])})"
-        sentences.append(f"{place + ': ' if place else ''}{said}{given}.")
+        sentence = f"{place + ': ' if place else ''}{said}{given}"
+        sentences.append(sentence if sentence.endswith("?") else f"{sentence}.")
     return "Invalid settings: " + " ".join(sentences)
 
 

@@ -31,6 +31,7 @@ from papa.benchmark.tasks.digits.task import Digits
 from papa.benchmark.tasks.gmm2d.task import Gmm2d
 from papa.errors import AnswerError, ModelError, PapaError, SessionError, SettingsError
 from papa.feedback import Query, Question, Tie
+from papa.log import Log
 from papa.methods import METHODS, declaration
 from papa.methods.base.method import Base
 from papa.models.interface import Model
@@ -342,6 +343,21 @@ def test_a_log_cut_at_any_byte_goes_on_with_the_whole_rounds(plane: Gmm2d, log: 
             assert again.logged == max(0, whole[:offset].count(b"\n") - 1), offset
             assert torch.equal(finish(again), undisturbed), offset
         assert log.read_bytes() == whole, offset
+
+
+def test_a_log_cut_at_every_byte_is_opened_with_the_whole_rounds(plane: Gmm2d, log: Path) -> None:
+    """The kill may come at any byte of any append, that of the first line included."""
+    finish(session(plane.model, log=log))
+    whole = log.read_bytes()
+    head, *rounds = whole.splitlines(keepends=True)
+    about = {name: value for name, value in json.loads(head).items() if name != "papa"}
+    for offset in range(len(whole) + 1):
+        log.write_bytes(whole[:offset])
+        again = Log(log, about)
+        again.close()
+        kept = max(0, whole[:offset].count(b"\n") - 1)
+        assert again.rounds == [json.loads(line) for line in rounds[:kept]], offset
+        assert log.read_bytes() == b"".join([head, *rounds[:kept]]), offset
 
 
 def damaged(line: int, change: Callable[[Any], Any]) -> Callable[[list[str]], list[str]]:

@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from papa.app import exports
+from papa.app.ahead import AskingAhead
 from papa.app.answers import PAIRS, SINGLE, SKIP, shown, told, units
+from papa.app.dial import session_at
 from papa.app.drafts import Draft
 from papa.app.pictures import pngs
 from papa.app.steps import KNOWN, LATER, NEWER, TAKEN, Reply, Sent
@@ -67,14 +69,14 @@ class Desk:
     Raises:  what `make` and `Draft` raise: what does not fit is refused here, before anything is served.
     """
 
-    def __init__(self, make: Callable[[], Session], log: Path, paired: bool = False) -> None:
+    def __init__(self, make: Callable[[], AskingAhead], log: Path, paired: bool = False) -> None:
         self.log, self.draft_file, self.exports = log, *exports.places(log)
         self.boot = uuid.uuid4().hex
         self._make = make
         self._lock = threading.RLock()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="papa-session")
         self._paired = paired
-        self._session: Session | None = make()
+        self._session: AskingAhead | None = make()
         self.settings = self._session.settings
         try:
             with open(log, encoding="utf-8") as handle:
@@ -240,6 +242,8 @@ class Desk:
             self._drop_session()  # half a round may have been learned
             raise
         self._look(session)
+        if self._may_look(session):  # last, for the person sees nothing of it yet
+            session.ask_ahead()
 
     def _answer(self, session: Session) -> bool:
         """Let the session learn from the next round, if it was confirmed."""
@@ -255,7 +259,7 @@ class Desk:
             self._learned(happened.question, happened.feedback)
         return True
 
-    def _in_line(self) -> Session:
+    def _in_line(self) -> AskingAhead:
         """The session, with no round in its log that was reopened."""
         with self._lock:
             reopened, session = self.draft.reopened, self._session
@@ -310,7 +314,7 @@ class Desk:
                 self._told.error = None
         self._later(lambda: self._look(self._session))
 
-    def _look(self, session: Session | None) -> None:
+    def _look(self, session: AskingAhead | None) -> None:
         """Draw what is missing of the strips, unless something more urgent waits.
 
         The base samples do not depend on the answers, so they are drawn while the person looks at the first round.
@@ -322,17 +326,19 @@ class Desk:
             with self._doing("drawing what the model draws now"):
                 self._strips.draw_now(session, self._tick)
 
-    def _may_look(self, session: Session | None) -> TypeGuard[Session]:
+    def _may_look(self, session: AskingAhead | None) -> TypeGuard[AskingAhead]:
         with self._lock:
             return session is not None and not self._waiting and not self._told.gone
 
     # ------------------------------------------------------------ what is taken away, and the end
 
     def export(self, what: str) -> None:
-        """Write the aligned model ("model") or the pictures with their answers ("answers"), in the background."""
-        self._later(lambda: self._export(what))
+        """Write the model as the dial shows it ("model") or the pictures with their answers ("answers"), in the
+        background."""
+        strength = self._strips.value  # the dial may be turned on before it is written
+        self._later(lambda: self._export(what, strength))
 
-    def _export(self, what: str) -> None:
+    def _export(self, what: str, strength: float | None) -> None:
         if (session := self._session) is None:
             raise PapaError("the session is not open.")
         with self._doing("writing files"):
@@ -340,13 +346,19 @@ class Desk:
             try:
                 if what == "model":
                     self.exports.mkdir(parents=True, exist_ok=True)
-                    note = f"Written: {session.save(place)}"
+                    note = f"Written: {self._save(session, place, strength)}"
                 else:
                     note = f"Written: {exports.write_answers(place, self._answered(), session.model.prompt or '')}"
             except PapaError as error:
                 note = f"Not written: {error}"
         with self._lock:
             self._told.notes.append(note)
+
+    def _save(self, session: Session, place: Path, strength: float | None) -> str:
+        """Save the model; returns where, and how strong it is."""
+        if strength is None:
+            return f"{session.save(place)}"
+        return f"{session_at(session, strength).save(place, {'strength': strength})}, at strength {strength:g}"
 
     def _answered(self) -> list[Shown]:
         """The confirmed rounds.

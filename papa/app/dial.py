@@ -24,10 +24,11 @@ from papa.methods.interface import Method
 from papa.methods.shared.finetune.training import FineTuned
 from papa.methods.shared.tilted.method import Tilted
 from papa.models.lora import twin
+from papa.session import Session
 
 FARTHEST = 1.5
 """Largest scale of what a network learned."""
-SCALED = "0 is the model before, 1 is what it learned and what is saved. Nothing is learned anew."
+SCALED = "0 is the model before, 1 is what it learned. “Save the model” saves it at this strength."
 MIXED = "From the same noise this method draws many pictures and chooses, so the two rows are not pairs."
 TILTED = f"{{:g}} is the method's own; 0 is the model before, and more holds closer to what you like. {MIXED}"
 AMONG = f"{{}} is the method's own; 1 is the model before, and more holds closer to what you like. {MIXED}"
@@ -49,6 +50,16 @@ class Dial:
     def nearest(self, value: float) -> float:
         """The value in the range that is nearest to this one."""
         return min(max(value, self.least), self.most)
+
+
+def session_at(session: Session, value: float | None) -> Session:
+    """The same session, whose result is that of the dial at this value; None is the method's own."""
+    dial = dial_of(session.method)
+    if dial is None or value is None:
+        return session
+    other = copy.copy(session)
+    other.method = dial.turned(session.method, value)
+    return other
 
 
 def dial_of(method: Method[Any]) -> Dial | None:

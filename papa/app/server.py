@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from importlib.resources import files
 from typing import Any, TypeVar
 
@@ -28,6 +30,11 @@ STATIC = {"app.js": "text/javascript", "app.css": "text/css", "icon.svg": "image
 """Files of the page: name -> media type. No other file can be asked for."""
 TYPED = "delete everything"
 """What a person types to have everything deleted."""
+WAITING = (
+    "papa serve: waiting for what the model is doing; the answers are on the disk. Ctrl-C once more ends it at once."
+)
+INTERRUPTED = 130
+"""Exit code of what was interrupted, as shells have it: 128 and the number of the signal."""
 CONNECTIONS = 64
 """Connections at a time; a page needs fewer than ten."""
 
@@ -182,7 +189,11 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 def run(desk: Desk, access: Access, title: dict[str, str], at: socket.socket) -> None:
-    """Serve until the person stops it or interrupts it (Ctrl-C)."""
+    """Serve until the person stops it or interrupts it (Ctrl-C); a second Ctrl-C waits for nothing.
+
+    Nothing can end a thread that computes but the end of the process. That is no more than a kill, after which the
+    session goes on where it was.
+    """
     config = uvicorn.Config(
         application(desk, access, title, lambda: setattr(server, "should_exit", True)),
         http=PatientProtocol,
@@ -200,9 +211,12 @@ def run(desk: Desk, access: Access, title: dict[str, str], at: socket.socket) ->
     server = uvicorn.Server(config)
     desk.settle()
     try:
-        server.run(sockets=[at])
+        try:
+            with suppress(KeyboardInterrupt):
+                server.run(sockets=[at])
+        finally:
+            print(WAITING, file=sys.stderr, flush=True)
+            desk.close()
     except KeyboardInterrupt:
-        pass
-    finally:
-        print("papa serve: waiting for what the model is doing; the answers are on the disk.", file=sys.stderr)
-        desk.close()
+        print("papa serve: ended at once. Start it again to go on where you are.", file=sys.stderr, flush=True)
+        os._exit(INTERRUPTED)

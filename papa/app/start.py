@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from papa.app.ahead import AskingAhead
 from papa.app.desk import Desk
 from papa.app.security import Access, is_loopback
 from papa.app.server import listening, run
@@ -20,7 +22,7 @@ from papa.labels import load_labels
 from papa.methods import declaration
 from papa.models.interface import Model
 from papa.models.pipeline import PipelineModel, hush
-from papa.session import Session
+from papa.settings import validated
 
 FRUITS = Path(__file__).parents[1] / "data" / "fruits" / "pipeline"
 SHIPPED: dict[str, Any] = {"prompt": "a photo of fruit", "steps": 10, "guidance_scale": 2.0, "chunk": 64}
@@ -41,7 +43,10 @@ def start(args: argparse.Namespace, say: Callable[[str], None]) -> None:
     """
     check_access(args.host, args.token)
     settings = method_settings(args.settings)
-    declaration(args.method)  # a misspelled name before a model is loaded
+    # What is misspelled, and a line of a table that is wrong, before a large model is loaded.
+    budget = {"labels": args.labels, "per_round": args.per_round}
+    validated(declaration(args.method).settings, settings | budget, args.method)
+    given = load_labels(args.given, args.given_user) if args.given else None
     at = listening(args.host, args.port)
     try:
         say("papa serve: loading the model")
@@ -52,8 +57,8 @@ def start(args: argparse.Namespace, say: Callable[[str], None]) -> None:
             "shown": "pairs" if args.pairs else "single",
         }
         make = partial(
-            Session, model, args.method, labels=args.labels, per_round=args.per_round, seed=args.seed, log=args.log,
-            settings=settings, about=about, given=load_labels(args.given, args.given_user) if args.given else None,
+            AskingAhead, model, args.method, **budget, seed=args.seed, log=args.log, settings=settings, about=about,
+            given=given,
         )  # fmt: skip
         desk = Desk(make, Path(args.log), args.pairs)
         access = Access(args.host, at.getsockname()[1], args.token)
@@ -106,7 +111,9 @@ def load(args: argparse.Namespace) -> Model:
     settings = dict(OTHERS if args.model else SHIPPED)
     settings |= {name: value for name, value in given.items() if value is not None}
     hush()
-    return Model.from_pretrained(args.model or FRUITS, device=pick_device(args.device), **settings)
+    with warnings.catch_warnings():  # of an argument that the oldest diffusers here knows by no other name
+        warnings.filterwarnings("ignore", message="`torch_dtype` is deprecated")
+        return Model.from_pretrained(args.model or FRUITS, device=pick_device(args.device), **settings)
 
 
 def sampling(model: Model) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from papa.app.dial import Dial, dial_of
+from papa.app.dial import Dial, dial_of, session_at
 from papa.app.pictures import pngs
 from papa.diffusion.denoiser import Cost
 from papa.session import Session
@@ -71,9 +71,8 @@ class Strips:
 
     def draw_now(self, session: Session, stamp: int) -> None:
         """Draw what the model draws now, at the dial's value."""
-        dial, value = self._dial, self.value
-        method = session.method if dial is None or value is None else dial.turned(session.method, value)
-        pictures = pngs(session.model, session.model.decode(method.sample(PICTURES)))
+        value = self.value
+        pictures = pngs(session.model, session_at(session, value).sample(PICTURES))
         self.drawn["now"] = Strip(pictures, session.round, value, session.method, stamp)
 
     def picture(self, which: str, item: int) -> bytes | None:

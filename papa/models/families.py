@@ -145,7 +145,7 @@ class Family(ABC):
         length = len(tokenizer(prompt).input_ids)
         if length > limit:
             raise SettingsError(
-                f"the prompt {prompt!r} has {length - 2} tokens and the model reads {limit - 2}; shorten it."
+                f"the prompt {prompt[:60]!r}... has {length - 2} tokens and the model reads {limit - 2}; shorten it."
             )
 
 
@@ -295,7 +295,9 @@ class Flux(_Flow):
         """Of a long prompt CLIP's pooled state is that of its beginning, as diffusers has it."""
         length = len(pipe.tokenizer_2(prompt).input_ids)
         if length > LONGEST:
-            raise SettingsError(f"the prompt {prompt!r} has {length} tokens and the model reads {LONGEST}; shorten it.")
+            raise SettingsError(
+                f"the prompt {prompt[:60]!r}... has {length} tokens and the model reads {LONGEST}; shorten it."
+            )
 
     def condition(self, pipe: Any, prompt: str, told: Told) -> Condition:
         tokens, pooled, _ = pipe.encode_prompt(prompt, None, told.device, 1, max_sequence_length=LONGEST)

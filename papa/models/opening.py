@@ -45,7 +45,10 @@ def from_pipeline(
         return UNetModel(pipe.unet, pipe.scheduler, settings, spread=0.5 if spread is None else spread, device=device)
     family = family_of(pipe)
     if prompt is None:
-        raise ModelError(f"a {family.pipeline} draws for a prompt; give one: prompt='a photo of fruit'.")
+        raise ModelError(
+            f"a {family.pipeline} draws for a prompt; give one: prompt='a photo of fruit', or --prompt 'a photo of "
+            "fruit' for `papa serve`."
+        )
     known = {"guidance_scale": family.guidance} | given | {"prompt": prompt}
     prompted = validated(PipelineSettings, known, "settings of the model")
     return PipelineModel(pipe, prompted, spread=1.0 if spread is None else spread, device=device)

@@ -137,6 +137,21 @@ def test_a_session_by_keyboard_alone_and_nothing_from_elsewhere(browser: Browser
     assert [entry for entry in browser.driver.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
+@pytest.mark.slow
+def test_eighty_labels_by_keyboard_alone(browser: Browser, tmp_path: Path) -> None:
+    meaning = {"l": 1.0, "d": 0.0, "s": None}
+    pressed = [["l", "d", "s", "l"] if index % 2 else ["d", "l", "l", "d"] for index in range(80 // K)]
+    with Server(tmp_path, labels=80) as server:
+        browser.driver.get(server.url)
+        for index, keys in enumerate(pressed):
+            browser.round(index)
+            browser.keys(*keys, Keys.ENTER)
+        browser.until(lambda: "Thank you" in browser.text("round"))
+        assert "80 of 80 labels" in browser.text("spent-text")
+        assert liking(server.log) == [[meaning[key] for key in keys] for keys in pressed]
+        assert hosts(browser) == {f"127.0.0.1:{server.port}"}
+
+
 def hosts(browser: Browser) -> set[str]:
     """Where the page's requests went, by the browser's own log."""
     messages = [json.loads(entry["message"])["message"] for entry in browser.driver.get_log("performance")]
@@ -252,6 +267,30 @@ def test_what_a_screen_reader_is_told(browser: Browser, server: Server) -> None:
     assert images and named
     places = browser.script("[...document.querySelectorAll('.item')].map((item) => item.tabIndex)")
     assert places == [-1, 0, -1, -1], "one stop for the tab key"
+
+
+def test_keys_of_one_character_can_be_turned_off(browser: Browser, server: Server) -> None:
+    """WCAG 2.1.4. What is left does all by keyboard, and the browser remembers the switch."""
+    browser.driver.get(server.url)
+    browser.round(0)
+    browser.keys("l")
+    browser.driver.find_element(By.ID, "single-keys").send_keys(Keys.SPACE)
+    assert "do nothing now" in browser.said()
+    browser.keys("l", "d", "s", "u", Keys.ENTER)  # on the switch itself
+    browser.driver.refresh()
+    browser.round(0)
+    assert browser.here() == 1 and browser.answers() == ["like", "", "", ""]
+    browser.keys("l", "d", "s", "u")
+    browser.keys(Keys.TAB, Keys.TAB, Keys.SPACE)  # the second button of the picture
+    browser.until(lambda: browser.answers() == ["like", "dislike", "", ""])
+    browser.keys(Keys.BACKSPACE)
+    browser.until(lambda: browser.answers() == ["like", "", "", ""])
+    browser.sent()
+    assert [step["op"] for step in draft(server)] == ["rate", "rate", "undo"]
+    assert not browser.script("[...document.querySelectorAll('.single')].some((key) => key.offsetParent)")
+    browser.driver.find_element(By.ID, "single-keys").click()
+    browser.keys("s")
+    browser.until(lambda: browser.answers() == ["like", "skip", "", ""])
 
 
 def test_contrast(browser: Browser, server: Server) -> None:

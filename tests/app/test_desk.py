@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 from support import served
@@ -456,7 +457,7 @@ def test_exports(log: Path) -> None:
         notes = wait(at)["notes"]
         folder = log.with_name("me.jsonl.exports")
         assert notes[1:] == [
-            f"Written: {folder / 'model-after-1-rounds-1'}",
+            f"Written: {folder / 'model-after-1-rounds-1'}, at strength 1",
             f"Written: {folder / 'answers-after-1-rounds-1'}.jsonl",
             f"Written: {folder / 'answers-after-1-rounds-2'}.jsonl",
         ]
@@ -466,6 +467,28 @@ def test_exports(log: Path) -> None:
         assert [base64.b64decode(line["png"]) for line in lines] == pictures(at, 0)
         rows = list(pick_a_pic.read([folder / "answers-after-1-rounds-1.pairs.parquet"]))
         assert [row.label for row in rows] == [1.0, 1.0] and rows[0].caption == "a fruit"
+
+
+def test_the_model_is_saved_at_the_strength_of_the_dial(log: Path) -> None:
+    with desk(log, settings=small("papa") | {"lr": 0.01}) as at:
+        Tab(at).answer(*ROUND)
+        for value in (1, 0.5, 0):
+            at.turn(value)
+            at.export("model")
+            at.turn(1.5)  # while it is being written, which is too late
+        assert wait(at)["notes"][1].endswith("model-after-1-rounds-2, at strength 0.5")
+        folders = [log.with_name("me.jsonl.exports") / f"model-after-1-rounds-{i}" for i in (1, 2, 3)]
+        assert [json.loads((folder / "papa.json").read_text())["strength"] for folder in folders] == [1, 0.5, 0]
+        learned, half, base = (saved_weights(folder) for folder in folders)
+        own = served.model().pipe.unet.state_dict()
+        assert any((learned[name] - own[name]).abs().max() > 1e-3 for name in own)
+        for name, weight in own.items():
+            assert torch.equal(base[name], weight), name
+            assert torch.allclose(half[name], (learned[name] + weight) / 2, atol=1e-6), name
+
+
+def saved_weights(folder: Path) -> dict[str, torch.Tensor]:
+    return StableDiffusionPipeline.from_pretrained(folder, safety_checker=None).unet.state_dict()
 
 
 def test_a_method_without_weights_of_its_own_says_that_there_is_no_model_to_save(log: Path) -> None:

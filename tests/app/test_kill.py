@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 import time
 from http.client import HTTPException
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.served import ANN, BEN, K, Server, liking
+from support.served import ANN, BEN, K, Server, liking, small
 
 
 def steps(first: int, *given: dict[str, Any], client: str = ANN, seen: int = 0) -> dict[str, Any]:
@@ -52,13 +53,14 @@ def test_a_kill_while_answers_come_loses_none_that_was_taken(tmp_path: Path, mom
     with Server(tmp_path) as server:
         server.until(asking(0))
         killer = threading.Timer(moment, server.kill)
-        killer.start()
         try:
             for seq in range(1, 10_000):
                 answer = "like" if seq % 2 else "dislike"
                 reply = server.post("/steps", steps(seq, rate(0, seq % K, answer)))
                 assert reply["results"] == ["taken"]
                 taken.append(seq)
+                if seq == 1:  # however slow the machine is, one was taken
+                    killer.start()
         except (OSError, HTTPException):
             pass  # the server was killed
         killer.join()
@@ -84,6 +86,43 @@ def test_an_interrupt_ends_the_server_and_releases_the_log(tmp_path: Path) -> No
         begun = time.monotonic()
         assert server.post("/stop", {})["state"]["gone"].startswith("Stopped.")
         assert server.process.wait(30) == 0 and time.monotonic() - begun < 20
+
+
+def test_a_second_interrupt_waits_for_nothing(tmp_path: Path) -> None:
+    endless = ("--settings", json.dumps(small("papa") | {"updates": 10**6}))
+    with Server(tmp_path, *endless) as server:
+        server.until(asking(0))
+        server.post("/steps", steps(1, rate(0, 0), {"op": "confirm", "round": 0}, seen=0))
+        server.until(lambda state: state["busy"] is not None and state["busy"]["what"].startswith("learning"))
+        server.until(lambda state: len(server.log.read_text().splitlines()) == 2)  # the round is in the log
+        server.process.send_signal(signal.SIGINT)
+        until_said(server, "Ctrl-C once more")
+        assert server.process.poll() is None
+        begun = time.monotonic()
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(30) == 130 and time.monotonic() - begun < 10
+        assert "Traceback" not in server.out.read_text()
+    with Server(tmp_path, *endless) as server:
+        assert liking(server.log) == [[1.0, None, None, None]]
+        server.until(lambda state: state["round"] == 1)
+
+
+def test_an_interrupt_before_the_page_is_there_is_told(tmp_path: Path) -> None:
+    server = Server(tmp_path, wait=False)
+    with server:
+        until_said(server, "loading the model")
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(30) == 130
+    said = server.out.read_text()
+    assert "Traceback" not in said and "interrupted" in said
+
+
+def until_said(server: Server, words: str) -> None:
+    """Wait until the terminal shows these words."""
+    begun = time.monotonic()
+    while words not in server.out.read_text():
+        assert time.monotonic() - begun < 30, server.out.read_text()
+        time.sleep(0.05)
 
 
 def test_the_command_refuses_another_prompt_and_names_the_difference(tmp_path: Path) -> None:

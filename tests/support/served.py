@@ -18,6 +18,7 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
+from papa.app.ahead import AskingAhead
 from papa.app.desk import Desk
 from papa.app.security import Access
 from papa.app.server import application
@@ -25,7 +26,6 @@ from papa.app.steps import Reply, Sent
 from papa.methods import declaration
 from papa.models.pipeline import PipelineModel
 from papa.models.settings import PipelineSettings
-from papa.session import Session
 from support import tiny, tiny_sd15
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +51,7 @@ def small(method: str) -> dict[str, Any]:
 def desk(log: Path, method: str = "papa", paired: bool = False, **given: Any) -> Iterator[Desk]:
     """A desk that is settled, and is closed in the end."""
     given = {"labels": LABELS, "per_round": K, "settings": small(method)} | given
-    at = Desk(lambda: Session(model(), method, log=log, **given), log, paired)
+    at = Desk(lambda: AskingAhead(model(), method, log=log, **given), log, paired)
     try:
         at.settle()
         wait(at)
@@ -125,19 +125,32 @@ def liking(log: Path) -> list[list[float | None]]:
 # ---------------------------------------------------------------- a server in a process of its own
 
 
-class Server:
-    """`papa serve` on a tiny pipeline."""
+def take_interrupts() -> None:
+    """A shell that runs the tests in the background has its children ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-    def __init__(self, folder: Path, *more: str, port: int = 0, labels: int = LABELS) -> None:
+
+class Server:
+    """`papa serve` on a tiny pipeline. wait: until the page is there; without, it has no address yet."""
+
+    def __init__(self, folder: Path, *more: str, port: int = 0, labels: int = LABELS, wait: bool = True) -> None:
         self.log, self.out = folder / "me.jsonl", folder / "out.txt"
         command = [sys.executable, "-m", "papa", "serve", "--model", str(tiny_sd15.pipeline()), "--prompt", PROMPT]
         command += ["--steps", "2", "--guidance", "1", "--settings", json.dumps(small("papa"))]
         command += ["--labels", str(labels), "--per-round", str(K), "--log", str(self.log), "--port", str(port), *more]
         environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         with open(self.out, "w") as out:
-            self.process = subprocess.Popen(command, stdout=out, stderr=out, env=environment, cwd=folder)
-        self.url = self._url()
+            self.process = subprocess.Popen(
+                command, stdout=out, stderr=out, env=environment, cwd=folder, preexec_fn=take_interrupts
+            )
         self._csrf: str | None = None
+        if not wait:
+            return
+        try:
+            self.url = self._url()
+        except BaseException:  # no `with` ends it then
+            self.kill()
+            raise
         self.port = int(self.url.split(":")[2].split("/")[0])
 
     def _url(self) -> str:

@@ -17,6 +17,7 @@ const KEYS = {
   paired: { 1: "first", 2: "second", t: "tie", s: "skip" },
 };
 const STORED = "papa-steps";
+const SINGLE_KEYS = "papa-single-keys";
 const $ = (id) => document.getElementById(id);
 
 const client = Array.from(crypto.getRandomValues(new Uint8Array(12)), (b) => b.toString(16).padStart(2, "0")).join("");
@@ -31,6 +32,7 @@ let sending = false;
 let full = false; // the disk is full: the queue waits for the person
 let timer = 0; // of the next look at the state
 let lost = false; // there is no connection
+let singleKeys = true; // whether letters and digits do something (WCAG 2.1.4: speech input types them unasked)
 
 // ---------------------------------------------------------------- the queue
 
@@ -118,6 +120,28 @@ async function ask(path, body) {
     connected(false);
     return 0;
   }
+}
+
+// ---------------------------------------------------------------- letters and digits as keys
+
+function useSingleKeys(yes) {
+  singleKeys = yes;
+  $("single-keys").checked = yes;
+  document.body.dataset.keys = yes ? "on" : "off";
+}
+
+function storedSingleKeys() {
+  try {
+    return localStorage.getItem(SINGLE_KEYS) !== "off";
+  } catch {
+    return true; // a browser without storage does not remember it
+  }
+}
+
+function storeSingleKeys() {
+  try {
+    localStorage.setItem(SINGLE_KEYS, singleKeys ? "on" : "off");
+  } catch { /* until the page is closed */ }
 }
 
 // ---------------------------------------------------------------- the state
@@ -409,14 +433,15 @@ function columns() {
 }
 
 document.addEventListener("keydown", (event) => {
-  const typing = event.target.closest("input, textarea, select, summary");
+  const typing = event.target.closest("input:not([type=checkbox]), textarea, select, summary");
   if (!state || state.gone || (typing && event.target.type !== "range")) return;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   if ((event.ctrlKey || event.metaKey) && key === "z" && !event.shiftKey) return act(event, undo);
   if (event.ctrlKey || event.metaKey || event.altKey) return undefined;
+  if (key.length === 1 && !singleKeys) return undefined;
   if (key === "u" || key === "Backspace") return act(event, undo);
   if (typing) return undefined; // the dial has arrows of its own
-  if (key === "Enter") return event.target.closest("button, a") ? undefined : act(event, confirmRound);
+  if (key === "Enter") return event.target.closest("button, a, input") ? undefined : act(event, confirmRound);
   if (!state.asking) return undefined;
   const moves = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns(), ArrowDown: columns() };
   if (key in moves) {
@@ -438,6 +463,11 @@ function act(event, what) {
   if (!event.repeat) what();
 }
 
+$("single-keys").addEventListener("change", () => {
+  useSingleKeys($("single-keys").checked);
+  storeSingleKeys();
+  say(singleKeys ? "Letters and digits are keys again." : "Letters and digits do nothing now; the buttons do the same.");
+});
 $("undo").addEventListener("click", undo);
 $("confirm").addEventListener("click", confirmRound);
 $("trouble-again").addEventListener("click", async () => {
@@ -461,4 +491,5 @@ $("dial-input").addEventListener("input", () => { $("dial-value").textContent = 
 $("dial-input").addEventListener("change", () => ask("/dial", { value: Number($("dial-input").value) }));
 window.addEventListener("beforeunload", (event) => { if (queue.length && (full || lost)) event.preventDefault(); });
 window.addEventListener("pageshow", (event) => { if (event.persisted) look(); });
+useSingleKeys(storedSingleKeys());
 look();
