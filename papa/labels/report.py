@@ -28,7 +28,7 @@ class Report:
         if self.sizes:
             yield f"sizes (width x height): {_sizes(self.sizes)}"
         for what, n in sorted(self.converted.items()):
-            yield f"note: {n} of the pictures {what}"
+            yield f"note: pictures that {what}: {n}"
         yield from (f"note: {note}" for note in self.labels.notes)
         yield from (f"problem: {problem}" for problem in self.problems[:MOST])
         if (more := len(self.problems) - MOST) > 0:

@@ -77,8 +77,8 @@ def _csv_rows(reader: Any, header: Sequence[str], file: Path) -> Iterator[Row]:
             continue
         if len(cells) != len(header):
             raise LabelsError(
-                f"{place} has {len(cells)} cells and {len(header)} columns are named; complete it, or delete it if it "
-                'is half written. A path with a comma in it stands in "quotation marks".'
+                f"{place} should have {len(header)} cells, one for each column, and has {len(cells)}; complete it, or "
+                'delete it if it is half written. A path with a comma in it stands in "quotation marks".'
             )
         values: dict[str, Any] = dict(zip(header, cells, strict=True))
         for name in ("grade", "tie"):

@@ -367,7 +367,7 @@ def test_the_command_says_what_is_in_there(tmp_path: Path, capsys: pytest.Captur
     for words in (
         "4 pictures, 3 liked and 1 disliked",
         "16 x 16 (3), 20 x 12 (1); sides from 12 to 20 pixels",
-        "note: 1 of the pictures have transparent parts",
+        "note: pictures that have transparent parts, which are put on white: 1",
         "methods that learn from grades of pictures: best_of_n",
     ):
         assert words in said
