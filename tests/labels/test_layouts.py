@@ -171,7 +171,7 @@ TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "not there": (("image,grade", "0.png,1", "none.png,0"), ("line 3 of", "none.png", "is not there")),
     "a folder": (("image,grade", ".,1"), ("line 2 of", "is no file")),
     "out of the folder": (("image,grade", "../x.png,1"), ("line 2 of", "../x.png", "leads out of")),
-    "half written": (("image,grade", "0.png,1", "1.pn"), ("line 3 of", "1 cells", "half written")),
+    "half written": (("image,grade", "0.png,1", "1.pn"), ("line 3 of", "and has 1;", "half written")),
     "half a number": (("image,grade", "0.png,1", "1.png,0."), ("line 3 of", "the grade '0.'")),
     "half in quotes": (("image,grade", "0.png,1", '"1.pn'), ("line", "is no CSV", "half written")),
     "a comma in a name": (("image,grade", "a,b.png,1"), ("line 2 of", "3 cells", "quotation marks")),
