@@ -174,7 +174,7 @@ TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "half written": (("image,grade", "0.png,1", "1.pn"), ("line 3 of", "and has 1;", "half written")),
     "half a number": (("image,grade", "0.png,1", "1.png,0."), ("line 3 of", "the grade '0.'")),
     "half in quotes": (("image,grade", "0.png,1", '"1.pn'), ("line", "is no CSV", "half written")),
-    "a comma in a name": (("image,grade", "a,b.png,1"), ("line 2 of", "3 cells", "quotation marks")),
+    "a comma in a name": (("image,grade", "a,b.png,1"), ("line 2 of", "and has 3;", "quotation marks")),
     "a pair of one": (("better,worse", "0.png,./0.png"), ("line 2 of", "with itself")),
     "a pair twice": (("better,worse", "0.png,1.png", "1.png,0.png"), ("line 3 of", "the pictures of line 2 of")),
     "half a pair": (("better,worse", "0.png,"), ("line 2 of", "names no picture")),
