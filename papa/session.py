@@ -29,7 +29,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from papa.errors import LabelsError, PapaError, SessionError, SettingsError
-from papa.feedback import Feedback, Question, feedback_of
+from papa.feedback import Feedback, Query, Question, feedback_of
 from papa.files import beside, sweep
 from papa.log import Log, feedback_from
 from papa.methods import declaration, refuse_given
@@ -111,6 +111,7 @@ class Session:
         self._given = None if given is None else self._read(given)  # before the log, which a refusal leaves alone
         self._log = None if log is None else Log(Path(log), self._about)
         self._open: Question | None = None
+        self._ahead: Question | None = None
         self._learning: str | None = None
         self._replaying = False
         try:
@@ -164,10 +165,28 @@ class Session:
             self._open = self._question()
         return self._open
 
+    def ask_ahead(self) -> None:
+        """Draw the question after the open one while that is looked at, if there is one and no answer changes it.
+
+        It is drawn by the same calls with the same noise, so it is the same question, bit for bit.
+        """
+        coming = self.round + 1
+        drawn = self._ahead is not None and self._ahead.round == coming
+        if self._open is not None and self.method.asks_the_base and coming < self.rounds and not drawn:
+            self._ahead = self._shown(coming, self.method.base_query(self._items(coming), ahead=1))
+
     def _question(self) -> Question:
-        k = min(self.settings.per_round, self.settings.labels - self.round * self.settings.per_round)
-        query = self.method.ask(k)
-        return Question(self.round, query, self.model.decode(query.latents))
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead.round == self.round:
+            return ahead
+        return self._shown(self.round, self.method.ask(self._items(self.round)))
+
+    def _items(self, index: int) -> int:
+        """Items of a round; the last one may have fewer."""
+        return min(self.settings.per_round, self.settings.labels - index * self.settings.per_round)
+
+    def _shown(self, index: int, query: Query) -> Question:
+        return Question(index, query, self.model.decode(query.latents))
 
     def answer(self, answers: Feedback | Sequence[Any]) -> Round:
         """Answer the open question; the method learns from it.

@@ -3,7 +3,6 @@
     server.py      the routes, and the server itself
     security.py    who may ask for what: hosts, tokens, origins, sizes, slow clients
     desk.py        the session, its worker thread, and what the page is told
-    ahead.py       the next question, drawn while the person looks at this one
     drafts.py      the file of keystrokes beside the log
     answers.py     what a keystroke means to a method, and what a log line means to the page
     steps.py       what the page sends

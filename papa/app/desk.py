@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from papa.app import exports
-from papa.app.ahead import AskingAhead
 from papa.app.answers import PAIRS, SINGLE, SKIP, shown, told, units
 from papa.app.dial import session_at
 from papa.app.drafts import Draft
@@ -69,14 +68,14 @@ class Desk:
     Raises:  what `make` and `Draft` raise: what does not fit is refused here, before anything is served.
     """
 
-    def __init__(self, make: Callable[[], AskingAhead], log: Path, paired: bool = False) -> None:
+    def __init__(self, make: Callable[[], Session], log: Path, paired: bool = False) -> None:
         self.log, self.draft_file, self.exports = log, *exports.places(log)
         self.boot = uuid.uuid4().hex
         self._make = make
         self._lock = threading.RLock()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="papa-session")
         self._paired = paired
-        self._session: AskingAhead | None = make()
+        self._session: Session | None = make()
         self.settings = self._session.settings
         try:
             with open(log, encoding="utf-8") as handle:
@@ -259,7 +258,7 @@ class Desk:
             self._learned(happened.question, happened.feedback)
         return True
 
-    def _in_line(self) -> AskingAhead:
+    def _in_line(self) -> Session:
         """The session, with no round in its log that was reopened."""
         with self._lock:
             reopened, session = self.draft.reopened, self._session
@@ -314,7 +313,7 @@ class Desk:
                 self._told.error = None
         self._later(lambda: self._look(self._session))
 
-    def _look(self, session: AskingAhead | None) -> None:
+    def _look(self, session: Session | None) -> None:
         """Draw what is missing of the strips, unless something more urgent waits.
 
         The base samples do not depend on the answers, so they are drawn while the person looks at the first round.
@@ -326,7 +325,7 @@ class Desk:
             with self._doing("drawing what the model draws now"):
                 self._strips.draw_now(session, self._tick)
 
-    def _may_look(self, session: AskingAhead | None) -> TypeGuard[AskingAhead]:
+    def _may_look(self, session: Session | None) -> TypeGuard[Session]:
         with self._lock:
             return session is not None and not self._waiting and not self._told.gone
 

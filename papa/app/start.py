@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from papa.app.ahead import AskingAhead
 from papa.app.desk import Desk
 from papa.app.security import Access, is_loopback
 from papa.app.server import listening, run
@@ -22,6 +21,7 @@ from papa.labels import load_labels
 from papa.methods import declaration
 from papa.models.interface import Model
 from papa.models.pipeline import PipelineModel, hush
+from papa.session import Session
 from papa.settings import validated
 
 FRUITS = Path(__file__).parents[1] / "data" / "fruits" / "pipeline"
@@ -57,7 +57,7 @@ def start(args: argparse.Namespace, say: Callable[[str], None]) -> None:
             "shown": "pairs" if args.pairs else "single",
         }
         make = partial(
-            AskingAhead, model, args.method, **budget, seed=args.seed, log=args.log, settings=settings, about=about,
+            Session, model, args.method, **budget, seed=args.seed, log=args.log, settings=settings, about=about,
             given=given,
         )  # fmt: skip
         desk = Desk(make, Path(args.log), args.pairs)

@@ -65,6 +65,11 @@ class Method(ABC, Generic[S]):
     def sample(self, n: int) -> Tensor:
         """n latents of the aligned result. Changes nothing that was learned; the same rows each time."""
 
+    @property
+    def asks_the_base(self) -> bool:
+        """Whether `ask` shows `base_query` whatever was answered, so that it may be drawn before the answers."""
+        return False
+
     # ------------------------------------------------------------ what all share
 
     @property
@@ -103,6 +108,11 @@ class Method(ABC, Generic[S]):
             return self.draw(self.model.denoiser(self.cost), n, self.stream.at("sample"))
         self.cost.forward += n * evaluations_per_sample(self.model)
         return self._base(n)
+
+    def base_query(self, k: int, ahead: int = 0) -> Query:
+        """k fresh base samples to show, which follow from the number of the round alone; `ahead` rounds later."""
+        stream = self.stream.at("ask", round=self.round + ahead)
+        return Query(self.draw(self.model.denoiser(self.cost), k, stream), self.condition(k))
 
     def draw(self, denoise: Denoiser, n: int, stream: Stream) -> Tensor:
         """n samples of a denoiser by the model's own sampler."""

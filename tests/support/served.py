@@ -18,7 +18,6 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
-from papa.app.ahead import AskingAhead
 from papa.app.desk import Desk
 from papa.app.security import Access
 from papa.app.server import application
@@ -26,6 +25,7 @@ from papa.app.steps import Reply, Sent
 from papa.methods import declaration
 from papa.models.pipeline import PipelineModel
 from papa.models.settings import PipelineSettings
+from papa.session import Session
 from support import tiny, tiny_sd15
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +51,7 @@ def small(method: str) -> dict[str, Any]:
 def desk(log: Path, method: str = "papa", paired: bool = False, **given: Any) -> Iterator[Desk]:
     """A desk that is settled, and is closed in the end."""
     given = {"labels": LABELS, "per_round": K, "settings": small(method)} | given
-    at = Desk(lambda: AskingAhead(model(), method, log=log, **given), log, paired)
+    at = Desk(lambda: Session(model(), method, log=log, **given), log, paired)
     try:
         at.settle()
         wait(at)

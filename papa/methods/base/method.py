@@ -12,9 +12,12 @@ from papa.methods.interface import Method
 class Base(Method[MethodSettings]):
     """Shows base samples and learns nothing."""
 
+    @property
+    def asks_the_base(self) -> bool:
+        return True
+
     def ask(self, k: int) -> Query:
-        denoise = self.model.denoiser(self.cost)
-        return Query(self.draw(denoise, k, self.stream.at("ask", round=self.round)), self.condition(k))
+        return self.base_query(k)
 
     def learn(self, query: Query, feedback: Feedback) -> None:
         """Nothing."""

@@ -98,11 +98,12 @@ class Papa(FineTuned[PapaSettings]):
         )
         return SwitchedDenoiser(tuned, self.model.denoiser(self.cost, self.base), threshold)
 
+    @property
+    def asks_the_base(self) -> bool:
+        return self.settings.queries == "base"
+
     def ask(self, k: int) -> Query:
-        if self.settings.queries == "own":
-            return super().ask(k)
-        denoise = self.model.denoiser(self.cost)
-        return Query(self.draw(denoise, k, self.stream.at("ask", round=self.round)), self.condition(k))
+        return self.base_query(k) if self.asks_the_base else super().ask(k)
 
     def learn(self, query: Query, feedback: Feedback) -> None:
         self.seen.add(query, feedback)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -74,10 +75,9 @@ class OfPairs(Method[S]):
         self.chosen = Chosen()
         self.told = self.model.personalized(self.personal, self.settings.user_scale)
 
-    def ask_pairs(self, k: int) -> Query:
+    def base_query(self, k: int, ahead: int = 0) -> Query:
         """k base samples, to be compared two by two."""
-        latents = self.draw(self.model.denoiser(self.cost), k, self.stream.at("ask", round=self.round))
-        return Query(latents, self.condition(k), "pairs")
+        return replace(super().base_query(k, ahead), kind="pairs")
 
     def described(self) -> Tensor | None:
         """The tokens of the person; None while nothing is known of them."""
@@ -97,8 +97,12 @@ class OfPairs(Method[S]):
 class Ppd(OfPairs[PpdSettings]):
     """Draws for the person that the choices so far describe; with no choice yet it is the base."""
 
+    @property
+    def asks_the_base(self) -> bool:
+        return True
+
     def ask(self, k: int) -> Query:
-        return self.ask_pairs(k)
+        return self.base_query(k)
 
     def learn(self, query: Query, feedback: Feedback) -> None:
         self.chosen.add(query, feedback)

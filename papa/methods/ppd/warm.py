@@ -28,7 +28,7 @@ class WarmStart(OfPairs[Any]):
     inner: Method[Any] | None = None
 
     def ask(self, k: int) -> Query:
-        return self.ask_pairs(k) if self.inner is None else self.inner.ask(k)
+        return self.base_query(k) if self.inner is None else self.inner.ask(k)
 
     def check(self, query: Query, feedback: Feedback) -> None:
         super().check(query, feedback) if self.inner is None else self.inner.check(query, feedback)

@@ -18,6 +18,10 @@ class RewardModel(BestOfN[RewardModelSettings]):
         self.papa = Papa(self.settings.asker, self.model, self.stream, self._base)
         self.papa.cost = self.cost
 
+    @property
+    def asks_the_base(self) -> bool:
+        return self.papa.asks_the_base
+
     def ask(self, k: int) -> Query:
         return self.papa.ask(k)
 

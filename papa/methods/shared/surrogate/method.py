@@ -46,11 +46,13 @@ class WithSurrogate(Method[W]):
         """Whether what is shown is chosen among base samples by what the surrogate knows."""
         return self.given.query != "own"
 
+    @property
+    def asks_the_base(self) -> bool:
+        return not self.asks_from_the_pool
+
     def ask(self, k: int) -> Query:
         """Base samples: fresh ones, or items of the pool."""
-        if self.asks_from_the_pool:
-            return self.from_the_pool(k)
-        return Query(self.base_draw(k, self.stream.at("ask", round=self.round)), self.condition(k))
+        return self.from_the_pool(k) if self.asks_from_the_pool else self.base_query(k)
 
     def from_the_pool(self, k: int) -> Query:
         """The next items of the pool."""

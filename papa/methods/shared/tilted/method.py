@@ -52,6 +52,10 @@ class Tilted(WithSurrogate[T]):
         """Noise of n slots."""
         return stream_noise(stream, (n, *self.model.shape), self.model.dtype, self.model.device)
 
+    @property
+    def asks_the_base(self) -> bool:
+        return False
+
     def ask(self, k: int) -> Query:
         self._trace = []
         if self.asks_from_the_pool or not self.tilted:

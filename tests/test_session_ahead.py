@@ -9,7 +9,6 @@ import pytest
 import torch
 from support.served import LABELS, K, Tab, desk, model, small
 
-from papa.app.ahead import AskingAhead, asks_the_base
 from papa.app.pictures import pngs
 from papa.methods import METHODS, declaration
 from papa.session import Session
@@ -18,13 +17,13 @@ ALONE = [name for name in METHODS if not declaration(name).settings().needs_adap
 AHEAD = {"base", "best_of_n", "accept", "distill"}
 
 
-def opened(method: str, **more: Any) -> AskingAhead:
-    return AskingAhead(model(), method, labels=LABELS, per_round=K, settings=small(method) | more)
+def opened(method: str, **more: Any) -> Session:
+    return Session(model(), method, labels=LABELS, per_round=K, settings=small(method) | more)
 
 
 @pytest.mark.parametrize("name", ALONE)
 def test_what_is_drawn_ahead_is_what_is_asked_whatever_was_answered(name: str) -> None:
-    assert asks_the_base(opened(name).method) == (name in AHEAD)
+    assert opened(name).method.asks_the_base == (name in AHEAD)
     if name not in AHEAD:
         of = opened(name)
         of.ask()
@@ -51,7 +50,8 @@ def test_papa_asks_ahead_where_it_asks_the_base() -> None:
     drawn = of._ahead
     of.answer([True, False] * (K // 2))
     assert drawn is not None and of.ask() is drawn
-    assert not asks_the_base(opened("best_of_n", surrogate={"query": "random"}).method), "a pool knows what was shown"
+    assert not opened("best_of_n", surrogate={"query": "random"}).method.asks_the_base, "a pool knows what was shown"
+    assert not Session(model(), "distill").method.asks_the_base, "by default it chooses from a pool"
 
 
 @pytest.mark.parametrize("name", ["best_of_n", "papa"])
