@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 from support import tiny
 
@@ -15,6 +17,7 @@ from papa.diffusion.denoiser import Cost
 from papa.errors import SettingsError
 from papa.feedback import Feedback
 from papa.methods import declaration
+from papa.methods.distill.method import labels_of
 from papa.methods.shared.surrogate import SurrogateSettings
 from papa.methods.shared.surrogate.laplace import _fitted
 from papa.methods.shared.surrogate.queries import Pool, greedy, k_center, straddle, thompson, ucb
@@ -158,3 +161,24 @@ def test_distil_trains_once_on_guesses_and_asks_about_none_of_them(digits: Digit
     other.settings = of.settings
     other.restore(of.state())
     assert torch.equal(other.sample(3), samples)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
+def test_guesses_become_as_many_likes_as_are_expected(probabilities: list[float]) -> None:
+    rated = np.array(probabilities)
+    liking = labels_of(rated)
+    assert set(liking) <= {0.0, 1.0} and liking.sum() == round(rated.sum())
+    if 0 < liking.sum() < len(rated):
+        assert rated[liking == 1].min() >= rated[liking == 0].max()
+
+
+def test_a_shy_surrogate_distils_labels_and_one_that_saw_no_like_nothing(digits: Digits) -> None:
+    for first, guess_as, distilled in ((1.0, "label", True), (0.0, "label", False), (0.0, "probability", True)):
+        of = method(digits, "distill", kind="features", query="straddle")
+        of.settings = of.settings.model_copy(update={"guess_as": guess_as, "guesses": 100})
+        for answers in ([first, 0.0], [0.0, 0.0], [0.0]):
+            of.tell(of.ask(len(answers)), Feedback(np.array(answers), np.array(answers)))
+        assert (of.trained is not None) == distilled
+        if of.trained is not None and guess_as == "label":
+            liking = of.trained.seen.liking
+            assert set(liking) == {0.0, 1.0} and 0 < liking.sum() < 50
