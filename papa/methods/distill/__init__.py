@@ -21,8 +21,9 @@ class DistillSettings(MethodSettings):
     guesses: Positive = 1024
     """Base samples that the surrogate labels by itself."""
     guess_as: Literal["probability", "label"] = "probability"
-    """What a guess is: the probability of a like, so that doubtful ones weigh less; or a like or a dislike, as many likes as
-    the probabilities add up to, the most probable ones. A surrogate that has seen one like gives no image above 1/2."""
+    """What a guess is: the probability of a like, so that doubtful ones weigh less; or a like or a dislike, the most
+    probable ones being likes, as many as the probabilities add up to. A surrogate that has seen one like alone rates no
+    image above 1/2."""
     surrogate: SurrogateSettings = SurrogateSettings(kind="features", query="straddle")
     papa: PapaSettings = PapaSettings(updates=80, balance="equal")
     raft: RaftSettings = RaftSettings(updates=80)
