@@ -72,12 +72,15 @@ def write_json(file: Path, data: Any) -> Path:
     return write_atomic(file, json.dumps(data, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
-def cannot_write(place: Path, error: OSError) -> PapaError:
-    """The error of a place that cannot be written."""
+RERUN = "or choose another place (in a configuration with `results:`), then run the same command again"
+AGAIN = "then do the same again"
+
+
+def cannot_write(place: Path, error: OSError, then: str = RERUN) -> PapaError:
+    """The error of a place that cannot be written. then: what to do when it can be."""
     return PapaError(
         f"cannot write {place}: {error.strerror or error}. What was finished before is kept. Free disk space or give "
-        "write permission there (or choose another place; in a configuration with `results:`), then do the same "
-        "again (a workflow: run the same command again): it goes on from here."
+        f"write permission there, {then}: it goes on from here."
     )
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from papa.errors import SessionError
-from papa.files import cannot_write
+from papa.files import AGAIN, cannot_write
 from papa.log import differences
 
 VERSION = 1
@@ -115,7 +115,7 @@ class Draft:
                     handle.truncate(end)
                     raise
         except OSError as error:
-            raise cannot_write(self.file, error) from error
+            raise cannot_write(self.file, error, AGAIN) from error
 
     # ------------------------------------------------------------ steps
 

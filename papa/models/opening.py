@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,12 @@ from papa.errors import ArtefactError, ModelError
 from papa.models.families import FAMILIES, family_of
 from papa.models.interface import Model
 from papa.models.pipeline import PipelineModel
+from papa.models.reading import INDEX, index_of, reading
 from papa.models.settings import PipelineSettings, SamplingSettings
 from papa.models.unet import UNetModel
 from papa.settings import validated
 
 PIXELS = "DDPMPipeline"
-INDEX = "model_index.json"
 LEFT_OUT = {
     "StableDiffusionPipeline": ["safety_checker", "feature_extractor"],
     "StableDiffusion3Pipeline": ["text_encoder_3", "tokenizer_3"],
@@ -68,22 +67,14 @@ def from_pretrained(
         _refuse_others(place)
     loader: Any = diffusers.DiffusionPipeline
     left_out = {name: None for name in LEFT_OUT.get(_class_of(place) or "", ()) if not (place / name).exists()}
-    try:
+    with reading(name, "a pipeline", "what the pipeline's save_pretrained writes"):
         pipe = loader.from_pretrained(str(name), torch_dtype=dtype, local_files_only=place.exists(), **left_out)
-    except (OSError, ValueError, ImportError) as error:
-        raise ArtefactError(
-            f"{name} cannot be loaded as a pipeline ({error}); it needs what the pipeline's save_pretrained writes."
-        ) from error
     return from_pipeline(pipe, prompt, **given)
 
 
 def _class_of(place: Path) -> str | None:
     """The pipeline's class by a folder's index; None where there is no readable one."""
-    try:
-        index = json.loads((place / INDEX).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return index.get("_class_name") if isinstance(index, dict) else None
+    return index_of(place).get("_class_name")
 
 
 def _refuse_others(place: Path) -> None:

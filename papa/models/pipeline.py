@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from papa.diffusion.denoiser import Cost, Denoiser, UNetDenoiser
 from papa.diffusion.predictions import Epsilon
-from papa.errors import ArtefactError, DivergedError, ModelError
+from papa.errors import DivergedError, ModelError
 from papa.files import forget_paths, write_json
 from papa.models.families import Condition, Told, family_of
 from papa.models.interface import Model
@@ -24,6 +24,7 @@ from papa.models.lora import merged, twin
 from papa.models.personal.adapter import Personal, attach
 from papa.models.personal.attention import told_of
 from papa.models.prompted import Guided, Prompted
+from papa.models.reading import reading
 from papa.models.settings import PipelineSettings
 from papa.models.switched import FromTimestep, add_clean
 
@@ -67,13 +68,10 @@ class PipelineModel(Model):
 
         Raises:  ArtefactError where the folder cannot be read, and what the class raises.
         """
-        try:
+        with reading(
+            folder, "a Stable Diffusion pipeline", "the folders that StableDiffusionPipeline.save_pretrained writes"
+        ):
             pipe: Any = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None, local_files_only=True)
-        except (OSError, ValueError) as error:
-            raise ArtefactError(
-                f"{folder} cannot be loaded as a Stable Diffusion pipeline ({error}); it needs the folders that "
-                "StableDiffusionPipeline.save_pretrained writes."
-            ) from error
         return cls(pipe.to(torch.float32), settings, **given)
 
     # ------------------------------------------------------------ the prompt

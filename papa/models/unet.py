@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from papa.diffusion.denoiser import Cost, Denoiser, UNetDenoiser
 from papa.diffusion.predictions import Asked, Epsilon
-from papa.errors import ArtefactError, ModelError
+from papa.errors import ModelError
 from papa.files import forget_paths, write_json
 from papa.models.interface import Model
 from papa.models.networks import latent_shape, refuse_other_conditions
+from papa.models.reading import reading
 from papa.models.schedules import (
     from_the_largest_level,
     prediction_of,
@@ -69,15 +70,10 @@ class UNetModel(Model):
 
         Raises:  ArtefactError where the folder cannot be read, and what the class raises.
         """
-        try:
+        with reading(folder, "a DDPM", "unet/ and scheduler/, as DDPMPipeline.save_pretrained writes them"):
             place = Path(folder)
             unet = UNet2DModel.from_pretrained(place / "unet", use_safetensors=True, low_cpu_mem_usage=False)
             scheduler = scheduler_of(place / "scheduler")
-        except (OSError, ValueError) as error:
-            raise ArtefactError(
-                f"{folder} cannot be loaded as a DDPM ({error}); it needs unet/ and scheduler/, as "
-                "DDPMPipeline.save_pretrained writes them."
-            ) from error
         return cls(cast(nn.Module, unet), scheduler, **given)
 
     def sigmas(self) -> Tensor:

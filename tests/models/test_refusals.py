@@ -4,6 +4,7 @@ for another."""
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from support.nets import scheduler, small_unet
 from support.refusals import refused
 
 from papa.errors import ArtefactError, ModelError
+from papa.models.interface import Model
 from papa.models.pipeline import PipelineModel
 from papa.models.settings import PipelineSettings
 from papa.models.unet import UNetModel
@@ -108,6 +110,29 @@ def test_a_folder_that_is_no_ddpm_is_refused(damage: str, tmp_path: Path) -> Non
 
 
 # ---------------------------------------------------------------- pipelines
+
+VALUES: list[tuple[str, dict[str, Any]]] = [
+    ("unet", {"block_out_channels": 5}),
+    ("unet", {"in_channels": 7}),
+    ("scheduler", {"beta_schedule": "nope"}),
+    ("scheduler", {"num_train_timesteps": -3}),
+    ("text_encoder", {"hidden_size": 13}),
+    ("vae", {"latent_channels": 9}),
+]
+"""A part, and a value that it cannot have; diffusers, transformers and torch each have an error of their own for it."""
+
+
+@pytest.mark.parametrize(("part", "values"), VALUES, ids=str)
+def test_a_wrong_value_in_a_part_names_the_folder_and_the_part(
+    part: str, values: dict[str, Any], tmp_path: Path
+) -> None:
+    place = tmp_path / "pipeline"
+    shutil.copytree(tiny_sd15.pipeline(), place)
+    file = place / part / ("scheduler_config.json" if part == "scheduler" else "config.json")
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+    for load in (lambda: Model.from_pretrained(place, prompt="a fruit"), lambda: PipelineModel.from_folder(place)):
+        refused(ArtefactError, load, str(place), f"({part}: ")
+
 
 CONDITIONS: dict[str, tuple[dict[str, Any], str]] = {
     "Stable Diffusion XL": (
