@@ -2,8 +2,8 @@
 
     python tools/at_labels.py --config config/surrogates.yaml --labels 16 24 40 80
 
-After `papa collect` (or `snakemake RESULTS/runs.parquet`). A point of a curve is a session's after so many labels: where a
-method's settings depend on the whole budget, a session of that budget alone would give another one.
+After `papa collect` (or `snakemake RESULTS/runs.parquet`). A point of a curve is what a session had after so many
+labels: where settings depend on the whole budget, a session of that budget alone would give something else.
 """
 
 from __future__ import annotations
