@@ -10,7 +10,7 @@ from papa.methods.papa import PapaSettings
 from papa.methods.raft import RaftSettings
 from papa.methods.shared.finetune import FinetuneSettings
 from papa.methods.shared.surrogate import SurrogateSettings
-from papa.settings import Positive
+from papa.settings import Fraction, Positive
 
 
 class DistillSettings(MethodSettings):
@@ -19,11 +19,10 @@ class DistillSettings(MethodSettings):
     loss: Literal["papa", "raft", "diffusion_nft"] = "papa"
     """What the guesses train with; its settings stand under its name, labels and per_round are this method's."""
     guesses: Positive = 1024
-    """Base samples that the surrogate labels by itself."""
-    guess_as: Literal["probability", "label"] = "probability"
-    """What a guess is: the probability of a like, so that doubtful ones weigh less; or a like or a dislike, the most
-    probable ones being likes, as many as the probabilities add up to. A surrogate that has seen one like alone rates no
-    image above 1/2."""
+    """Base samples that the surrogate labels by itself: with its probabilities, so that doubtful ones weigh less."""
+    least_likes: Fraction = 0
+    """Share of the guesses that count as likes at least, the most probable ones, once a like was seen. A surrogate that
+    has seen one or two likes may rate no image above 1/2, and yet knows which ones are like them."""
     surrogate: SurrogateSettings = SurrogateSettings(kind="features", query="straddle")
     papa: PapaSettings = PapaSettings(updates=80, balance="equal")
     raft: RaftSettings = RaftSettings(updates=80)

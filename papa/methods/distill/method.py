@@ -23,11 +23,12 @@ from papa.methods.shared.surrogate.method import WithSurrogate
 TRAINERS: dict[str, type[FineTuned[Any]]] = {"papa": Papa, "raft": Raft, "diffusion_nft": DiffusionNft}
 
 
-def labels_of(probabilities: np.ndarray) -> np.ndarray:
-    """(n,) 1 for the most probable likes, as many as are expected, sum of the probabilities; 0 for the others."""
-    likes = np.argsort(-probabilities, kind="stable")[: round(probabilities.sum())]
-    liking = np.zeros_like(probabilities)
-    liking[likes] = 1
+def with_likes(guessed: np.ndarray, least: int) -> np.ndarray:
+    """(n,) guesses with so many above 1/2 at least: where there are fewer, the highest ones become 1."""
+    if (guessed > 0.5).sum() >= least:
+        return guessed
+    liking = guessed.copy()
+    liking[np.argsort(-guessed, kind="stable")[:least]] = 1
     return liking
 
 
@@ -44,13 +45,8 @@ class Distill(WithSurrogate[DistillSettings]):
     def learn(self, query: Query, feedback: Feedback) -> None:
         self.seen.add(query, feedback)
         self._values = {"surrogate_mse": self.fit()}
-        if self.round == self.rounds - 1 and self._knows():
+        if self.round == self.rounds - 1 and not np.isnan(self.seen.liking).all():
             self._distil()
-
-    def _knows(self) -> bool:
-        """Whether there is an answer; where guesses are labels, a like: without one their order says nothing."""
-        answered = self.seen.liking[~np.isnan(self.seen.liking)]
-        return len(answered) > 0 and (self.settings.guess_as == "probability" or bool((answered > 0.5).any()))
 
     def _start(self) -> FineTuned[Any]:
         """The method that trains, on the same streams: it draws from the noise that all methods share."""
@@ -65,8 +61,8 @@ class Distill(WithSurrogate[DistillSettings]):
         with torch.no_grad():
             guessed = torch.cat([self.surrogate(part) for part in latents.split(self.model.chunk)])
         liking = guessed.double().clamp(0, 1).cpu().numpy()
-        if self.settings.guess_as == "label":
-            liking = labels_of(liking)
+        if (self.seen.liking > 0.5).any():  # else their order says nothing
+            liking = with_likes(liking, round(self.settings.least_likes * len(liking)))
         self._values["guessed_likes"] = float(liking.mean())
         self.trained = self._start()
         self.trained.tell(Query(latents, self.condition(len(latents))), Feedback(liking, liking))
