@@ -23,6 +23,7 @@ from papa.methods.shared.surrogate.laplace import _fitted
 from papa.methods.shared.surrogate.queries import Pool, greedy, k_center, straddle, thompson, ucb
 from papa.rng import Stream
 
+NAN = float("nan")
 QUERIES = ["random", "greedy", "ucb", "thompson", "straddle", "diverse"]
 
 
@@ -131,9 +132,26 @@ def test_greedy_with_the_network_shows_what_it_scores_highest(digits: Digits) ->
     with torch.no_grad():
         scores = of.surrogate(of.pool.latents)
     pool: Pool = of.pool
-    free = pool._free(of.seen.latents)
+    free = pool._free(of.seen)
     best = free[np.argsort(-scores.numpy()[free], kind="stable")][:2]
     assert torch.equal(of.ask(2).latents, pool.latents[torch.from_numpy(best)])
+
+
+@pytest.mark.parametrize("query", ["greedy", "ucb", "thompson", "straddle"])
+def test_while_all_answers_are_alike_the_farthest_are_shown(digits: Digits, query: str) -> None:
+    for first, second, expected in (
+        (0.0, 0.0, "diverse"),
+        (1.0, 1.0, "diverse"),
+        (1.0, 0.0, query),
+        (0.0, NAN, "diverse"),
+    ):
+        of = method(digits, "best_of_n", kind="features", query=query)
+        assert of.pool.query_after(of.seen) == "random"
+        of.tell(of.ask(2), Feedback(np.array([first, second]), np.array([first, second])))
+        assert of.pool.query_after(of.seen) == expected
+        if expected == "diverse":
+            farthest = k_center(of.pool.features(of.surrogate), of.pool._free(of.seen), 2, rng())
+            assert torch.equal(of.ask(2).latents, of.pool.latents[torch.from_numpy(farthest)])
 
 
 # ---------------------------------------------------------------- distil

@@ -57,7 +57,7 @@ class WithSurrogate(Method[W]):
     def from_the_pool(self, k: int) -> Query:
         """The next items of the pool."""
         stream = self.stream.at("ask", round=self.round)
-        items = self.pool.choose(self.surrogate, self.seen.latents if self.round else None, k, stream)
+        items = self.pool.choose(self.surrogate, self.seen, k, stream)
         return Query(items, self.condition(len(items)))
 
     def fit(self) -> float:

@@ -8,7 +8,9 @@
     diverse    each the one farthest from all that was shown, in the surrogate's features (k-center)
 
 Means and deviations are those of the head's f. The pool is drawn once, from noise of its own: what is shown is none of
-the base samples that are served. Before the first answer everything but `diverse` is random.
+the base samples that are served. The first round of everything but `diverse` is random. While all answers are alike the
+surrogate knows no boundary and no best, so all but `random` then choose as `diverse` does: on digits, of 16 pools and
+10 classes to be liked, 24 labels of `straddle` hold no like in 4% of the cases (19% by itself; `random` 8%).
 
 Sources: Thompson 1933; Srinivas et al. 2010 (arXiv 0912.3995) for ucb; Bryan et al. 2005 for straddle; Sener & Savarese
 2018 (arXiv 1708.00489) for k-center.
@@ -22,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from papa.methods.shared.labelled import Labelled
 from papa.methods.shared.surrogate import SurrogateSettings
 from papa.methods.shared.surrogate.features import FeatureSurrogate
 from papa.methods.shared.surrogate.interface import RewardModel
@@ -59,10 +62,10 @@ class Pool:
         return self._features
 
     @torch.no_grad()
-    def choose(self, surrogate: RewardModel, shown: Tensor | None, k: int, stream: Stream) -> Tensor:
-        """The next k items, fewer where the pool is empty. shown: (n, ...) everything so far, None before the first."""
-        free = self._free(shown)
-        query = self.settings.query if shown is not None or self.settings.query == "diverse" else "random"
+    def choose(self, surrogate: RewardModel, seen: Labelled, k: int, stream: Stream) -> Tensor:
+        """The next k items, fewer where the pool is empty. seen: everything so far with its answers."""
+        free = self._free(seen)
+        query = self.query_after(seen)
         rng = stream.generator()
         if query == "random":
             taken = rng.permutation(free)[:k]
@@ -77,10 +80,20 @@ class Pool:
             taken = free[CHOICES[query](mean.numpy(), covariance.numpy(), k, rng)]
         return self.latents[torch.from_numpy(taken)]
 
-    def _free(self, shown: Tensor | None) -> np.ndarray:
+    def query_after(self, seen: Labelled) -> str:
+        """How the next items are chosen."""
+        query = self.settings.query
+        if query in ("random", "diverse"):
+            return query
+        if not seen.rounds():
+            return "random"
+        liked, disliked = (seen.liking > 0.5).any(), (seen.liking <= 0.5).any()  # unanswered ones, NaN, are neither
+        return query if liked and disliked else "diverse"
+
+    def _free(self, seen: Labelled) -> np.ndarray:
         """Which items of the pool were not shown yet."""
         used = torch.zeros(len(self.latents), dtype=torch.bool, device=self.latents.device)
-        for item in shown if shown is not None else ():
+        for item in seen.latents if seen.rounds() else ():
             used |= (self.latents == item).flatten(1).all(1)
         return np.flatnonzero(~used.cpu().numpy())
 
