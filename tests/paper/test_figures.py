@@ -277,6 +277,25 @@ def test_f3_frames_what_the_user_likes(table: pd.DataFrame, grid: Grid) -> None:
     assert len(ax.patches) == (answers > 0.5).sum()
 
 
+@pytest.mark.parametrize(("count", "rows"), [(1, [1]), (10, [10]), (11, [6, 5]), (21, [7, 7, 7])])
+def test_f3_puts_many_methods_into_rows(count: int, rows: list[int]) -> None:
+    names = [f"m{index}" for index in range(count)]
+    found = samples.parts(names)
+    assert [len(row) for row in found] == rows and [name for row in found for name in row] == names
+
+
+def test_f3_names_every_method_where_they_stand_in_rows(
+    table: pd.DataFrame, grid: Grid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = [ax for ax in samples.draw(table, grid).axes if ax.get_title()]
+    monkeypatch.setattr(samples, "MOST", 1)
+    drawn = samples.draw(table, grid)
+    methods = samples.shown_methods(table, grid, select.preference_tasks(table)[0])
+    assert len(usual) == len(methods)
+    users = len(drawn.axes) // len(methods)
+    assert [ax.get_title() for ax in drawn.axes] == methods * users
+
+
 def test_f3_says_where_a_run_diverged(table: pd.DataFrame, grid: Grid) -> None:
     assert "not run" not in words(samples.draw(table, grid))
     [spec] = grid.select(method="fkc", user="likes-1479", seeds=[0])

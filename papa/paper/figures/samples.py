@@ -22,6 +22,8 @@ from papa.paper.stored import samples
 
 SIDE = 4
 """Images per row and per column of a grid."""
+MOST = 10
+"""Grids beside each other; more methods than that stand in rows below, equally many in each."""
 GREY = 225
 LIKED = 0.5
 """An answer above this is a like, and gets a frame."""
@@ -35,6 +37,12 @@ def shown_methods(table: pd.DataFrame, grid: Grid, task: str) -> list[str]:
     """The columns: the base first, then every compared method that ran."""
     ran = set(table.loc[table.task == task, "method"])
     return [method for method in select.main_methods(grid, task) if method in ran]
+
+
+def parts(methods: list[str]) -> list[list[str]]:
+    """The methods row by row."""
+    each = -(-len(methods) // max(1, -(-len(methods) // MOST)))
+    return [methods[start : start + each] for start in range(0, len(methods), each)]
 
 
 def montage(images: np.ndarray, side: int = SIDE, gap: int = 1) -> np.ndarray:
@@ -62,20 +70,21 @@ def seed_of(table: pd.DataFrame, task: str) -> int | None:
 
 def draw(table: pd.DataFrame, grid: Grid) -> Figure:
     """F3 from the long table, the stored samples and the users."""
-    rows = [(task, user) for task in select.preference_tasks(table) for user in select.users_of(grid, task)]
-    if not rows:
+    users = [(task, user) for task in select.preference_tasks(table) for user in select.users_of(grid, task)]
+    if not users:
         return style.nothing("No run measured preference.")
-    columns = max(len(shown_methods(table, grid, task)) for task, _ in rows)
+    rows = [(task, user, part) for task, user in users for part in parts(shown_methods(table, grid, task))]
+    columns, wrapped = max(len(part) for *_, part in rows), len(rows) > len(users)
     width = style.FULL / max(columns, 4)
-    drawn = style.figure(width * columns, (0.94 * width + 0.2) * len(rows) + 0.2)
+    drawn = style.figure(width * columns, (0.94 * width + 0.2 + 0.15 * wrapped) * len(rows) + 0.2)
     axes = drawn.subplots(len(rows), columns, squeeze=False)
-    verdicts = _verdicts(grid, rows)
-    for (task, user), row in zip(rows, axes, strict=True):
+    verdicts = _verdicts(grid, users)
+    for (task, user, part), row in zip(rows, axes, strict=True):
         for ax in row:
             ax.set_axis_off()
-        for ax, method in zip(row, shown_methods(table, grid, task), strict=False):
+        for ax, method in zip(row, part, strict=False):
             _cell(ax, table, grid, (task, method, user), verdicts[task, user])
-            if ax in axes[0]:
+            if wrapped or ax in axes[0]:
                 ax.set_title(method, color=style.darker(style.colour(grid, method)), fontsize=6.5)
         row[0].text(-0.06, 0.5, user, transform=row[0].transAxes, rotation=90, ha="right", va="center", weight="bold")
     return drawn
