@@ -23,6 +23,9 @@ FLIPS = {f"{user}-flip20": {"user": user, "flip": 0.2} for user in synthetic.USE
 
 
 MNIST_USERS = ["likes-1479", "likes-3"]
+USERS_OF = {"digits": synthetic.USERS, "fruits": synthetic.FRUIT_USERS, "mnist": MNIST_USERS}
+ALGORITHMS = {"best_of_16-features": "best_of_n", "dpok": "ddpo"}
+"""Of labels that do not begin with the name of their method."""
 # (Claims about persons of the study are held against it in tests/benchmark/test_personal_study.py.)
 TESTED = [claim for claim in claims.load() if claim.parts and not any(part.study for part in claim.parts)]
 
@@ -38,10 +41,12 @@ def grid() -> Grid:
     blocks = {name: block.model_dump() for name, block in synthetic.grid(seeds=SEEDS).config.grid.items()}
     methods, seeds = ["papa", "reward_model"], list(range(SEEDS))
     blocks["labels"] = {"task": "digits", "methods": methods[1:], "users": synthetic.USERS, "seeds": seeds}
-    mnist = sorted({name for claim in TESTED if claim.task == "mnist" for name in names(claim)})
-    blocks["mnist"] = {"task": "mnist", "methods": mnist, "users": MNIST_USERS, "seeds": seeds}
+    more = {}
+    for task in {claim.task for claim in TESTED} - {"digits"}:
+        named = sorted({name for claim in TESTED if claim.task == task for name in names(claim)})
+        blocks[task] = {"task": task, "methods": named, "users": USERS_OF[task], "seeds": seeds}
+        more |= {name: {"algorithm": ALGORITHMS.get(name, name.split("-")[0])} for name in named}
     blocks["flips"] = {"task": "digits", "methods": methods, "users": list(FLIPS), "seeds": seeds}
-    more = {name: {"algorithm": name.split("-")[0]} for name in mnist}
     return synthetic.grid(seeds=SEEDS, users=FLIPS, grid=blocks, methods=more | synthetic.METHODS)
 
 
@@ -82,7 +87,7 @@ def rows(method: str, users: list[str], metric: str, value: Callable[[int], floa
 
 def built(part: Part, effect: float, task: str) -> pd.DataFrame:
     """A long table in which a part has this effect and nothing else stands."""
-    level, users, found = 0.5, MNIST_USERS if task == "mnist" else synthetic.USERS, []
+    level, users, found = 0.5, USERS_OF[task], []
     for method in part.methods:
         if part.compare == "flips":
             for label, lost in ((method, effect), (str(part.reference), 0.0)):
