@@ -94,7 +94,7 @@ def test_the_settings_are_a_configuration_to_extend_and_the_record_has_every_try
     assert record.count(" yes |") == 2 and all(f": {value} " in record for value in (0.2, 9.0))
 
 
-@pytest.mark.parametrize("name, seeds", [("tuning-arena", {100, 101}), ("tuning-arena-fruits", {100})])
+@pytest.mark.parametrize(("name", "seeds"), [("tuning-arena", {100, 101}), ("tuning-arena-fruits", {100})])
 def test_every_candidate_of_the_arena_has_as_many_tries(name: str, seeds: set[int]) -> None:
     root = Path(__file__).parents[2]
     grid = load(root / "config" / f"{name}.yaml")

@@ -38,6 +38,6 @@ def readme(name: str) -> str:
         f"""DDPM, `UNet2DModel` with {card["figures"]["unet_parameters"]:,} parameters,
   T = {TIMESTEPS}, linear betas from 1e-4 to 0.02, trained on A and B, never on C: {recipe["steps"]:,} steps of
   {recipe["batch"]} images, seed {recipe["seed"]}.""",
-        """**Gold judge** (labels): a small CNN trained on A. **Held-out judge**: a support vector machine on principal
-  components of B, fitted where it is used. **Feature network** of FID: another CNN, trained on A and B.""",
+        """**Gold judge** (labels): a small CNN trained on A. **Held-out judge**: a support vector machine on the
+  oriented gradients of B, fitted where it is used. **Feature network** of FID: another CNN, trained on A and B.""",
     )
