@@ -79,13 +79,15 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
     drawn = style.figure(width * columns, (0.94 * width + 0.2 + 0.15 * wrapped) * len(rows) + 0.2)
     axes = drawn.subplots(len(rows), columns, squeeze=False)
     verdicts = _verdicts(grid, users)
+    longest = max(len(method) for *_, part in rows for method in part)
+    size = min(6.5, 72 * width / (0.65 * longest))  # a bold letter is about 0.65 of its size wide
     for (task, user, part), row in zip(rows, axes, strict=True):
         for ax in row:
             ax.set_axis_off()
         for ax, method in zip(row, part, strict=False):
             _cell(ax, table, grid, (task, method, user), verdicts[task, user])
             if wrapped or ax in axes[0]:
-                ax.set_title(method, color=style.darker(style.colour(grid, method)), fontsize=6.5)
+                ax.set_title(method, color=style.darker(style.colour(grid, method)), fontsize=size)
         row[0].text(-0.06, 0.5, user, transform=row[0].transAxes, rotation=90, ha="right", va="center", weight="bold")
     return drawn
 
