@@ -18,7 +18,7 @@ from PIL import Image
 from support import synthetic
 from support.tiny import assert_paragraph
 
-from papa.benchmark.grid import Grid
+from papa.benchmark.grid import Grid, load
 from papa.benchmark.runs.align import build_user
 from papa.benchmark.runs.record import read_record
 from papa.errors import RecordError, SettingsError
@@ -431,6 +431,13 @@ def test_f9_has_a_point_for_every_run(table: pd.DataFrame, grid: Grid) -> None:
     drawn = judges.draw(table, grid)
     points = sum(len(np.asarray(dots.get_offsets())) for dots in drawn.axes[0].collections)
     assert points == len(table[(table.metric == "preference_held_out") & (table.stage == "final")])
+
+
+@pytest.mark.parametrize("name", ["arena", "arena-likes-3", "arena-fruits", "distill"])
+def test_each_method_of_an_arena_has_a_look_of_its_own(name: str) -> None:
+    arena = load(Path(__file__).parents[2] / "config" / f"{name}.yaml")
+    methods = {spec.method for spec in arena}
+    assert len({(style.colour(arena, method), style.marker(arena, method)) for method in methods}) == len(methods)
 
 
 def test_each_compared_method_has_a_colour_of_its_own(grid: Grid) -> None:
