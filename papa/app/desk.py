@@ -8,13 +8,9 @@ same after a start, an undo, an error or a kill, so there is one way only, and i
 from __future__ import annotations
 
 import json
-import threading
-import traceback
 import uuid
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -25,6 +21,7 @@ from papa.app.drafts import Draft
 from papa.app.pictures import pngs
 from papa.app.steps import KNOWN, LATER, NEWER, TAKEN, Reply, Sent
 from papa.app.strips import Strips
+from papa.app.worker import Worker
 from papa.errors import PapaError
 from papa.feedback import Feedback, Question
 from papa.session import Session
@@ -42,24 +39,6 @@ class Shown:
     feedback: Feedback | None = None
 
 
-@dataclass
-class Busy:
-    """What the worker is doing, in words. done, of: how far it is, 0 of 0 where that is not known."""
-
-    what: str
-    done: int = 0
-    of: int = 0
-
-
-@dataclass
-class Told:
-    """What the page is told beside the answers. error, notes: sentences. gone: why nothing is taken now."""
-
-    error: str | None = None
-    notes: list[str] = field(default_factory=list)
-    gone: str | None = None
-
-
 class Desk:
     """One person at one session.
 
@@ -72,8 +51,8 @@ class Desk:
         self.log, self.draft_file, self.exports = log, *exports.places(log)
         self.boot = uuid.uuid4().hex
         self._make = make
-        self._lock = threading.RLock()
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="papa-session")
+        self._worker = Worker()
+        self._lock = self._worker.lock
         self._paired = paired
         self._session: Session | None = make()
         self.settings = self._session.settings
@@ -89,10 +68,9 @@ class Desk:
         self.draft.forget_before(self._logged if reopened is None else min(reopened, self._logged))
         self._rounds: dict[int, Shown] = {}
         self._strips = Strips()
-        self._busy: Busy | None = None
         self._waiting = 0
-        self._tick = 0
-        self._told = Told()
+        self._notes: list[str] = []  # sentences
+        self._gone: str | None = None  # why nothing is taken now
 
     # ------------------------------------------------------------ what a person does
 
@@ -121,12 +99,12 @@ class Desk:
                 except PapaError as error:
                     return Reply(results, str(error))
                 finally:
-                    self._tick += 1
+                    self._worker.changed()
         return Reply(results)
 
     def _step(self, step: Any) -> str:
-        if self._told.gone:
-            return self._told.gone
+        if self._gone:
+            return self._gone
         if self.draft.sent(step.client, step.seq):
             return KNOWN
         if step.op == "rate":
@@ -190,52 +168,24 @@ class Desk:
     def settle(self) -> None:
         """Bring the session in line with the draft, in the background."""
         with self._lock:
-            self._told.error = None
+            self._worker.error = None
             self._waiting += 1
-        self._later(self._settle)
-
-    def _later(self, job: Callable[[], None]) -> None:
-        def run() -> None:
-            try:
-                job()
-            except PapaError as error:
-                self._failed(str(error))
-            except Exception as error:  # the page must say it, and the terminal where
-                traceback.print_exc()
-                self._failed(f"{type(error).__name__}: {error}. The answers are kept; the terminal shows where it was.")
-
-        self._worker.submit(run)
-
-    def _failed(self, message: str) -> None:
-        with self._lock:
-            self._told.error = f"{message} Then choose “Try again” on this page."
-            self._busy = None
-            self._tick += 1
-
-    @contextmanager
-    def _doing(self, what: str, done: int = 0, of: int = 0) -> Iterator[None]:
-        with self._lock:
-            self._busy, self._tick = Busy(what, done, of), self._tick + 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._busy, self._tick = None, self._tick + 1
+        self._worker.later(self._settle)
 
     def _settle(self) -> None:
         with self._lock:
             self._waiting -= 1
-            if self._waiting or self._told.gone:  # a later one does it
+            if self._waiting or self._gone:  # a later one does it
                 return
         session = self._in_line()
         try:
-            with self._doing("reading the answers so far", session.round, session.logged):
+            with self._worker.doing("reading the answers so far", session.round, session.logged):
                 for happened in session.replay():
                     self._learned(happened.question, happened.feedback)
             while session.round < session.rounds and self._answer(session):
                 pass
             if session.round < session.rounds:
-                with self._doing("drawing the pictures of the next round"):
+                with self._worker.doing("drawing the pictures of the next round"):
                     self._show(session.ask())
         except BaseException:
             self._drop_session()  # half a round may have been learned
@@ -250,7 +200,7 @@ class Desk:
             answers = self.draft.confirmed.get(session.round)
             if answers is None or self.draft.reopened is not None:  # a later `_settle` waits, which takes a round back
                 return False
-        with self._doing(f"learning from round {session.round + 1}"):
+        with self._worker.doing(f"learning from round {session.round + 1}"):
             question = session.ask()
             self._show(question)
             kind = question.kind
@@ -289,8 +239,8 @@ class Desk:
                 assert self._session is not None
                 pictures = pngs(self._session.model, question.images)
                 count = units(len(pictures), self._shows_pairs(question.kind))
-                self._rounds[question.round] = Shown(pictures, question.kind, count, self._tick)
-            self._tick += 1
+                self._rounds[question.round] = Shown(pictures, question.kind, count, self._worker.tick)
+            self._worker.changed()
 
     def _learned(self, question: Question, feedback: Feedback) -> None:
         self._show(question)
@@ -299,9 +249,9 @@ class Desk:
             self._logged = self._session.logged
             if question.round in self._rounds:
                 self._rounds[question.round].feedback = feedback
-            self._tick += 1
-            if self._busy is not None:
-                self._busy.done = question.round + 1
+            self._worker.changed()
+            if self._worker.busy is not None:
+                self._worker.busy.done = question.round + 1
 
     # ------------------------------------------------------------ before and now
 
@@ -310,8 +260,8 @@ class Desk:
         with self._lock:
             self._strips.turn(value)
             if self._session is not None:  # an error was of a strip, perhaps of the value before
-                self._told.error = None
-        self._later(lambda: self._look(self._session))
+                self._worker.error = None
+        self._worker.later(lambda: self._look(self._session))
 
     def _look(self, session: Session | None) -> None:
         """Draw what is missing of the strips, unless something more urgent waits.
@@ -319,15 +269,15 @@ class Desk:
         The base samples do not depend on the answers, so they are drawn while the person looks at the first round.
         """
         if self._may_look(session) and self._strips.lacks_before():
-            with self._doing("drawing what the model draws before"):
+            with self._worker.doing("drawing what the model draws before"):
                 self._strips.draw_before(session)
         if self._may_look(session) and self._strips.lacks_now(session):
-            with self._doing("drawing what the model draws now"):
-                self._strips.draw_now(session, self._tick)
+            with self._worker.doing("drawing what the model draws now"):
+                self._strips.draw_now(session, self._worker.tick)
 
     def _may_look(self, session: Session | None) -> TypeGuard[Session]:
         with self._lock:
-            return session is not None and not self._waiting and not self._told.gone
+            return session is not None and not self._waiting and not self._gone
 
     # ------------------------------------------------------------ what is taken away, and the end
 
@@ -335,12 +285,12 @@ class Desk:
         """Write the model as the dial shows it ("model") or the pictures with their answers ("answers"), in the
         background."""
         strength = self._strips.value  # the dial may be turned on before it is written
-        self._later(lambda: self._export(what, strength))
+        self._worker.later(lambda: self._export(what, strength))
 
     def _export(self, what: str, strength: float | None) -> None:
         if (session := self._session) is None:
             raise PapaError("the session is not open.")
-        with self._doing("writing files"):
+        with self._worker.doing("writing files"):
             place = exports.fresh(self.exports, what, session.round)
             try:
                 if what == "model":
@@ -351,7 +301,7 @@ class Desk:
             except PapaError as error:
                 note = f"Not written: {error}"
         with self._lock:
-            self._told.notes.append(note)
+            self._notes.append(note)
 
     def _save(self, session: Session, place: Path, strength: float | None) -> str:
         """Save the model; returns where, and how strong it is."""
@@ -376,15 +326,14 @@ class Desk:
         Raises:  PapaError where a file cannot be deleted.
         """
         with self._lock:
-            before, self._told.gone = self._told.gone, "Everything of this session was deleted."
-        done = self._worker.submit(self._delete)
+            before, self._gone = self._gone, "Everything of this session was deleted."
         try:
-            done.result()
+            self._worker.wait_for(self._delete)
         except OSError as error:
-            self._told.gone = before
+            self._gone = before
             raise PapaError(f"cannot delete {error.filename} ({error.strerror}); delete it by hand.") from error
         finally:
-            self._tick += 1
+            self._worker.changed()
 
     def _delete(self) -> None:
         self._drop_session()
@@ -393,18 +342,18 @@ class Desk:
             self._rounds.clear()
             self._strips = Strips()
             self.draft.forget()
-            self._told.notes.clear()
+            self._notes.clear()
 
     def stop(self) -> None:
         """Take nothing more: the server ends."""
         with self._lock:
-            self._told.gone = self._told.gone or "Stopped. Start `papa serve` again to go on where you are."
-            self._tick += 1
+            self._gone = self._gone or "Stopped. Start `papa serve` again to go on where you are."
+            self._worker.changed()
 
     def close(self) -> None:
         """Wait for what the worker is doing, and release the log."""
         self.stop()
-        self._worker.shutdown(wait=True, cancel_futures=True)
+        self._worker.close()
         self._drop_session()
 
     # ------------------------------------------------------------ what the page is told
@@ -422,12 +371,11 @@ class Desk:
     def state(self) -> dict[str, Any]:
         """Everything that the page shows, as JSON; `tick` grows with every change, within a `boot`."""
         with self._lock:
-            index, told_ = self.open, self._told
-            here = None if told_.gone else self._rounds.get(index)
-            busy = self._busy
+            index, busy = self.open, self._worker.busy
+            here = None if self._gone else self._rounds.get(index)
             return {
                 "boot": self.boot,
-                "tick": self._tick,
+                "tick": self._worker.tick,
                 "version": self.draft.version,
                 "round": index,
                 "rounds": self.settings.rounds,
@@ -436,9 +384,9 @@ class Desk:
                 "finished": index >= self.settings.rounds,
                 "asking": None if here is None else self._question(index, here),
                 "busy": None if busy is None else vars(busy).copy(),
-                "error": told_.error,
-                "notes": list(told_.notes),
-                "gone": told_.gone,
+                "error": self._worker.error,
+                "notes": list(self._notes),
+                "gone": self._gone,
                 "undo": index > 0 or self.draft.undoes() is not None,
             } | self._strips.state()
 

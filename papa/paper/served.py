@@ -43,6 +43,11 @@ class Served:
         """Whether it is good enough to be compared by cost."""
         return self.preference.mean >= LEVEL and self.kept.mean >= KEPT
 
+    @property
+    def sure(self) -> bool:
+        """Whether the intervals of both lie above the level too: other seeds would hardly say otherwise."""
+        return self.preference.lower >= LEVEL and self.kept.lower >= KEPT
+
     def cost(self, images: int, grid: Grid) -> Estimate:
         """Evaluations for a served image where `images` are served in all."""
         return select.estimate(self.learning / images + self.sample, grid)

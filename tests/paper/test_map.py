@@ -74,3 +74,14 @@ def test_the_rarer_the_like_the_later_and_budgets_apart(grid: Grid) -> None:
     made = tables.make("T8", long.drop(columns="lost"), grid)
     assert "none (papa-few: 0.60, keeps 1.00)" in made.markdown and "papa (14)" in made.markdown
     assert set(made.frame.loc[made.frame.ahead, "method"]) == {"papa", "fkc"}
+
+
+def test_who_reaches_the_level_by_its_mean_alone_is_marked_as_unsure(grid: Grid) -> None:
+    long = _checked(table(grid))
+    seed = (long.method == "papa") & (long.metric == "preference_gold")
+    long.loc[seed & (long.seed == 0), "value"] = 0.70  # .85 in the mean still, but by half of the seeds
+    long.loc[seed & (long.seed == 1), "value"] = 1.00
+    assert ahead(long, grid)[10_000] == "papa"
+    made = tables.make("T8", long.drop(columns="lost"), grid)
+    assert "papa? (10" in made.markdown and "fkc (80" in made.markdown and "fkc?" not in made.markdown
+    assert set(made.frame.loc[made.frame.reaches & ~made.frame.sure, "method"]) == {"papa"}

@@ -62,7 +62,7 @@ def desk(log: Path, method: str = "papa", paired: bool = False, **given: Any) ->
 
 def wait(at: Desk) -> dict[str, Any]:
     """Wait for the worker; returns the state then."""
-    at._worker.submit(int).result(60)
+    at._worker.wait_for(lambda: None)
     return at.state()
 
 

@@ -55,11 +55,13 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
 
 
 def _line(ax: Axes, grid: Grid, of: Served) -> None:
-    """Solid with its interval where the method reaches the level, thin and broken where it does not."""
+    """With its interval where the method reaches the level, broken where that is not sure; thin where it does not."""
     costs = [of.cost(int(images), grid) for images in ALONG]
     ink, means = style.colour(grid, of.method), [cost.mean for cost in costs]
     look: dict[str, Any] = (
-        {"lw": 1.3, "alpha": 1.0} if of.reaches else {"lw": 0.7, "alpha": 0.55, "linestyle": (0, (3, 2))}
+        {"lw": 1.3, "alpha": 1.0, "linestyle": "-" if of.sure else (0, (4, 1.5))}
+        if of.reaches
+        else {"lw": 0.7, "alpha": 0.55, "linestyle": (0, (1, 2))}
     )
     marked: dict[str, Any] = {"color": ink, "marker": style.marker(grid, of.method), "markersize": 3}
     ax.plot(ALONG, means, markevery=8, **marked, **look)
@@ -76,9 +78,10 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     methods = [method for method in select.ordered(grid) if any(method == of.method for p in shown for of in p.methods)]
     return report.paragraph(
         "What a served image costs in evaluations of the denoiser, learning included and spread over all images that "
-        f"are served. Solid: methods that reach a preference (gold) of {LEVEL:g} and keep {KEPT:g} of the base's "
-        "distance within what is liked; among those the lowest line is ahead. Thin and broken: methods that do not. A "
-        "panel for each user and budget of labels, the rarer the like (the base's preference) the later.",
+        f"are served. Thick: methods that reach a preference (gold) of {LEVEL:g} and keep {KEPT:g} of the base's "
+        "distance within what is liked; among those the lowest line is ahead. Such a line is broken where the means "
+        "reach that, but not both intervals. Dotted: methods that do not. A panel for each user and budget of labels, "
+        "the rarer the like (the base's preference) the later.",
         report.quote(table, grid, tasks, methods, list(dict.fromkeys(place.user for place in shown))),
         report.unit_sentence(grid),
     )

@@ -9,7 +9,8 @@ from papa.paper import report, select
 from papa.paper.served import IMAGES, KEPT, LEVEL, Place, places
 from papa.paper.tables import Made
 
-AXES = ["task", "user", "base_rate", "labels", "method", "preference", "kept", "reaches", "images", "cost", "ahead"]
+AXES = ["task", "user", "base_rate", "labels", "method", "preference", "kept", "reaches", "sure"]
+AXES += ["images", "cost", "ahead"]
 
 
 def make(table: pd.DataFrame, grid: Grid) -> Made:
@@ -35,6 +36,7 @@ def _rows(place: Place, grid: Grid) -> list[dict]:
             "preference": of.preference.mean,
             "kept": of.kept.mean,
             "reaches": of.reaches,
+            "sure": of.sure,
             "images": images,
             "cost": of.cost(images, grid).mean,
             "ahead": of is place.ahead(images, grid),
@@ -51,7 +53,7 @@ def _line(place: Place, grid: Grid) -> list[str]:
             best = place.most_liked
             cells.append(f"none ({best.method}: {best.preference.mean:.2f}, keeps {best.kept.mean:.2f})")
         else:
-            cells.append(f"{of.method} ({report.number(of.cost(images, grid).mean, 1)})")
+            cells.append(f"{of.method}{'' if of.sure else '?'} ({report.number(of.cost(images, grid).mean, 1)})")
     return [place.user, report.number(place.rate.mean), str(place.labels), *cells]
 
 
@@ -64,7 +66,9 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
         "The map: which method is ahead where so many images are served in all, and in brackets the denoiser "
         "evaluations that one of them costs, learning included and spread over them. Ahead is the cheapest of the "
         f"methods that reach a preference (gold) of {LEVEL:g} and keep {KEPT:g} of the base's distance within what is "
-        "liked; where none does, the one of the highest preference stands in brackets. A table by labels: methods that "
-        "spent different numbers of them stand in lines of their own. The rarer a like, the lower the line.",
+        "liked; where none does, the one of the highest preference stands in brackets. A question mark: its means "
+        "reach that, but not both of its intervals, so that other seeds could say otherwise. A table by labels: "
+        "methods that spent different numbers of them stand in lines of their own. The rarer a like, the lower the "
+        "line.",
         report.quote(table, grid, tasks, methods, users),
     )
