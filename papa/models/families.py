@@ -5,6 +5,7 @@ Everything else (sampling, guidance, particles, training, saving) is the same fo
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -120,6 +121,17 @@ class Family(ABC):
     def predicted(self, network: Any, x: Tensor, t: Tensor, given: Condition) -> Tensor:
         """What the network predicts, for (n, ...) x, (n,) t and a condition of n rows."""
 
+    def check_scale(self, vae: Any) -> None:
+        """Refuse an autoencoder that does not say how its codes become latents, before anything is drawn.
+
+        Raises:  ModelError that names the value.
+        """
+        factor, shift = vae.config.get("scaling_factor"), vae.config.get("shift_factor")
+        if not _finite(factor) or factor <= 0:
+            raise ModelError(f"vae: scaling_factor is {factor!r} and has to be a number above 0; see vae/config.json.")
+        if shift is not None and not _finite(shift):
+            raise ModelError(f"vae: shift_factor is {shift!r} and has to be a number or null; see vae/config.json.")
+
     def latents_of(self, vae: Any, codes: Tensor) -> Tensor:
         """The autoencoder's codes as the network sees them."""
         return (codes - _shift(vae)) * vae.config.scaling_factor
@@ -147,6 +159,10 @@ class Family(ABC):
             raise SettingsError(
                 f"the prompt {prompt[:60]!r}... has {length - 2} tokens and the model reads {limit - 2}; shorten it."
             )
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _shift(vae: Any) -> float:

@@ -41,7 +41,8 @@ class PipelineModel(Model):
 
     Args:    pipe: the pipeline, in the type it is to run in; its parts are frozen and moved to the device. settings:
              prompt, guidance, steps. spread: standard deviation of latents per coordinate.
-    Raises:  ModelError for a pipeline of no supported family, or one that predicts neither noise nor a velocity.
+    Raises:  ModelError for a pipeline of no supported family, one that predicts neither noise nor a velocity, or one
+             whose autoencoder has no scale.
              SettingsError for a prompt that is too long.
     """
 
@@ -58,6 +59,7 @@ class PipelineModel(Model):
         self._prediction = self.family.prediction(self._scheduler)
         self.alphas_cumprod = self.family.alphas_cumprod(self._scheduler)
         self.shape = self.family.shape(pipe, settings.size)
+        self.family.check_scale(pipe.vae)
         self.pipe = _prepared(pipe, [self.family.network, "vae", *self.family.readers(pipe)], settings, device)
         self._empty = self.condition("")
         self._use(settings.prompt)

@@ -134,6 +134,21 @@ def test_a_wrong_value_in_a_part_names_the_folder_and_the_part(
         refused(ArtefactError, load, str(place), f"({part}: ")
 
 
+SCALES = ({"scaling_factor": "0.18"}, {"scaling_factor": None}, {"scaling_factor": 0}, {"shift_factor": "0.1"})
+
+
+@pytest.mark.parametrize("values", SCALES, ids=str)
+def test_an_autoencoder_without_a_scale_is_refused_before_anything_is_drawn(
+    values: dict[str, Any], tmp_path: Path
+) -> None:
+    place = tmp_path / "pipeline"
+    shutil.copytree(tiny_sd15.pipeline(), place)
+    file = place / "vae" / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+    name, value = next(iter(values.items()))
+    refused(ModelError, lambda: Model.from_pretrained(place, prompt="a fruit"), f"vae: {name} is {value!r}")
+
+
 CONDITIONS: dict[str, tuple[dict[str, Any], str]] = {
     "Stable Diffusion XL": (
         {"addition_embed_type": "text_time", "addition_time_embed_dim": 8, "projection_class_embeddings_input_dim": 64},
