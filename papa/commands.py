@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from papa.benchmark.config import Config
-    from papa.benchmark.grid import BaseSpec, Grid, RunSpec, TaskSpec
+    from papa.benchmark.grid import Grid
+    from papa.benchmark.specs import BaseSpec, RunSpec, TaskSpec
     from papa.benchmark.tasks.interface import AnyTask
 
 

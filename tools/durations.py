@@ -17,8 +17,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from papa.benchmark.estimate import calibrate, evaluations, kind, recorded
-from papa.benchmark.grid import BaseSpec, Grid, RunSpec, load
+from papa.benchmark.grid import Grid, load
 from papa.benchmark.machine import processor
+from papa.benchmark.specs import BaseSpec, RunSpec
 
 FILE = Path(__file__).parents[1] / "papa/data/durations.json"
 

@@ -18,8 +18,9 @@ import tempfile
 
 import numpy as np
 
-from papa.benchmark.grid import RunSpec, load
+from papa.benchmark.grid import load
 from papa.benchmark.runs.scores import read_scores, score_key
+from papa.benchmark.specs import RunSpec
 
 RUNS = [
     ("digits", "papa", "likes-1479"),

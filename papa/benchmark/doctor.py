@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 
 from papa.benchmark.estimate import of_missing
-from papa.benchmark.grid import Grid, RunSpec
+from papa.benchmark.grid import Grid
 from papa.benchmark.machine import pick_device
+from papa.benchmark.specs import RunSpec
 from papa.benchmark.tasks.artefacts import folder, verified_card
 from papa.errors import PapaError
 

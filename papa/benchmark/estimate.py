@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 
 from papa.benchmark.config import PersonalStudy
-from papa.benchmark.grid import BaseSpec, Grid, RunSpec, TaskSpec
+from papa.benchmark.grid import Grid
 from papa.benchmark.machine import processor
 from papa.benchmark.runs.record import read_record, stands
 from papa.benchmark.runs.scores import is_made
+from papa.benchmark.specs import BaseSpec, RunSpec, TaskSpec
 from papa.methods.shared.finetune import FinetuneSettings
 
 SIDE, REPEATS = 384, 9

@@ -1,175 +1,22 @@
-"""From a configuration to the list of runs, with the completion key of each. Imports no torch."""
+"""From a configuration to the list of its runs, every label checked. Imports no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from papa.benchmark import tasks, users
 from papa.benchmark.config import RESERVED, Config, Measures, read
-from papa.benchmark.runs.key import artefact_hashes, completion_key
-from papa.benchmark.tasks.declaration import TaskDeclaration
+from papa.benchmark.specs import BaseSpec, MethodSpec, RunSpec, TaskSpec
 from papa.benchmark.users.declaration import UserSpec
 from papa.errors import SettingsError
 from papa.methods import declaration as method_declaration
-from papa.methods.declaration import Declaration, MethodSettings
-from papa.models.settings import BLOCK, SamplingSettings
+from papa.models.settings import BLOCK
 from papa.settings import unknown, validated
 
 BASE = "base"
 """The label of the pre-trained model, which every method is compared with."""
-
-
-@dataclass(frozen=True)
-class TaskSpec:
-    """A task of a grid: a registered one with these settings and measures."""
-
-    label: str
-    name: str
-    declaration: TaskDeclaration
-    settings: SamplingSettings
-    measures: Measures
-
-    @property
-    def described(self) -> dict[str, Any]:
-        """What is asked of the task, defaults resolved."""
-        return {"task": self.label, "of": self.name, "task_settings": self.settings.model_dump(mode="json")}
-
-    @property
-    def weights(self) -> dict[str, str]:
-        """sha256 of each shipped weight file."""
-        return artefact_hashes(self.declaration.artefacts)
-
-    @property
-    def adapters(self) -> dict[str, str]:
-        """sha256 of each file that makes the model personal."""
-        return {f"personal/{name}": digest for name, digest in artefact_hashes(self.declaration.personal).items()}
-
-    @property
-    def hasty(self) -> dict[str, str]:
-        """sha256 of each file of the judge that was trained in haste."""
-        return {f"hasty/{name}": digest for name, digest in artefact_hashes(self.declaration.hasty).items()}
-
-
-@dataclass(frozen=True)
-class MethodSpec:
-    """A method of a grid: a registered one with these settings."""
-
-    label: str
-    name: str
-    declaration: Declaration
-    settings: MethodSettings
-
-
-@dataclass(frozen=True)
-class BaseSpec:
-    """The base samples of a task and seed, shared by all methods and users."""
-
-    of: TaskSpec
-    seed: int
-    config: Config
-
-    @property
-    def task(self) -> str:
-        return self.of.label
-
-    @property
-    def folder(self) -> Path:
-        return Path(self.config.results, self.task, "base", f"seed{self.seed}")
-
-    @property
-    def described(self) -> dict[str, Any]:
-        return self.of.described | {
-            "seed": self.seed,
-            "root_seed": self.config.root_seed,
-            "samples": self.of.measures.base,
-            "device": self.config.device,
-        }
-
-    @cached_property
-    def key(self) -> str:
-        modules = ("papa.benchmark.runs.base_samples", self.of.declaration.module)
-        return completion_key(self.described, modules, self.of.weights)
-
-
-@dataclass(frozen=True)
-class RunSpec:
-    """One run: a method for a user on a task with a seed."""
-
-    of: TaskSpec
-    by: MethodSpec
-    who: UserSpec
-    seed: int
-    config: Config
-
-    @property
-    def task(self) -> str:
-        return self.of.label
-
-    @property
-    def method(self) -> str:
-        return self.by.label
-
-    @property
-    def algorithm(self) -> str:
-        return self.by.name
-
-    @property
-    def user(self) -> str:
-        return self.who.label
-
-    @property
-    def settings(self) -> MethodSettings:
-        return self.by.settings
-
-    @property
-    def folder(self) -> Path:
-        return Path(self.config.results, self.task, "runs", self.method, self.user, f"seed{self.seed}")
-
-    @property
-    def base(self) -> BaseSpec:
-        """The base samples that this run shares."""
-        return BaseSpec(self.of, self.seed, self.config)
-
-    @property
-    def described(self) -> dict[str, Any]:
-        """Everything that was asked for, defaults resolved."""
-        return self.of.described | {
-            "algorithm": self.algorithm,
-            "settings": self.settings.model_dump(mode="json"),
-            "user": self.who.described,
-            "seed": self.seed,
-            "root_seed": self.config.root_seed,
-            "samples": self.of.measures.model_dump(include=self._samples),
-            "device": self.config.device,
-        }
-
-    @property
-    def _samples(self) -> set[str]:
-        """The measures that set how many samples a run draws."""
-        return {"final", "served", "per_round", "curve_every", "base"} | (
-            {"retention"} if self.of.declaration.prompted else set()
-        )
-
-    @cached_property
-    def key(self) -> str:
-        modules = (
-            "papa.benchmark.runs.align",
-            self.by.declaration.module,
-            self.of.declaration.module,
-            *(users.kind(name).module for name in self.who.kinds),
-        )
-        return completion_key(self.described, modules, self.weights)
-
-    @property
-    def weights(self) -> dict[str, str]:
-        """sha256 of each weight file that the run loads."""
-        asked = {users.kind(name).needs for name in self.who.kinds}
-        more = self.of.adapters if self.settings.needs_adapter else {}
-        return self.of.weights | more | (self.of.hasty if "hasty" in asked else {})
 
 
 Axes = tuple[str, str, str, int]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from papa.benchmark.grid import Grid, RunSpec
+from papa.benchmark.grid import Grid
+from papa.benchmark.specs import RunSpec
 from papa.benchmark.users.declaration import UserSpec
 from papa.paper import select
 from papa.paper.stats import Estimate

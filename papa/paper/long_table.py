@@ -11,9 +11,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from papa.benchmark.grid import Grid, RunSpec
+from papa.benchmark.grid import Grid
 from papa.benchmark.runs.record import digest_of, read_record
 from papa.benchmark.runs.scores import read_scores, score_key
+from papa.benchmark.specs import RunSpec
 from papa.errors import RecordError
 from papa.files import replacing
 

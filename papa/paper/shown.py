@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from papa.benchmark.grid import BASE, Grid, RunSpec
+from papa.benchmark.grid import BASE, Grid
+from papa.benchmark.specs import RunSpec
 from papa.paper import claims, feedback, select
 from papa.paper.figures import FIGURES, TEXT_TO_IMAGE
 from papa.paper.tables import TABLES

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from papa.benchmark.config import Config
-from papa.benchmark.grid import BaseSpec, Grid, RunSpec
+from papa.benchmark.grid import Grid
 from papa.benchmark.machine import Machine
 from papa.benchmark.runs.record import Meta, npz_bytes, write_record
+from papa.benchmark.specs import BaseSpec, RunSpec
 
 METHODS: dict[str, dict[str, Any]] = {
     "base": {},

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from papa.benchmark.grid import RunSpec
 from papa.benchmark.machine import peak_memory_mib, reset_peak_memory, this_machine
 from papa.benchmark.runs.base_samples import reader, stream_of
 from papa.benchmark.runs.record import Evaluations, Meta, csv_bytes, jsonl_bytes, npz_bytes, write_record
+from papa.benchmark.specs import RunSpec
 from papa.benchmark.tasks.interface import AnyTask
 from papa.benchmark.users.interface import AnyUser, user_of
 from papa.errors import DivergedError

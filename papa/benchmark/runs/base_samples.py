@@ -10,9 +10,9 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from papa.benchmark.grid import BaseSpec
 from papa.benchmark.machine import peak_memory_mib, reset_peak_memory, this_machine
 from papa.benchmark.runs.record import Evaluations, Meta, npz_bytes, read_record, write_record
+from papa.benchmark.specs import BaseSpec
 from papa.diffusion.denoiser import Cost
 from papa.errors import RecordError
 from papa.models.base_samples import base_latents, extended

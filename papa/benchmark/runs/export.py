@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from papa.benchmark.grid import RunSpec
 from papa.benchmark.runs.align import open_session
 from papa.benchmark.runs.record import Record, read_record
+from papa.benchmark.specs import RunSpec
 from papa.benchmark.tasks.interface import AnyTask
 from papa.errors import PapaError
 from papa.log import feedback_from

@@ -41,6 +41,7 @@ BOOKKEEPING = {
     "papa.benchmark.grid",
     "papa.benchmark.machine",
     "papa.benchmark.metrics",
+    "papa.benchmark.specs",
     "papa.benchmark.tasks",
     "papa.benchmark.tasks.artefacts",
     "papa.benchmark.tasks.declaration",

@@ -12,11 +12,12 @@ import pyarrow
 import pyarrow.parquet
 
 from papa.benchmark.config import PersonalStudy
-from papa.benchmark.grid import BaseSpec, Grid
+from papa.benchmark.grid import Grid
 from papa.benchmark.machine import git_commit, processor
 from papa.benchmark.population import OFFLINE, Population, numbers
 from papa.benchmark.runs.key import completion_key
 from papa.benchmark.runs.record import read_record
+from papa.benchmark.specs import BaseSpec
 from papa.errors import RecordError, SettingsError
 from papa.files import replacing
 from papa.rng import Stream

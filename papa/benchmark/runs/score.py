@@ -7,11 +7,11 @@ from dataclasses import asdict
 from torch import Tensor
 
 from papa.benchmark import metrics
-from papa.benchmark.grid import BaseSpec, RunSpec
 from papa.benchmark.metrics.interface import Bench, Metric, RunView
 from papa.benchmark.runs.align import build_user
 from papa.benchmark.runs.record import read_record
 from papa.benchmark.runs.scores import score_key, write_scores
+from papa.benchmark.specs import BaseSpec, RunSpec
 from papa.benchmark.tasks.interface import AnyTask
 from papa.registry import load
 from papa.rng import Stream

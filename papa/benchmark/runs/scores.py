@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from papa.benchmark.grid import RunSpec
 from papa.benchmark.metrics import modules
 from papa.benchmark.runs.key import completion_key
 from papa.benchmark.runs.record import digest_of, stands
+from papa.benchmark.specs import RunSpec
 from papa.errors import RecordError
 from papa.files import write_json
 

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from papa.benchmark.grid import Grid, RunSpec
+from papa.benchmark.grid import Grid
+from papa.benchmark.specs import RunSpec
 from papa.errors import PapaError
 from papa.paper import report, select
 from papa.paper.figures import style

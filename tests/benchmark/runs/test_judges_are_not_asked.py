@@ -10,10 +10,10 @@ import pytest
 from support import tiny
 from support.every_method import fits
 
-from papa.benchmark.grid import RunSpec
 from papa.benchmark.runs.align import align
 from papa.benchmark.runs.base_samples import draw_base_samples
 from papa.benchmark.runs.score import Scorer
+from papa.benchmark.specs import RunSpec
 from papa.benchmark.tasks.digits import DigitsSettings
 from papa.benchmark.tasks.digits.task import Digits
 from papa.methods import METHODS, declaration

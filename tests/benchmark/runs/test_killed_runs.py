@@ -14,9 +14,10 @@ from pathlib import Path
 
 from support import tiny
 
-from papa.benchmark.grid import RunSpec, load
+from papa.benchmark.grid import load
 from papa.benchmark.runs.align import work_folder
 from papa.benchmark.runs.record import Record, read_record
+from papa.benchmark.specs import RunSpec
 
 KILLS = 10
 BLOCK = {"task": "gmm2d", "methods": ["fkc"], "users": ["whimsical"], "seeds": [0]}
