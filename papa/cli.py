@@ -7,7 +7,8 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from papa import __version__, commands
+from papa import __version__
+from papa.commands import others, results, runs
 from papa.errors import PapaError
 
 
@@ -41,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
         )
         return command
 
-    def runs(command: argparse.ArgumentParser, required: bool) -> None:
+    def of_runs(command: argparse.ArgumentParser, required: bool) -> None:
         command.add_argument("--task", required=required, help="task, as in the configuration's grid")
         command.add_argument("--method", required=required, help="method label, as in the configuration")
         command.add_argument("--user", required=required, nargs="+", help="users, as in the configuration's grid")
@@ -52,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--stamp", metavar="FILE", help="file to write when everything is done")
         command.add_argument("--generation", type=int, default=0, help="number that the stamp says (for the workflow)")
 
-    command = add("prepare", commands.prepare, "check a task's artefacts against their sha256, or train them again")
+    command = add("prepare", runs.prepare, "check a task's artefacts against their sha256, or train them again")
     command.add_argument("--task", required=True, help="task name")
     command.add_argument("--retrain", action="store_true", help="train the artefacts again and replace them")
     command.add_argument("--part", help="with --retrain: only this part, for example ppd of fruits")
@@ -72,58 +73,58 @@ def parser() -> argparse.ArgumentParser:
         help="with --retrain: of mnist's training; bfloat16 is faster on a CPU with AMX, and on a GPU",
     )
     job(command)
-    command = add("base", commands.base, "draw the base samples of a task, shared by all methods and users")
+    command = add("base", runs.base, "draw the base samples of a task, shared by all methods and users")
     command.add_argument("--task", required=True, help="task name")
     command.add_argument("--seeds", type=int, nargs="+", required=True, help="seeds")
     job(command)
-    command = add("align", commands.align, "run alignments and measure them; finished ones are skipped")
-    runs(command, required=True)
+    command = add("align", runs.align, "run alignments and measure them; finished ones are skipped")
+    of_runs(command, required=True)
     command.add_argument("--force", action="store_true", help="delete the chosen runs first and make them again")
     job(command)
     command.add_argument("--cores", type=positive, help="say how long the rest of the grid takes on so many cores")
     command = add(
-        "score", commands.score, "measure finished runs again where a measure changed; `align` measures them as well"
+        "score", runs.score, "measure finished runs again where a measure changed; `align` measures them as well"
     )
-    runs(command, required=False)
+    of_runs(command, required=False)
     command.add_argument("--threads", type=positive, default=1, help="CPU threads (default: %(default)s)")
     command = add(
-        "export", commands.export, "write aligned models as folders that diffusers loads, replaying their feedback"
+        "export", runs.export, "write aligned models as folders that diffusers loads, replaying their feedback"
     )
-    runs(command, required=True)
+    of_runs(command, required=True)
     command.add_argument("--to", metavar="DIR", required=True, help="folder to write (one seed), or to put seeds in")
     command.add_argument("--threads", type=positive, default=1, help="CPU threads (default: %(default)s)")
-    command = add("personal", commands.personal, "draw for many simulated persons with the personal model, and measure")
+    command = add("personal", runs.personal, "draw for many simulated persons with the personal model, and measure")
     command.add_argument(
         "--pairs", action="store_true", help="write what the persons chose instead, in Pick-a-Pic's layout"
     )
     command.add_argument("--threads", type=positive, default=1, help="CPU threads (default: %(default)s)")
-    command = add("adapter", commands.adapter, "train a personal adapter for a large model, from files of pairs")
+    command = add("adapter", runs.adapter, "train a personal adapter for a large model, from files of pairs")
     command.set_defaults(config="config/ppd_cascade.yaml")
     command.add_argument("--threads", type=positive, default=1, help="CPU threads (default: %(default)s)")
-    command = add("collect", commands.collect, "verify all runs and write the long table results/runs.parquet")
+    command = add("collect", results.collect, "verify all runs and write the long table results/runs.parquet")
     command.add_argument("--generation", type=int, default=0, help="number that the table says (for the workflow)")
-    command = add("table", commands.table, "write one table as CSV and Markdown")
+    command = add("table", results.table, "write one table as CSV and Markdown")
     command.add_argument("name", help="for example T1")
-    command = add("plot", commands.plot, "draw one figure as PNG and PDF")
+    command = add("plot", results.plot, "draw one figure as PNG and PDF")
     command.add_argument("name", help="for example F1")
-    add("reference", commands.reference, "keep a finished experiment as reference results, in reference/")
-    command = add("check", commands.check, "compare the runs with reference results, cell by cell")
+    add("reference", results.reference, "keep a finished experiment as reference results, in reference/")
+    command = add("check", results.check, "compare the runs with reference results, cell by cell")
     command.add_argument("--reference", metavar="DIR", help="folder of reference results (default: reference/CONFIG)")
-    command = add("submit", commands.submit, "bundle the runs of one method, to be ranked beside a reference")
+    command = add("submit", results.submit, "bundle the runs of one method, to be ranked beside a reference")
     command.add_argument("--method", required=True, help="method label, as in the configuration")
     command.add_argument("--to", metavar="FILE", required=True, help="zip file to write")
-    command = add("rank", commands.rank, "rank the method of a bundle among those of reference results")
+    command = add("rank", results.rank, "rank the method of a bundle among those of reference results")
     command.add_argument("bundle", help="what `papa submit` wrote")
     command.add_argument("--reference", metavar="DIR", help="folder of reference results (default: reference/CONFIG)")
     serve_arguments(stages)
-    add("tune", commands.tune, "choose the settings of each candidate of a search (config/tuning-arena.yaml)")
-    add("claims", commands.claims, "give a verdict on every claim of the papers")
-    add("page", commands.page, "put what came out, all figures, tables and claims on one page, results/index.html")
-    add("doctor", commands.doctor, "say what is missing before anything starts: weights, device, disk")
-    command = alone("labels", commands.labels, "read labels of pictures that exist already, and say what is in there")
+    add("tune", results.tune, "choose the settings of each candidate of a search (config/tuning-arena.yaml)")
+    add("claims", results.claims, "give a verdict on every claim of the papers")
+    add("page", results.page, "put what came out, all figures, tables and claims on one page, results/index.html")
+    add("doctor", others.doctor, "say what is missing before anything starts: weights, device, disk")
+    command = alone("labels", others.labels, "read labels of pictures that exist already, and say what is in there")
     command.add_argument("source", help="a folder with liked/ and disliked/, or a .csv, .jsonl or .parquet file")
     command.add_argument("--user", help="whose rows of a .parquet file")
-    add("schema", commands.schema, "print the JSON schema of the configuration")
+    add("schema", others.schema, "print the JSON schema of the configuration")
     return root
 
 
@@ -131,7 +132,7 @@ def serve_arguments(stages: argparse._SubParsersAction[argparse.ArgumentParser])
     """The arguments of `papa serve`, which knows no configuration: a model and a person are all there is."""
     about = "answer a session in the browser, on this machine (docs/serve.md)"
     command = stages.add_parser("serve", help=about, description=about[0].upper() + about[1:] + ".")
-    command.set_defaults(run=commands.serve)
+    command.set_defaults(run=others.serve)
     command.add_argument(
         "--model", metavar="FOLDER", help="a pipeline that diffusers saved, docs/models.md (default: the fruits)"
     )

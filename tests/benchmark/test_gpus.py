@@ -14,7 +14,7 @@ import torch
 import yte
 
 from papa.benchmark import gpus
-from papa.commands import open_task
+from papa.commands.common import open_task
 
 HOLDER = """
 import sys, time

@@ -1,0 +1,51 @@
+"""The commands that need no run: what is missing, labels that exist already, the page, the schema."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from papa.commands.common import load_grid, log
+from papa.errors import LabelsError, PapaError
+
+
+def doctor(args: argparse.Namespace) -> None:
+    grid = load_grid(args)
+    from papa.benchmark.doctor import examine
+
+    problems = examine(grid, print)
+    if problems:
+        raise PapaError(f"{problems} thing(s) above stand in the way; each line says what to do.")
+
+
+def labels(args: argparse.Namespace) -> None:
+    from papa.labels import load_labels
+    from papa.labels.report import examine
+    from papa.methods import learning_from
+
+    given = load_labels(args.source, args.user)
+    report = examine(given)
+    for line in report.lines():
+        print(line)
+    if report.problems:
+        raise LabelsError(
+            f"{len(report.problems)} of the {len(given)} pictures cannot be used; the lines above say why and what to "
+            "do with each."
+        )
+    print(f"methods that learn from {given.kind} of pictures: {', '.join(learning_from(given.kind))}")
+
+
+def serve(args: argparse.Namespace) -> None:
+    try:
+        from papa.app.start import start
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in ("starlette", "uvicorn", "jinja2", "anyio"):
+            raise
+        raise PapaError(f"the page needs {error.name}; `pip install papa[app]` brings it.") from None
+    start(args, log)
+
+
+def schema(args: argparse.Namespace) -> None:
+    from papa.benchmark.schema import config_schema
+
+    print(json.dumps(config_schema(), indent=2))
