@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -143,9 +143,17 @@ class PersonalStudy(Settings):
         return self.images * (self.unseen * of_all + self.seen + self.half * of_half + STEPS * self.between)
 
 
-class Noise(Settings):
-    """Noise on the answers of a user."""
+FORMS = ("own", "grades", "pairs")
+"""What the answers of a user may be; see `Manner.answers`."""
 
+
+class Manner(Settings):
+    """How a user answers: in which form, and with how much noise."""
+
+    answers: Literal["own", "grades", "pairs"] = "own"
+    """How somebody answers who is asked about items one by one: "own", as the taste says it; "grades", the liking
+    itself; "pairs", by comparing items 2i and 2i + 1, of which the better one counts as liked and the other one as
+    disliked (1/2 each where they are equal; a last item without a partner stays unanswered)."""
     flip: Fraction = 0.0
     """Probability that a binary answer is flipped (a graded answer s becomes 1 - s)."""
     missing: Fraction = 0.0

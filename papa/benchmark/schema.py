@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from papa.benchmark import tasks, users
-from papa.benchmark.config import Block, Config, Noise
+from papa.benchmark.config import Block, Config, Manner
 from papa.methods import METHODS, declaration
 from papa.settings import Settings
 
@@ -32,16 +32,16 @@ def config_schema() -> dict[str, Any]:
 
     _labelled(properties["methods"], [own(declaration(name).settings, name, algorithm=name) for name in METHODS])
     _labelled(properties["tasks"], [own(tasks.declaration(name).settings, name, task=name) for name in tasks.TASKS])
-    noise = own(Noise, "noise")
+    manner = own(Manner, "manner")
     kinds = [own(users.kind(name).taste, name, kind=name) for name in users.KINDS]
     for kind in kinds:
-        kind["properties"] |= noise["properties"]
+        kind["properties"] |= manner["properties"]
         kind["required"] = ["kind", *kind.get("required", [])]
     other = {
-        "user": {"type": "string", "description": "A user whose answers get noise, or whose taste changes."},
+        "user": {"type": "string", "description": "A user who answers in another manner, or whose taste changes."},
         "then": {"type": "string", "description": "The user whose taste it has from half of the rounds on."},
     }
-    _labelled(properties["users"], [*kinds, noise | {"properties": {**other, **noise["properties"]}}])
+    _labelled(properties["users"], [*kinds, manner | {"properties": {**other, **manner["properties"]}}])
     return schema
 
 

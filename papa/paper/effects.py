@@ -52,7 +52,7 @@ def flipping(claim: Claim, grid: Grid) -> dict[str, str]:
     return {
         label: str(entry["user"])
         for label, entry in grid.config.users.items()
-        if "user" in entry and math.isclose(entry.get("flip", 0.0), claim.flip) and not entry.get("missing")
+        if {*entry} == {"user", "flip"} and math.isclose(entry["flip"], claim.flip)
     }
 
 

@@ -1,4 +1,4 @@
-"""How preference depends on the feedback: on the number of labels, and on the noise of the answers."""
+"""How preference depends on the feedback: on the number of labels, and on the form and the noise of the answers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from papa.benchmark.config import FORMS, Manner
 from papa.benchmark.grid import Grid
 from papa.benchmark.specs import RunSpec
 from papa.benchmark.users.declaration import UserSpec
@@ -14,12 +15,25 @@ from papa.paper import select
 from papa.paper.stats import Estimate
 
 PREFERENCE = "preference_gold"
+SAID = {
+    "labels": "labels",
+    "answers": "form of the answers",
+    "flip": "share of answers that are flipped",
+    "missing": "share of items that stay unanswered",
+    "moods": "share of rounds that are answered in a mood",
+}
+"""What is varied, in words."""
+
+
+def value_said(by: str, value: float) -> str:
+    """A value of what is varied, in words."""
+    return {"own": "yes or no"}.get(form := FORMS[int(value)], form) if by == "answers" else f"{value:g}"
 
 
 @dataclass(frozen=True)
 class Line:
-    """The preference of a method along one thing that is varied. by: "labels" or a sort of noise. points: value of it
-    -> (the method or the user that has it, the estimate)."""
+    """The preference of a method along one thing that is varied. by: "labels" or a setting of `Manner`. points: value
+    of it (of "answers" its place in `FORMS`) -> (the method or the user that has it, the estimate)."""
 
     task: str
     user: str
@@ -44,28 +58,28 @@ def budgets(grid: Grid, task: str) -> dict[str, dict[float, str]]:
     return found
 
 
-def _without_noise(who: UserSpec) -> str:
-    """The same for all users who differ in noise alone."""
-    quiet = {key: value for key, value in who.described.items() if key not in (*type(who.noise).model_fields, "user")}
-    return repr(quiet)
+def _taste(who: UserSpec) -> str:
+    """The same for all users who differ in their manner alone."""
+    return repr({key: value for key, value in who.described.items() if key not in (*Manner.model_fields, "user")})
 
 
-def noises(grid: Grid, task: str) -> dict[tuple[str, str], dict[float, str]]:
-    """(user without noise, sort of noise) -> its strength -> the user whose answers have it; 0 is the first one."""
+def manners(grid: Grid, task: str) -> dict[tuple[str, str], dict[float, str]]:
+    """(user who answers as the taste says, setting of `Manner`) -> its value -> the user who has it; 0 is the first."""
     people: dict[str, dict[str, RunSpec]] = {}
     for spec in grid:
         if spec.task == task:
-            people.setdefault(_without_noise(spec.who), {}).setdefault(spec.user, spec)
+            people.setdefault(_taste(spec.who), {}).setdefault(spec.user, spec)
     found: dict[tuple[str, str], dict[float, str]] = {}
     for group in people.values():
-        clean = next((label for label, spec in group.items() if not spec.who.noisy), None)
+        clean = next((label for label, spec in group.items() if spec.who.plain), None)
         if clean is None:
             continue
         for label, spec in group.items():
-            strengths = {name: value for name, value in spec.who.noise.model_dump().items() if value}
-            if len(strengths) == 1:
-                ((name, value),) = strengths.items()
-                found.setdefault((clean, name), {0.0: clean})[value] = label
+            own = spec.who.manner.model_dump(exclude_defaults=True)
+            if len(own) == 1:
+                ((name, value),) = own.items()
+                at = float(FORMS.index(value)) if name == "answers" else value
+                found.setdefault((clean, name), {0.0: clean})[at] = label
     return {key: dict(sorted(points.items())) for key, points in found.items()}
 
 
@@ -76,9 +90,9 @@ def lines(table: pd.DataFrame, grid: Grid) -> Iterator[Line]:
         for method, points in budgets(grid, task).items():
             for user in users:
                 yield from _line(table, grid, task, user, method, "labels", {v: (m, user) for v, m in points.items()})
-        for (user, noise), by in noises(grid, task).items():
+        for (user, what), by in manners(grid, task).items():
             for method in select.ordered(grid):
-                yield from _line(table, grid, task, user, method, noise, {v: (method, u) for v, u in by.items()})
+                yield from _line(table, grid, task, user, method, what, {v: (method, u) for v, u in by.items()})
 
 
 def _line(
@@ -98,12 +112,12 @@ def shown(grid: Grid) -> set[tuple[str, str, str]]:
     found = set()
     for task in grid.used:
         named = {label for points in budgets(grid, task).values() for label in points.values()}
-        noisy = {label for points in noises(grid, task).values() for label in points.values()}
+        varied = {label for points in manners(grid, task).values() for label in points.values()}
         specs, quiet = [spec for spec in grid if spec.task == task], select.users_of(grid, task)
-        heard = {spec.method for spec in specs if spec.user in noisy and spec.who.noisy}  # methods that met noise
+        heard = {spec.method for spec in specs if spec.user in varied and not spec.who.plain}
         found |= {
             (task, s.method, s.user)
             for s in specs
-            if (s.method in named and s.user in quiet) or (s.method in heard and s.user in noisy)
+            if (s.method in named and s.user in quiet) or (s.method in heard and s.user in varied)
         }
     return found

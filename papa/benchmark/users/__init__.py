@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from papa.benchmark.config import Noise
+from papa.benchmark.config import Manner
 from papa.benchmark.users.declaration import UserKind, UserSpec
 from papa.errors import SettingsError
 from papa.registry import find
@@ -27,7 +27,7 @@ KINDS: dict[str, str] = {
     "component": "papa.benchmark.users.rewards:COMPONENT",
 }
 
-OF_ANOTHER = (*Noise.model_fields, "then")
+OF_ANOTHER = (*Manner.model_fields, "then")
 """What a user who is made of another one may have."""
 
 
@@ -61,7 +61,7 @@ class _Tastes:
     def resolved(self, label: str, name: str, where: str, below: tuple[str, ...]) -> UserSpec:
         """The user of a name, under a label. below: the users that are made of it."""
         entry, place = self.entry(name, where, below), f"users.{name}"
-        noise = validated(Noise, {key: entry.pop(key) for key in Noise.model_fields if key in entry}, place)
+        manner = validated(Manner, {key: entry.pop(key) for key in Manner.model_fields if key in entry}, place)
         _either(entry, place)
         if "kind" in entry:
             name_of_kind = str(entry.pop("kind"))
@@ -69,13 +69,13 @@ class _Tastes:
                 found = kind(name_of_kind)
             except SettingsError as error:
                 raise SettingsError(f"{place}: {error}") from None
-            return UserSpec(label, name_of_kind, validated(found.taste, entry, place), noise)
+            return UserSpec(label, name_of_kind, validated(found.taste, entry, place), manner)
         inner, then = str(entry.pop("user")), entry.pop("then", None)
         if entry:
             raise SettingsError(f"{place}: {unknown('setting', next(iter(entry)), ['user', *OF_ANOTHER])}")
         known = self.plain(label, inner, place, (*below, name))
         later = None if then is None else self.plain(label, str(then), place, (*below, name))
-        return UserSpec(label, known.kind, known.taste, noise, later)
+        return UserSpec(label, known.kind, known.taste, manner, later)
 
     def entry(self, name: str, where: str, below: tuple[str, ...]) -> dict[str, Any]:
         """What is said of a user: a kind and a taste, or another user."""
@@ -88,16 +88,16 @@ class _Tastes:
         return dict(self.configured[name] if name in self.configured else self.own[name])
 
     def plain(self, label: str, name: str, place: str, below: tuple[str, ...]) -> UserSpec:
-        """Another user, who must have neither noise nor a taste that changes."""
+        """Another user, who must have neither a manner of their own nor a taste that changes."""
         known = self.resolved(label, name, place, below)
-        if known.noisy or known.then:
-            what = "the answers of {} have noise" if known.noisy else "the taste of {} changes"
+        if not known.plain or known.then:
+            what = "the taste of {} changes" if known.plain else "the answers of {} have another form, or noise"
             raise SettingsError(f"{place}: {what.format(name)} already; name the user without it.")
         return known
 
 
 def _either(entry: Mapping[str, Any], place: str) -> None:
-    """An entry without its noise has a kind or another user.
+    """An entry without its manner has a kind or another user.
 
     Raises:  SettingsError for both, or neither.
     """

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from papa.benchmark.config import Noise
+from papa.benchmark.config import Manner
 from papa.benchmark.tasks.declaration import Offer
 from papa.registry import Declared
 from papa.settings import Settings
@@ -31,13 +31,13 @@ class UserKind(Declared):
 
 @dataclass(frozen=True)
 class UserSpec:
-    """A user of a grid: its label, the name of its kind, its taste, and the noise on its answers. then: who it is from
+    """A user of a grid: its label, the name of its kind, its taste, and the manner of its answers. then: who it is from
     half of the rounds on, where its taste changes."""
 
     label: str
     kind: str
     taste: Taste
-    noise: Noise
+    manner: Manner
     then: UserSpec | None = None
 
     @property
@@ -46,12 +46,12 @@ class UserSpec:
         return (self.kind, *(() if self.then is None else self.then.kinds))
 
     @property
-    def noisy(self) -> bool:
-        """Whether answers are flipped, coloured by moods or left out."""
-        return any(self.noise.model_dump().values())
+    def plain(self) -> bool:
+        """Whether answers come as the taste says them: in no other form, not flipped, coloured by moods or left out."""
+        return self.manner == Manner()
 
     @property
     def described(self) -> Mapping[str, Any]:
         """Everything that is asked of this user, defaults resolved, JSON-serializable."""
         own = {"user": self.label, "kind": self.kind, "taste": self.taste.model_dump(mode="json")}
-        return own | self.noise.model_dump() | ({} if self.then is None else {"then": self.then.described})
+        return own | self.manner.model_dump() | ({} if self.then is None else {"then": self.then.described})

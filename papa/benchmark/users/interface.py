@@ -1,10 +1,10 @@
-"""What a user is, and the noise on its answers."""
+"""What a user is, and the manner of its answers: their form, and the noise on them."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -80,17 +80,20 @@ AnyUser = User[Any, Any]
 
 @dataclass
 class NoisyUser(User[Any, Any]):
-    """A user whose answers are flipped, coloured by moods, or missing at random.
+    """A user whose answers have another form, or are flipped, coloured by moods, or missing at random.
 
-    flip: probability that an answer s becomes 1 - s, or that a pair is turned round. moods: probability that a round is
-    answered in a mood, a bad or a good one in equal parts: in a bad one a like (s above 1/2) is withheld half of the
-    time, in a good one a dislike passes for a like a quarter of the time. missing: probability of NaN; a pair with an
-    item that stays unanswered is left out.
-    The draws depend on the round and the item alone, so they are the same for every method.
+    answers: their form where items are asked about one by one (`Manner.answers`). flip: probability that an answer s
+    becomes 1 - s, or that a pair is turned round. moods: probability that a round is answered in a mood, a bad or a
+    good one in equal parts: in a bad one a like (s above 1/2) is withheld half of the time, in a good one a dislike
+    passes for a like a quarter of the time. missing: probability of NaN; a pair with an item that stays unanswered is
+    left out.
+    Somebody who compares errs, or says nothing, about both items at once. The draws depend on the round and the item
+    alone, so they are the same for every method.
     """
 
     inner: AnyUser
     _: KW_ONLY
+    answers: str = "own"
     flip: float = 0.0
     moods: float = 0.0
     missing: float = 0.0
@@ -108,7 +111,7 @@ class NoisyUser(User[Any, Any]):
 
     def at(self, progress: float) -> AnyUser:
         now = self.inner.at(progress)
-        return self if now is self.inner else NoisyUser(now, flip=self.flip, moods=self.moods, missing=self.missing)
+        return self if now is self.inner else replace(self, inner=now)
 
     def _moody(self, liking: np.ndarray, stream: Stream) -> np.ndarray:
         """Which answers of a round a mood turns."""
@@ -116,6 +119,17 @@ class NoisyUser(User[Any, Any]):
         if which[0] >= self.moods:
             return np.zeros(len(liking), dtype=bool)
         return (liking > 0.5) & (of < 0.5) if which[1] < 0.5 else (liking <= 0.5) & (of < 0.25)
+
+    def _items(self, stream: Stream, n: int) -> np.ndarray:
+        """(n,) uniform draws, one for each item; the two items of a comparison share theirs."""
+        drawn = stream.uniform(n)
+        return drawn[np.arange(n) // 2 * 2] if self.answers == "pairs" else drawn
+
+    def _said(self, truth: Feedback) -> np.ndarray:
+        """The answers in the form that this user gives them."""
+        if self.answers == "own" or truth.probability is None:
+            return truth.liking
+        return truth.probability if self.answers == "grades" else compared(truth.probability)
 
     def liking(self, images: Tensor) -> Tensor:
         return self.inner.liking(images)
@@ -125,15 +139,24 @@ class NoisyUser(User[Any, Any]):
 
     def answer(self, images: Tensor, kind: Kind, stream: Stream) -> Feedback:
         truth = self.inner.answer(images, kind, stream)
-        flipped = stream.at("flip").uniform(len(images)) < self.flip
-        unanswered = stream.at("missing").uniform(len(images)) < self.missing
-        liking = np.where(flipped, 1 - truth.liking, truth.liking)
+        flipped = self._items(stream.at("flip"), len(images)) < self.flip
+        unanswered = self._items(stream.at("missing"), len(images)) < self.missing
+        said = self._said(truth)
+        liking = np.where(flipped, 1 - said, said)
         liking = np.where(self._moody(liking, stream.at("mood")), 1 - liking, liking)
         pairs = truth.pairs
         if pairs is not None:
             turned = stream.at("flip", "pairs").uniform(len(pairs)) < self.flip
             pairs = np.where(turned[:, None], pairs[:, ::-1], pairs)[~unanswered[pairs].any(1)]
         return Feedback(np.where(unanswered, np.nan, liking), truth.probability, pairs)
+
+
+def compared(liking: np.ndarray) -> np.ndarray:
+    """(k,) likings -> (k,) answers of somebody who compares items 2i and 2i + 1: 1 for the better one, 0 for the other,
+    1/2 for two that are equal, NaN for a last item without a partner."""
+    halves = liking[: len(liking) // 2 * 2].reshape(-1, 2)
+    first = 0.5 + 0.5 * np.sign(halves[:, 0] - halves[:, 1])
+    return np.append(np.stack([first, 1 - first], 1).ravel(), [np.nan] * (len(liking) % 2))
 
 
 class ChangingUser(User[Any, Any]):
@@ -174,4 +197,4 @@ def user_of(spec: UserSpec) -> AnyUser:
         return kind_of_user(of.kind).load()(of.taste)
 
     user = plain(spec) if spec.then is None else ChangingUser(plain(spec), plain(spec.then))
-    return NoisyUser(user, **spec.noise.model_dump()) if spec.noisy else user
+    return user if spec.plain else NoisyUser(user, **spec.manner.model_dump())

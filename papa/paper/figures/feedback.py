@@ -1,18 +1,19 @@
-"""F6: preference against the number of labels, and against the noise of the answers."""
+"""F6: preference against the number of labels, and against the form and the noise of the answers."""
 
 from __future__ import annotations
 
 import math
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import NullLocator
 
 from papa.benchmark.grid import Grid
 from papa.paper import report, select
-from papa.paper.feedback import Line, lines
+from papa.paper.feedback import SAID, Line, lines, value_said
 from papa.paper.figures import style
-from papa.paper.tables.feedback import NOTHING, SAID
+from papa.paper.tables.feedback import NOTHING
 
 COLUMNS = 3
 
@@ -33,11 +34,7 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
             look = {"color": style.colour(grid, of.method), "marker": style.marker(grid, of.method), "markersize": 3.4}
             values = list(of.points)
             style.series(ax, values, [style.share(e) for _, e in of.points.values()], label=of.method, **look)
-        if by == "labels":
-            ax.set_xscale("log", base=2)
-            ax.set_xticks(sorted({value for of in found for value in of.points}))
-            ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            ax.xaxis.set_minor_locator(NullLocator())
+        _ticks(ax, by, sorted({value for of in found for value in of.points}))
         ax.set_title(f"{task}: {user}", loc="left")
         ax.set_xlabel(SAID[by])
         ax.set_ylim(-0.02, 1.02)
@@ -49,6 +46,15 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
     return drawn
 
 
+def _ticks(ax: Axes, by: str, values: list[float]) -> None:
+    """A tick for each number of labels, or form of the answers; shares of noise have matplotlib's."""
+    if by == "labels":
+        ax.set_xscale("log", base=2)
+    if by in ("labels", "answers"):
+        ax.set_xticks(values, [value_said(by, value) for value in values])
+        ax.xaxis.set_minor_locator(NullLocator())
+
+
 def caption(table: pd.DataFrame, grid: Grid) -> str:
     """The caption of F6."""
     if not (found := list(lines(table, grid))):
@@ -57,9 +63,9 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     named = {label for of in found if of.by == "labels" for label, _ in of.points.values()}
     methods = [method for method in select.ordered(grid) if method in named | {of.method for of in found}]
     return report.paragraph(
-        "Preference when all labels are spent, by how many there are, and by the noise of the answers that a method "
-        "learns from; what is measured is the taste without noise. Methods with other numbers of labels differ in "
-        "nothing else. Intervals are cut at 0 and 1.",
+        "Preference when all labels are spent, by how many there are, and by the form and the noise of the answers "
+        "that a method learns from; what is measured is the taste itself. Methods with other numbers of labels differ "
+        "in nothing else. Intervals are cut at 0 and 1.",
         report.quote(table, grid, tasks, methods, list(dict.fromkeys(of.user for of in found))),
         report.unit_sentence(grid),
     )

@@ -1,4 +1,4 @@
-"""T5: preference by the number of labels, and by the noise of the answers."""
+"""T5: preference by the number of labels, and by the form and the noise of the answers."""
 
 from __future__ import annotations
 
@@ -6,20 +6,14 @@ import pandas as pd
 
 from papa.benchmark.grid import Grid
 from papa.paper import report, select
-from papa.paper.feedback import Line, lines
+from papa.paper.feedback import SAID, Line, lines, value_said
 from papa.paper.tables import Made
 
 AXES = ["task", "user", "method", "by", "value", "of", "mean", "lower", "upper", "n_seeds"]
 NOTHING = (
-    "Nothing of this ran. The configuration varies neither the number of labels nor the noise of the answers, as "
-    "config/feedback.yaml does.\n"
+    "Nothing of this ran. The configuration varies neither the number of labels nor the answers, as "
+    "config/feedback.yaml and config/answers.yaml do.\n"
 )
-SAID = {
-    "labels": "labels",
-    "flip": "share of answers that are flipped",
-    "missing": "share of items that stay unanswered",
-    "moods": "share of rounds that are answered in a mood",
-}
 
 
 def make(table: pd.DataFrame, grid: Grid) -> Made:
@@ -34,17 +28,17 @@ def make(table: pd.DataFrame, grid: Grid) -> Made:
     groups: dict[tuple[str, str, str], list[Line]] = {}
     for of in found:
         groups.setdefault((of.task, of.user, of.by), []).append(of)
-    parts = [f"### {task}: {user}, by {SAID[by]}\n\n{_markdown(of)}" for (task, user, by), of in groups.items()]
+    parts = [f"### {task}: {user}, by {SAID[by]}\n\n{_markdown(by, of)}" for (task, user, by), of in groups.items()]
     return Made(pd.DataFrame(rows, columns=AXES), "\n".join(parts), caption(table, grid))
 
 
-def _markdown(of: list[Line]) -> str:
+def _markdown(by: str, of: list[Line]) -> str:
     values = sorted({value for line in of for value in line.points})
     rows = [
         [line.method, *(report.plus_minus(line.points[v][1]) if v in line.points else report.NOTHING for v in values)]
         for line in of
     ]
-    return report.markdown(["method", *(f"{value:g}" for value in values)], rows)
+    return report.markdown(["method", *(value_said(by, value) for value in values)], rows)
 
 
 def caption(table: pd.DataFrame, grid: Grid) -> str:
@@ -55,8 +49,9 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     named = [label for of in found if of.by == "labels" for label, _ in of.points.values()]
     methods = [method for method in select.ordered(grid) if method in {*named, *(of.method for of in found)}]
     return report.paragraph(
-        "Preference (gold, by the taste itself) when all labels are spent, by how many there are, and by the noise of "
-        "the answers that a method learns from. Methods with other numbers of labels differ in nothing else.",
+        "Preference (gold, by the taste itself) when all labels are spent, by how many there are, and by the form "
+        "and the noise of the answers that a method learns from. Methods with other numbers of labels differ in "
+        "nothing else.",
         report.quote(table, grid, tasks, methods, list(dict.fromkeys(of.user for of in found))),
         report.unit_sentence(grid),
     )

@@ -232,6 +232,45 @@ def test_whims_depend_on_round_and_item_and_not_on_what_is_shown() -> None:
     assert not np.array_equal(answers(flip=0.4, seed=0), answers(flip=0.4, seed=1))
 
 
+class Rated(Always):
+    """Likes the images as much as their one number says, and says yes above 1/2."""
+
+    def liking(self, images: Tensor) -> Tensor:
+        return images[:, 0]
+
+    def verdict(self, images: Tensor) -> np.ndarray:
+        return (images[:, 0] > 0.5).double().numpy()
+
+
+RATED = torch.tensor([[0.25], [0.125], [0.5], [0.5], [0.75], [1.0], [0.875]])
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ("own", [0, 0, 0, 0, 1, 1, 1]),
+        ("grades", [0.25, 0.125, 0.5, 0.5, 0.75, 1.0, 0.875]),
+        ("pairs", [1, 0, 0.5, 0.5, 0, 1, np.nan]),  # the better of two that are disliked counts as liked
+    ],
+)
+def test_the_forms_of_answers(form: str, said: list[float]) -> None:
+    user = NoisyUser(Rated(), answers=form)
+    found = user.answer(RATED, "binary", Stream(0))
+    np.testing.assert_array_equal(found.liking, said)
+    np.testing.assert_array_equal(found.probability, RATED[:, 0])
+    np.testing.assert_array_equal(user.verdict(RATED), [0, 0, 0, 0, 1, 1, 1])  # measured by the taste itself
+
+
+def test_somebody_who_compares_errs_or_says_nothing_about_both_at_once() -> None:
+    images = torch.tensor([[1.0], [0.0]]).repeat(2000, 1)
+    user = NoisyUser(Rated(), answers="pairs", flip=0.3, missing=0.2)
+    of = user.answer(images, "binary", Stream(0)).liking.reshape(-1, 2)
+    unanswered = np.isnan(of)
+    assert (unanswered[:, 0] == unanswered[:, 1]).all() and abs(unanswered[:, 0].mean() - 0.2) < 0.05
+    answered = of[~unanswered[:, 0]]
+    assert (answered.sum(1) == 1).all() and abs((answered[:, 0] == 0).mean() - 0.3) < 0.05
+
+
 class InPairs(Always):
     """Answers in pairs, the first item of each preferred."""
 
