@@ -32,6 +32,7 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
     for ax, ((task, user, by), found) in zip(axes.flat, groups.items(), strict=False):
         for of in found:
             look = {"color": style.colour(grid, of.method), "marker": style.marker(grid, of.method), "markersize": 3.4}
+            look |= {"linestyle": "none"} if by == "answers" else {}  # there is nothing between a grade and a pair
             values = list(of.points)
             style.series(ax, values, [style.share(e) for _, e in of.points.values()], label=of.method, **look)
         _ticks(ax, by, sorted({value for of in found for value in of.points}))

@@ -57,12 +57,12 @@ def make(table: pd.DataFrame, grid: Grid) -> Made:
 
 
 def _families(table: pd.DataFrame, grid: Grid, task: str) -> dict[str, list[str]]:
-    """Reference -> its variants that ran."""
+    """Reference -> its variants that ran; without the reference there is nothing to compare them with."""
     ran = set(table.loc[table.task == task, "method"])
     families: dict[str, list[str]] = {}
     for method in select.variant_methods(grid, task):
         reference = select.reference_of(grid, method)
-        if method in ran and reference is not None:
+        if method in ran and reference is not None and reference in ran:
             families.setdefault(reference, []).append(method)
     return families
 
