@@ -21,6 +21,8 @@ COST = "sample"
 SWEEPS = {"fkc": "beta_max", "epapa": "frozen_below"}
 ROW, PAGE = 1.75, 8.4
 """Height of a row in inches, and of all of them together at the most."""
+CROWD = 12
+"""Numbers in one row of panels that can still be told apart."""
 Points = dict[str, tuple[Estimate, Estimate]]
 """Method -> (diversity, preference)."""
 
@@ -48,12 +50,23 @@ def rows(table: pd.DataFrame, grid: Grid) -> list[Row]:
             ran = set(table.loc[(table.task == task) & (table.method == method), "user"])
             if users := tuple(user for user in select.users_of(grid, task) if user in ran):
                 groups.setdefault(users, []).append(method)
-        for users, variants in groups.items():
-            shown = {*variants, *(select.reference_of(grid, method) for method in variants)}
-            numbers = {method: count + place for place, method in enumerate(variants, 1)}
-            found.append(Row(task, list(users), [m for m in select.ordered(grid) if m in shown], numbers))
-            count += len(variants)
+        for users, together in groups.items():
+            for variants in _apart(grid, together):
+                shown = {*variants, *(select.reference_of(grid, method) for method in variants)}
+                numbers = {method: count + place for place, method in enumerate(variants, 1)}
+                found.append(Row(task, list(users), [m for m in select.ordered(grid) if m in shown], numbers))
+                count += len(variants)
     return found
+
+
+def _apart(grid: Grid, variants: list[str]) -> list[list[str]]:
+    """The variants of a row, or of a row for each reference where one would be crowded."""
+    if len(variants) <= CROWD:
+        return [variants]
+    families: dict[str | None, list[str]] = {}
+    for method in variants:
+        families.setdefault(select.reference_of(grid, method), []).append(method)
+    return list(families.values())
 
 
 def draw(table: pd.DataFrame, grid: Grid) -> Figure:
@@ -63,17 +76,18 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
         return style.nothing("No run measured preference.")
     heights = [1.35 if row.numbers else 1.0 for row in shown]  # numbers take room
     drawn = style.figure(style.FULL, min(ROW * sum(heights), PAGE) + 0.6)
-    axes = drawn.subplots(len(shown), len(select.DIVERSITY), squeeze=False, sharey=True, height_ratios=heights)
+    axes = drawn.subplots(len(shown), len(select.DIVERSITY), squeeze=False, sharey="row", height_ratios=heights)
     keys = {f"{number} {name}": _key(grid, name) for row in shown for name, number in row.numbers.items()}
     notes = []
     for metric, column in zip(select.DIVERSITY, axes.T, strict=True):
         points = [_points(table, grid, row, metric) for row in shown]
         for row, ax, mine in zip(shown, column, points, strict=True):
-            alike = [p for other, p in zip(shown, points, strict=True) if bool(other.numbers) == bool(row.numbers)]
+            users = [p for other, p in zip(shown, points, strict=True) if not other.numbers]
+            alike = [mine] if row.numbers else users
             _panel(ax, table, grid, row, mine, _limits([x for p in alike for x, _ in p.values()]))
             notes.append((ax, _labels(grid, row, mine)))
     for row, line in zip(shown, axes, strict=True):
-        line[0].set_title(f"variants ({', '.join(row.users)})" if row.numbers else row.users[0], loc="left")
+        line[0].set_title(_title(grid, row), loc="left")
         line[0].set_ylabel(f"{report.liked(grid, row.task, *row.users)}\n({JUDGES[_judge(table, row)]})")
         for ax, words in zip(line, select.DIVERSITY.values(), strict=True):
             ax.set_xlabel(words if row is shown[-1] or bool(row.numbers) != bool(_next(shown, row).numbers) else "")
@@ -81,6 +95,13 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
     for ax, labels in notes:
         style.direct_labels(ax, labels)
     return drawn
+
+
+def _title(grid: Grid, row: Row) -> str:
+    if not row.numbers:
+        return row.users[0]
+    of = {select.reference_of(grid, method) for method in row.numbers}
+    return f"variants{f' of {of.pop()}' if len(of) == 1 else ''} ({', '.join(row.users)})"
 
 
 def _next(shown: list[Row], row: Row) -> Row:
@@ -138,7 +159,8 @@ def _panel(
     ax.axvline(1, color=style.FAINT, lw=0.6, linestyle=(0, (1, 1.5)), zorder=1)
     if limits:
         ax.set_xlim(limits)
-    ax.set_ylim(-0.03, 1.03)
+    lowest = min((y.mean for _, y in points.values()), default=0.0)
+    ax.set_ylim(max(0.0, math.floor(10 * lowest - 0.5) / 10) - 0.03 if row.numbers else -0.03, 1.03)
     ax.locator_params(nbins=5)
 
 
@@ -176,9 +198,9 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     tasks = list(dict.fromkeys(row.task for row in shown))
     methods = [method for method in select.ordered(grid) if any(method in row.methods for row in shown)]
     variants = (
-        "The last row has, open and numbered as in the legend, the variants of the methods that stand filled beside "
-        "them, pooled over the users named there; it has ranges of its own, and lines join the sweeps of FKC's beta "
-        "and of EPAPA's k."
+        "The last row, or rows, have, open and numbered as in the legend, the variants of the methods that stand "
+        "filled beside them, pooled over the users named there; they have ranges of their own, and lines join the "
+        "sweeps of FKC's beta and of EPAPA's k."
     )
     return report.paragraph(
         "Preference (held-out judge) against diversity: of all final samples, of what is liked, and within one "
