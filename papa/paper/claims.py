@@ -20,7 +20,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -81,6 +81,8 @@ class Claim(Settings):
     experiment: str = "default"
     """What decides it: the default experiment and its larger copies, or another one. Each is a family of tests."""
     flip: float = 0.0
+    settings: dict[str, dict[str, Any]] = {}
+    """Label -> settings that the sentence is about."""
 
     @model_validator(mode="after")
     def _tested_or_retired(self) -> Claim:
@@ -206,6 +208,7 @@ def _judge_alone(claim: Claim, table: pd.DataFrame, grid: Grid) -> Judged:
     if claim.retired is not None:
         return Judged(claim, "retired", claim.retired)
     try:
+        effects.as_said(claim, grid)
         findings = list(_findings(claim, table, grid))
     except effects.NotRunError as error:
         return Judged(claim, "not run", str(error))

@@ -29,6 +29,19 @@ def _values(table: pd.DataFrame, claim: Claim, method: str, metric: str, users: 
     return found
 
 
+def as_said(claim: Claim, grid: Grid) -> None:
+    """Whether the methods of a claim have the settings that its sentence is about.
+
+    Raises:  NotRunError that names a setting with another value.
+    """
+    for label, wanted in claim.settings.items():
+        if label in grid.methods:
+            own = grid.methods[label].settings.model_dump()
+            for name, value in wanted.items():
+                if own[name] != value:
+                    raise NotRunError(f"{label} has {name} {own[name]} here, and the sentence is about {value}")
+
+
 def of(part: Part, claim: Claim, method: str, table: pd.DataFrame, grid: Grid) -> pd.Series:
     """The effect of each (user, seed) that has all it needs."""
     users, reference = select.users_of(grid, claim.task), str(part.reference)

@@ -254,6 +254,14 @@ def test_what_did_not_run_is_named(table: pd.DataFrame, grid: Grid) -> None:
     assert {judged.verdict for judged in verdicts(table.iloc[:0], grid).values()} == {"not run", "retired"}
 
 
+def test_a_sentence_about_other_settings_was_not_run(table: pd.DataFrame, grid: Grid) -> None:
+    assert verdict("fkc-reaches-papa", table, grid).verdict != "not run"
+    methods = synthetic.METHODS | {"fkc": {"beta_max": 5}}
+    other = verdict("fkc-reaches-papa", table, synthetic.grid(seeds=SEEDS, methods=methods))
+    assert other.verdict == "not run"
+    assert other.reason == "fkc has beta_max 5.0 here, and the sentence is about 2"
+
+
 def test_an_effect_at_its_margin_is_undecided(table: pd.DataFrame, grid: Grid) -> None:
     part = {"metric": "preference_gold", "compare": "difference", "method": "papa", "reference": "epapa"}
     effect = one(table, grid, **part, at_least=0).findings[0].estimate
