@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -143,14 +143,15 @@ class PersonalStudy(Settings):
         return self.images * (self.unseen * of_all + self.seen + self.half * of_half + STEPS * self.between)
 
 
-FORMS = ("own", "grades", "pairs")
-"""What the answers of a user may be; see `Manner.answers`."""
+Form = Literal["own", "grades", "pairs"]
+FORMS: tuple[Form, ...] = get_args(Form)
+"""The forms that the answers of a user may have; see `Manner.answers`."""
 
 
 class Manner(Settings):
     """How a user answers: in which form, and with how much noise."""
 
-    answers: Literal["own", "grades", "pairs"] = "own"
+    answers: Form = "own"
     """How somebody answers who is asked about items one by one: "own", as the taste says it; "grades", the liking
     itself; "pairs", by comparing items 2i and 2i + 1, of which the better one counts as liked and the other one as
     disliked (1/2 each where they are equal; a last item without a partner stays unanswered)."""
@@ -161,6 +162,12 @@ class Manner(Settings):
     moods: Fraction = 0.0
     """Probability that a round is answered in a mood. In a bad one half of the likes are withheld, in a good one a
     quarter of the dislikes pass for likes."""
+
+    @model_validator(mode="after")
+    def _moods_say_yes_or_no(self) -> Manner:
+        if self.moods and self.answers != "own":
+            raise ValueError(f"moods withhold likes, and answers: {self.answers} has none; leave one of them out")
+        return self
 
 
 class Config(Settings):

@@ -120,6 +120,8 @@ def test_what_is_no_task_is_refused_with_its_place(
         ({"a": {"kind": "concepts", "wanted": {"kind": "apple"}}}, ("needs concepts", "likes-1479")),
         ({"a": {"kind": "classes", "classes": [1], "user": "likes-3"}}, ("users.a", "either")),
         ({"a": {"user": "likes-3", "flip": 0.1}, "b": {"user": "a", "flip": 0.1}}, ("users.b", "noise already")),
+        ({"a": {"user": "likes-3", "answers": "stars"}}, ("users.a.answers", "'grades'")),
+        ({"a": {"user": "likes-3", "answers": "pairs", "moods": 0.5}}, ("users.a", "leave one of them out")),
         ({"a": {"user": "likes-4"}}, ("users.a", "did you mean")),
         ({"a": {"user": "likes-3", "flip": 2}}, ("users.a.flip",)),
     ],
