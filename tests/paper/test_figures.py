@@ -197,10 +197,27 @@ def test_f1_leaves_out_a_diverged_run(table: pd.DataFrame, grid: Grid) -> None:
 def test_f2_shows_every_method_and_variant(table: pd.DataFrame, grid: Grid) -> None:
     drawn = pareto.draw(table, grid)
     assert set(synthetic.MAIN) <= words(drawn)
-    assert [len(ax.containers) for ax in drawn.axes[::3]] == [len(synthetic.MAIN)] * 2 + [len(synthetic.ABLATIONS) + 3]
+    shown = [len(ax.containers) for ax in drawn.axes[::3]]
+    assert shown[:2] == [len(synthetic.MAIN)] * 2
+    assert len(shown) == 5 and sum(shown[2:]) == len(synthetic.ABLATIONS) + 3, (
+        "a row for each family"
+    )
+    assert {f"variants of {name} (likes-1479)" for name in ("papa", "epapa", "fkc")} <= words(drawn)
     numbered = {f"{place} {method}" for place, method in enumerate(synthetic.ABLATIONS, 1)}
     assert numbered <= words(drawn), "variants stand in a row of their own, with their references"
     assert {str(place) for place in range(1, len(numbered) + 1)} <= words(drawn)
+
+
+def test_f2_has_few_variants_in_one_row() -> None:
+    few = [*synthetic.ABLATIONS[:2], next(name for name in synthetic.ABLATIONS if name.startswith("fkc"))]
+    blocks = {
+        "main": {"task": "digits", "methods": synthetic.MAIN, "users": synthetic.USERS, "seeds": [0, 1]},
+        "few": {"task": "digits", "methods": few, "users": synthetic.USERS[:1], "seeds": [0, 1]},
+    }
+    grid = synthetic.grid(grid=blocks)
+    drawn = pareto.draw(select.check(synthetic.long_table(grid, rounds=2)), grid)
+    assert [len(ax.containers) for ax in drawn.axes[::3]][-1] == len(few) + 2
+    assert f"variants ({synthetic.USERS[0]})" in words(drawn)
 
 
 def test_f2_has_one_range_for_all_users_and_keeps_intervals_within_it(table: pd.DataFrame, grid: Grid) -> None:
