@@ -199,9 +199,7 @@ def test_f2_shows_every_method_and_variant(table: pd.DataFrame, grid: Grid) -> N
     assert set(synthetic.MAIN) <= words(drawn)
     shown = [len(ax.containers) for ax in drawn.axes[::3]]
     assert shown[:2] == [len(synthetic.MAIN)] * 2
-    assert len(shown) == 5 and sum(shown[2:]) == len(synthetic.ABLATIONS) + 3, (
-        "a row for each family"
-    )
+    assert len(shown) == 5 and sum(shown[2:]) == len(synthetic.ABLATIONS) + 3, "a row for each family"
     assert {f"variants of {name} (likes-1479)" for name in ("papa", "epapa", "fkc")} <= words(drawn)
     numbered = {f"{place} {method}" for place, method in enumerate(synthetic.ABLATIONS, 1)}
     assert numbered <= words(drawn), "variants stand in a row of their own, with their references"
