@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from papa import __version__
-from papa.commands import others, results, runs
+from papa.commands import results, runs, without_runs
 from papa.errors import PapaError
 
 
@@ -120,11 +120,13 @@ def parser() -> argparse.ArgumentParser:
     add("tune", results.tune, "choose the settings of each candidate of a search (config/tuning-arena.yaml)")
     add("claims", results.claims, "give a verdict on every claim of the papers")
     add("page", results.page, "put what came out, all figures, tables and claims on one page, results/index.html")
-    add("doctor", others.doctor, "say what is missing before anything starts: weights, device, disk")
-    command = alone("labels", others.labels, "read labels of pictures that exist already, and say what is in there")
+    add("doctor", without_runs.doctor, "say what is missing before anything starts: weights, device, disk")
+    command = alone(
+        "labels", without_runs.labels, "read labels of pictures that exist already, and say what is in there"
+    )
     command.add_argument("source", help="a folder with liked/ and disliked/, or a .csv, .jsonl or .parquet file")
     command.add_argument("--user", help="whose rows of a .parquet file")
-    add("schema", others.schema, "print the JSON schema of the configuration")
+    add("schema", without_runs.schema, "print the JSON schema of the configuration")
     return root
 
 
@@ -132,7 +134,7 @@ def serve_arguments(stages: argparse._SubParsersAction[argparse.ArgumentParser])
     """The arguments of `papa serve`, which knows no configuration: a model and a person are all there is."""
     about = "answer a session in the browser, on this machine (docs/serve.md)"
     command = stages.add_parser("serve", help=about, description=about[0].upper() + about[1:] + ".")
-    command.set_defaults(run=others.serve)
+    command.set_defaults(run=without_runs.serve)
     command.add_argument(
         "--model", metavar="FOLDER", help="a pipeline that diffusers saved, docs/models.md (default: the fruits)"
     )
