@@ -80,7 +80,7 @@ def test_numbers_outside_the_scale_are_refused_and_others_are_not(answers: list[
         (0.5, "one entry for each item"),
         (np.array(1.0), "one entry for each item"),
         ({0: True, 1: False, 2: 0, 3: 1}, "one entry for each item"),  # its keys are numbers from 0 on
-        ({True, False, 0.5, 0.25}, "one entry for each item"),
+        pytest.param({True, False, 0.5, 0.25}, "one entry for each item", id="a set"),  # its text may have any order
         pytest.param((True for _ in range(4)), "one entry for each item", id="a generator"),
     ],
     ids=str,
