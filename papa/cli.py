@@ -70,7 +70,10 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--precision",
         choices=["float32", "bfloat16"],
-        help="with --retrain: of mnist's training; bfloat16 is faster on a CPU with AMX, and on a GPU",
+        help="with --retrain: of mnist's training; bfloat16 is faster on a GPU, and on a CPU with AMX or AVX512_BF16",
+    )
+    command.add_argument(
+        "--onwards", action="store_true", help="with --retrain: train mnist's base model further, not a new one"
     )
     job(command)
     command = add("base", runs.base, "draw the base samples of a task, shared by all methods and users")

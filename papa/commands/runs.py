@@ -43,7 +43,8 @@ def _retrain(args: argparse.Namespace) -> None:
         recipe = declared.parts[args.part]
     if recipe is None:
         raise PapaError(f"task {args.task} has no trained artefacts, so there is nothing to retrain.")
-    asked = {name: getattr(args, name) for name in ("data", "download", "size", "precision") if getattr(args, name)}
+    choices = ("data", "download", "size", "precision", "onwards")
+    asked = {name: getattr(args, name) for name in choices if getattr(args, name)}
     if declared.takes_data:
         asked["task"] = args.task
     elif asked:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 from support.tiny_mnist import drawn
+from torch import nn
 
 from papa.benchmark.tasks import artefacts
 from papa.benchmark.tasks.idx import IMAGES, LABELS, write
@@ -20,6 +22,7 @@ from papa.errors import ArtefactError, PapaError
 from papa.recipes import labelled_card
 from papa.recipes.mnist import recipe
 from papa.recipes.mnist.base import SIGMA, BaseTraining, new_unet, timesteps, train_base, weight
+from papa.recipes.mnist.copies import copies
 from papa.rng import Stream
 
 COUNT = 330
@@ -76,6 +79,69 @@ def test_from_a_folder_of_files_to_a_task(data: Path, home: Path) -> None:
 
     recipe.retrain(quiet, steps=2, task="fashion_mnist")  # from the files that it has now
     assert artefacts.verified_card("fashion_mnist")["sha256"] == card["sha256"]
+
+
+def test_onwards_trains_the_base_model_of_a_task_further(data: Path, home: Path) -> None:
+    with pytest.raises(ArtefactError):
+        recipe.retrain(quiet, steps=2, task="fashion_mnist", onwards=True)
+    recipe.retrain(quiet, steps=2, task="fashion_mnist", data=str(data))
+    first = artefacts.verified_card("fashion_mnist")
+    recipe.retrain(quiet, steps=3, task="fashion_mnist", onwards=True)
+    second = artefacts.verified_card("fashion_mnist")
+    assert second["recipe"] == first["recipe"] | {
+        "steps": 3,
+        "every": 3,
+        "lr": first["recipe"]["lr"] / 2,
+        "before": first["recipe"],
+    }
+    assert second["splits"] == first["splits"]
+    changed = {name for name, digest in second["sha256"].items() if first["sha256"][name] != digest}
+    assert changed == {"unet/diffusion_pytorch_model.safetensors"}
+    said = " ".join((home / "fashion_mnist" / "README.md").read_text(encoding="utf-8").split())
+    assert "2 steps, then 3 more at a learning rate of 0.001, of 64 images" in said
+    recipe.retrain(quiet, steps=2, task="fashion_mnist", onwards=True)
+    assert recipe.all_steps(artefacts.verified_card("fashion_mnist")["recipe"]) == 7
+    for folder, size in ((str(data), None), (None, "paper")):
+        with pytest.raises(PapaError, match="leave --data and --size out"):
+            recipe.retrain(quiet, steps=2, task="fashion_mnist", onwards=True, data=folder, size=size)
+
+
+def test_training_further_begins_with_the_given_network() -> None:
+    x = torch.from_numpy(Stream(1).normal(8, 1, 28, 28))
+    start = new_unet("small")
+    before = {name: value.clone() for name, value in start.state_dict().items()}
+    after = train_base(x, BaseTraining(steps=1, batch=4, lr=1e-6), Stream(0), None, quiet, start=start).state_dict()
+    apart = max(float((after[name] - value).abs().max()) for name, value in before.items())
+    assert 0 < apart < 2e-6
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_threads_share_a_batch_and_its_gradient_is_that_of_one(threads: int) -> None:
+    net, x = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 1)), torch.randn(7, 5)
+    seen: list[int] = []
+
+    def losses(net: nn.Module, rows: slice) -> torch.Tensor:
+        seen.append(len(x[rows]))
+        return net(x[rows]).squeeze(1) ** 2
+
+    whole = (net(x) ** 2).mean()
+    expected = torch.autograd.grad(whole, list(net.parameters()))
+    had = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with copies(net, 7) as shared:
+            with torch.no_grad():
+                for p in shared.nets[1].parameters():
+                    p.zero_()  # whatever a copy had, it takes the network's weights
+            said = shared.mean_gradient(losses, 7)
+            assert torch.get_num_threads() == 1 and len(shared.nets) == threads
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(had)
+    assert sum(seen) == 7 and len(seen) == threads
+    assert said == pytest.approx(whole.item(), rel=1e-6)
+    for parameter, value in zip(net.parameters(), expected, strict=True):
+        assert torch.allclose(cast(torch.Tensor, parameter.grad), value, atol=1e-6)
 
 
 def test_a_training_that_was_stopped_goes_on_with_the_same_bits(

@@ -16,6 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from papa.benchmark.tasks.mnist.task import SIDE
 from papa.models.training import Checkpoint, scheduled
+from papa.recipes.mnist.copies import Copies, copies
 from papa.recipes.shared import Log
 from papa.rng import Stream
 from papa.settings import Fraction, Positive, Rate, Settings
@@ -71,17 +72,24 @@ def new_scheduler() -> DDPMScheduler:
 
 
 def train_base(
-    x: Tensor, settings: BaseTraining, stream: Stream, checkpoint: Path | None, log: Log, device: str = "cpu"
+    x: Tensor,
+    settings: BaseTraining,
+    stream: Stream,
+    checkpoint: Path | None,
+    log: Log,
+    device: str = "cpu",
+    start: UNet2DModel | None = None,
 ) -> UNet2DModel:
     """Train on (n, 1, 28, 28) images in [-1, 1]; returns the averaged network, on the CPU.
 
     Every step has random numbers of its own, so a training that was stopped goes on with the same ones; dropout's are
-    seeded with them.
+    seeded with them. On a CPU the threads of torch share a batch.
 
+    Args:    start: the network to begin with; None begins with a new one.
     Raises:  PapaError for a checkpoint that is damaged, or of another training.
     """
     with stream.at("init").seeding_torch():
-        unet = new_unet(settings.size)
+        unet = new_unet(settings.size) if start is None else start
     unet.train()
     cast(nn.Module, unet).to(device)
     ema = copy.deepcopy(unet).eval().requires_grad_(False)
@@ -95,20 +103,23 @@ def train_base(
         done = state["done"]
         log(f"base model: going on after step {done}")
     began, first, losses = time.monotonic(), done, []
-    while done < settings.steps:
-        for group in optimizer.param_groups:
-            group["lr"] = settings.lr * scheduled(done, settings.steps)
-        losses.append(_step(unet, x, settings, optimizer, stream.at(step=done), device))
-        done += 1
-        with torch.no_grad():
-            decay = min(settings.average, done / (done + 10))
-            torch._foreach_lerp_(list(ema.parameters()), list(unet.parameters()), 1 - decay)
-        if done % settings.every == 0 or done == settings.steps:
-            left = (time.monotonic() - began) / (done - first) * (settings.steps - done)
-            log(f"base model: step {done}/{settings.steps}, loss {np.mean(losses):.4f}, {left:.0f} s left")
-            losses = []
-            nets = {"unet": unet.state_dict(), "ema": ema.state_dict()}
-            kept.keep(nets | {"optimizer": optimizer.state_dict(), "done": done})
+    # Dropout draws from the one generator of torch, so there threads would meet in another order each time.
+    most = settings.batch if device == "cpu" and settings.size == "small" else 1
+    with copies(unet, most) as shared:
+        while done < settings.steps:
+            for group in optimizer.param_groups:
+                group["lr"] = settings.lr * scheduled(done, settings.steps)
+            losses.append(_step(shared, x, settings, optimizer, stream.at(step=done), device))
+            done += 1
+            with torch.no_grad():
+                decay = min(settings.average, done / (done + 10))
+                torch._foreach_lerp_(list(ema.parameters()), list(unet.parameters()), 1 - decay)
+            if done % settings.every == 0 or done == settings.steps:
+                left = (time.monotonic() - began) / (done - first) * (settings.steps - done)
+                log(f"base model: step {done}/{settings.steps}, loss {np.mean(losses):.4f}, {left:.0f} s left")
+                losses = []
+                nets = {"unet": unet.state_dict(), "ema": ema.state_dict()}
+                kept.keep(nets | {"optimizer": optimizer.state_dict(), "done": done})
     cast(nn.Module, ema).cpu()
     return ema
 
@@ -145,7 +156,7 @@ def weight(t: Tensor) -> Tensor:
 
 
 def _step(
-    unet: UNet2DModel,
+    shared: Copies[UNet2DModel],
     x: Tensor,
     settings: BaseTraining,
     optimizer: torch.optim.Optimizer,
@@ -159,14 +170,17 @@ def _step(
     eps = torch.from_numpy(rng.standard_normal(x0.shape, dtype=np.float32))
     a = ABAR[t].view(-1, 1, 1, 1)
     noisy = a.sqrt() * x0 + (1 - a).sqrt() * eps
-    products = torch.autocast(device, torch.bfloat16, enabled=settings.precision == "bfloat16")
+    w = weight(t)
+
+    def losses(unet: UNet2DModel, rows: slice) -> Tensor:
+        with torch.autocast(device, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+            predicted: Tensor = unet(noisy[rows].to(device), t[rows].to(device)).sample  # pyright: ignore[reportAttributeAccessIssue]
+        errors = nn.functional.mse_loss(predicted.float(), eps[rows].to(device), reduction="none").mean((1, 2, 3))
+        return w[rows].to(device) * errors
+
     # The fused attention of a CPU is slow in bfloat16 on a picture of 7x7 positions.
-    with stream.at("dropout").seeding_torch(), products, sdpa_kernel(SDPBackend.MATH):
-        predicted: Tensor = unet(noisy.to(device), t.to(device)).sample  # pyright: ignore[reportAttributeAccessIssue]
-    errors = nn.functional.mse_loss(predicted.float(), eps.to(device), reduction="none").mean((1, 2, 3))
-    loss = (weight(t).to(device) * errors).mean()
-    optimizer.zero_grad()
-    loss.backward()
-    nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
+    with stream.at("dropout").seeding_torch(), sdpa_kernel(SDPBackend.MATH):
+        loss = shared.mean_gradient(losses, settings.batch)
+    nn.utils.clip_grad_norm_(shared.nets[0].parameters(), 1.0)
     optimizer.step()
-    return loss.item()
+    return loss

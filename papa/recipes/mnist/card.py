@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from papa.benchmark.tasks.artefacts import folder, verified_card
 from papa.benchmark.tasks.mnist import MnistSettings
 from papa.benchmark.tasks.mnist.task import Mnist
@@ -36,8 +38,15 @@ def readme(name: str) -> str:
         name,
         DATA[name],
         f"""DDPM, `UNet2DModel` with {card["figures"]["unet_parameters"]:,} parameters,
-  T = {TIMESTEPS}, linear betas from 1e-4 to 0.02, trained on A and B, never on C: {recipe["steps"]:,} steps of
+  T = {TIMESTEPS}, linear betas from 1e-4 to 0.02, trained on A and B, never on C: {stages(recipe)} of
   {recipe["batch"]} images, seed {recipe["seed"]}.""",
         """**Gold judge** (labels): a small CNN trained on A. **Held-out judge**: a support vector machine on the
   oriented gradients of B, fitted where it is used. **Feature network** of FID: another CNN, trained on A and B.""",
     )
+
+
+def stages(recipe: dict[str, Any]) -> str:
+    """How often a base model was trained on, such as "12,000 steps, then 18,000 more"."""
+    if "before" in recipe:
+        return f"{stages(recipe['before'])}, then {recipe['steps']:,} more at a learning rate of {recipe['lr']:g},"
+    return f"{recipe['steps']:,} steps"
