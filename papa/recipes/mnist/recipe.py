@@ -1,9 +1,9 @@
 """The recipe of the artefacts of `mnist` and `fashion_mnist`: splits, base model, gold judge, feature network.
 
-`papa prepare --task mnist --retrain` trains on the 10,000 digits that are package data, about an
-hour of two CPU threads; with `--data FOLDER` on the IDX files of a folder, which become the task's. With `--onwards` the
-base model that the task has is trained further, and all else stays as it is. A recipe that was stopped goes on from the
-last checkpoint of its base model.
+`papa prepare --task mnist --retrain` trains on the 10,000 digits that are package data, some hours of two CPU threads;
+with `--data FOLDER` on the IDX files of a folder, which become the task's. With `--onwards` the base model that the
+task has is trained further, and all else stays as it is. A recipe that was stopped goes on from the last checkpoint of
+its base model.
 """
 
 from __future__ import annotations
