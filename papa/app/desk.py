@@ -10,33 +10,21 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from papa.app import exports
-from papa.app.answers import PAIRS, SINGLE, SKIP, shown, told, units
+from papa.app.answers import SKIP
 from papa.app.dial import session_at
 from papa.app.drafts import Draft
 from papa.app.pictures import pngs
+from papa.app.rounds import Rounds, Shown
 from papa.app.steps import KNOWN, LATER, NEWER, TAKEN, Reply, Sent
 from papa.app.strips import Strips
 from papa.app.worker import Worker
 from papa.errors import PapaError
 from papa.feedback import Feedback, Question
 from papa.session import Session
-
-
-@dataclass
-class Shown:
-    """A round as it is shown. pictures: PNG files. units: how many answers it takes. stamp: another one for other
-    pictures. feedback: once it was learned."""
-
-    pictures: list[bytes]
-    kind: str
-    units: int
-    stamp: int
-    feedback: Feedback | None = None
 
 
 class Desk:
@@ -53,7 +41,6 @@ class Desk:
         self._make = make
         self._worker = Worker()
         self._lock = self._worker.lock
-        self._paired = paired
         self._session: Session | None = make()
         self.settings = self._session.settings
         try:
@@ -66,7 +53,7 @@ class Desk:
         self._logged = self._session.logged
         reopened = self.draft.reopened
         self.draft.forget_before(self._logged if reopened is None else min(reopened, self._logged))
-        self._rounds: dict[int, Shown] = {}
+        self._rounds = Rounds(paired)
         self._strips = Strips()
         self._waiting = 0
         self._notes: list[str] = []  # sentences
@@ -118,7 +105,7 @@ class Desk:
             return NEWER
         if (here := self._rounds.get(step.round)) is None:
             return LATER
-        if step.item is None or step.item >= here.units or step.answer not in (None, *self._words(here)):
+        if step.item is None or not here.takes(step.item, step.answer):
             return "This is no answer to this picture."
         self.draft.append("rate", step.client, step.seq, round=step.round, item=step.item, answer=step.answer)
         return TAKEN
@@ -146,22 +133,13 @@ class Desk:
             return (
                 "There is nothing to undo." if here == 0 else "The session is still being read; undo when it is there."
             )
-        answers = shown(before.feedback, before.kind, self._shows_pairs(before.kind))
-        self.draft.append("reopen", step.client, step.seq, round=here - 1, answers=answers)
+        self.draft.append("reopen", step.client, step.seq, round=here - 1, answers=before.answers())
         self._forget_after(here - 1)
         return TAKEN
 
     def _forget_after(self, index: int) -> None:
-        """A round was reopened: what came after it followed from its answers."""
-        for later in [known for known in self._rounds if known > index]:
-            del self._rounds[later]
+        self._rounds.forget_after(index)
         self.settle()
-
-    def _shows_pairs(self, kind: str) -> bool:
-        return self._paired or kind == "pairs"
-
-    def _words(self, here: Shown) -> dict[str, Any]:
-        return dict(PAIRS if self._shows_pairs(here.kind) else SINGLE)
 
     # ------------------------------------------------------------ the worker
 
@@ -203,8 +181,7 @@ class Desk:
         with self._worker.doing(f"learning from round {session.round + 1}"):
             question = session.ask()
             self._show(question)
-            kind = question.kind
-            happened = session.answer(told(answers, len(question), kind, self._shows_pairs(kind)))
+            happened = session.answer(self._rounds.told(question, answers))
             self._learned(happened.question, happened.feedback)
         return True
 
@@ -235,11 +212,9 @@ class Desk:
         with self._lock:
             if self.draft.reopened is not None and question.round > self.draft.reopened:
                 return  # it followed from answers that were taken back since
-            if question.round not in self._rounds:
-                assert self._session is not None
-                pictures = pngs(self._session.model, question.images)
-                count = units(len(pictures), self._shows_pairs(question.kind))
-                self._rounds[question.round] = Shown(pictures, question.kind, count, self._worker.tick)
+            assert self._session is not None
+            model = self._session.model
+            self._rounds.show(question, lambda: pngs(model, question.images), self._worker.tick)
             self._worker.changed()
 
     def _learned(self, question: Question, feedback: Feedback) -> None:
@@ -247,8 +222,7 @@ class Desk:
         with self._lock:
             assert self._session is not None
             self._logged = self._session.logged
-            if question.round in self._rounds:
-                self._rounds[question.round].feedback = feedback
+            self._rounds.learned(question.round, feedback)
             self._worker.changed()
             if self._worker.busy is not None:
                 self._worker.busy.done = question.round + 1
@@ -315,7 +289,7 @@ class Desk:
         Raises:  PapaError where there is none.
         """
         with self._lock:
-            found = [here for index, here in sorted(self._rounds.items()) if here.feedback and index < self.open]
+            found = self._rounds.answered(before=self.open)
         if not found:
             raise PapaError("no round was confirmed yet.")
         return found
@@ -361,8 +335,7 @@ class Desk:
     def picture(self, index: int, item: int) -> bytes | None:
         """The PNG of an item of a round that was shown; None where there is none."""
         with self._lock:
-            here = self._rounds.get(index)
-            return here.pictures[item] if here is not None and item < len(here.pictures) else None
+            return self._rounds.picture(index, item)
 
     def strip(self, which: str, item: int) -> bytes | None:
         """The PNG of a strip, "before" or "now"; None where there is none."""
@@ -396,7 +369,7 @@ class Desk:
             "round": index,
             "stamp": here.stamp,
             "pictures": len(here.pictures),
-            "paired": self._shows_pairs(here.kind),
+            "paired": here.paired,
             "answers": [rated.get(item) for item in range(here.units)],
         }
 
@@ -405,5 +378,5 @@ class Desk:
         before = min(index * self.settings.per_round, self.settings.labels)
         if here is None:
             return before
-        each = 2 if self._shows_pairs(here.kind) else 1
+        each = 2 if here.paired else 1
         return before + each * len(self.draft.answers.get(index, {}))
