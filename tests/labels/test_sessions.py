@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 from PIL import Image
 from support import tiny
 from support.every_method import task_of
+from support.full_disk import largest_file
 from support.rated import Grey, csv_file, encoded, files, folder, pixels
 from support.refusals import refused
 from torch import Tensor
@@ -198,12 +198,8 @@ def test_a_log_cut_at_any_byte_of_the_line_goes_on(tmp_path: Path, log: Path, mo
 def test_a_full_disk_writes_no_line_and_learns_nothing(rated: Labels, log: Path, size: int) -> None:
     quick(None, log).close()
     head = log.read_bytes()
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (len(head) + size, hard))
-    try:
+    with largest_file(len(head) + size):
         refused(PapaError, lambda: quick(rated, log), "cannot write", "Free disk space")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert log.read_bytes() == head
     assert torch.equal(finish(quick(rated, log)), finish(quick(rated)))
 

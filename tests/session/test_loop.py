@@ -1,0 +1,197 @@
+"""A session: the loop, the answers, and samples in between."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from support.answered import ALONE, ROUNDS, finish, rule, session
+from support.refusals import refused
+from torch import Tensor
+
+from papa.benchmark.tasks.digits.task import Digits
+from papa.benchmark.tasks.gmm2d.task import Gmm2d
+from papa.errors import AnswerError, ModelError, SessionError, SettingsError
+from papa.feedback import Query, Tie
+from papa.methods.base.method import Base
+
+# ---------------------------------------------------------------- the loop
+
+
+def test_the_loop_asks_until_the_labels_are_spent(plane: Gmm2d) -> None:
+    of, sizes = session(plane.model), []
+    for question in of:
+        assert of.round == question.round == len(sizes)
+        assert question.kind == "binary" and question.condition is None
+        assert len(question) == len(question.images) == len(question.latents)
+        sizes.append(len(question))
+        of.answer(rule(question))
+    assert sizes == [2, 2, 1] and of.round == of.rounds == ROUNDS
+    assert list(of) == []
+    refused(SessionError, of.ask, "all 5 labels")
+
+
+def test_the_budget_given_by_name_wins_over_the_settings(plane: Gmm2d) -> None:
+    of = session(plane.model, labels=7, per_round=3)
+    assert [len(happened.question) for happened in of.play(rule)] == [3, 3, 1]
+
+
+def test_every_label_is_shown_and_answered_once(plane: Gmm2d) -> None:
+    happened = list(session(plane.model).play(rule))
+    assert [len(r.feedback.liking) for r in happened] == [2, 2, 1] and not any(r.replayed for r in happened)
+    items = torch.cat([r.question.latents for r in happened])
+    assert len(items.unique(dim=0)) == 5
+
+
+def test_a_question_stays_the_same_until_it_is_answered(plane: Gmm2d) -> None:
+    of = session(plane.model)
+    first = of.ask()
+    assert of.ask() is first and next(iter(of)) is first
+    of.answer(rule(first))
+    assert of.ask() is not first and of.ask().round == 1
+
+
+def test_an_unanswered_question_stops_the_loop_and_is_asked_again(plane: Gmm2d) -> None:
+    of, seen = session(plane.model), []
+
+    def forgetful() -> None:
+        for question in of:
+            seen.append(question)
+
+    refused(SessionError, forgetful, "question 1 was not answered", "`answer`")
+    assert len(seen) == 1 and of.ask() is seen[0]
+
+
+def test_an_answer_without_a_question_is_refused(plane: Gmm2d) -> None:
+    of = session(plane.model)
+    refused(SessionError, lambda: of.answer([True, True]), "no open question", "`ask`")
+    of.answer(rule(of.ask()))
+    refused(SessionError, lambda: of.answer([True, True]), "no open question")
+    assert of.round == 1
+
+
+def test_settings_that_do_not_fit_are_refused(plane: Gmm2d) -> None:
+    refused(SettingsError, lambda: session(plane.model, "best_of_m"), "did you mean 'best_of_n'")
+    refused(SettingsError, lambda: session(plane.model, settings={"lables": 3}), "did you mean 'labels'")
+    refused(SettingsError, lambda: session(plane.model, labels=0), "labels")
+    refused(SettingsError, lambda: session(plane.model, "fkc", settings={"reward": "true"}), "give `oracle`")
+    refused(ModelError, lambda: session(plane.model, "papa"), "no network to fine-tune")
+
+
+def test_the_seed_decides_and_nothing_else(plane: Gmm2d) -> None:
+    once, again, other = (finish(session(plane.model, seed=seed)) for seed in (3, 3, 4))
+    assert torch.equal(once, again) and not torch.equal(once, other)
+
+
+# ---------------------------------------------------------------- answers
+
+
+WRONG: list[Any] = [
+    [1, -1],
+    [5, 3],
+    [True],
+    [True, False, True],
+    ["yes", "no"],
+    ["1", "0"],
+    "10",
+    None,
+    [[True], [False]],
+    [(0, 1), (1, 0)],
+    [Tie(0, 1), Tie(0, 1)],
+    np.ones((2, 1)),
+    {0: True, 1: False},
+]
+
+
+def test_wrong_answers_leave_the_question_open_and_the_log_alone(plane: Gmm2d, log: Path) -> None:
+    of = session(plane.model, log=log)
+    question, before = of.ask(), log.read_bytes()
+    for answers in WRONG:
+        refused(AnswerError, lambda answers=answers: of.answer(answers))
+        assert of.ask() is question and of.round == 0 and log.read_bytes() == before, answers
+    assert torch.equal(finish(of), finish(session(plane.model)))
+
+
+def test_answers_of_every_kind_of_number_mean_the_same(plane: Gmm2d) -> None:
+    def told(*answers: Any) -> Tensor:
+        of = session(plane.model, labels=2)
+        of.ask()
+        of.answer(*answers)
+        return of.sample(8)
+
+    yes_no = told([True, False])
+    for same in ((1, 0), np.array([True, False]), np.array([1.0, 0.0]), torch.tensor([1, 0])):
+        assert torch.equal(told(same), yes_no)
+    assert torch.equal(told([True, None]), told([True, float("nan")]))
+    assert not torch.equal(told([False, True]), yes_no)
+
+
+class AsksForPairs(Base):
+    """The base, asking which of its items are better; it keeps what it was told."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.told: list[Any] = []
+
+    def ask(self, k: int) -> Query:
+        asked = super().ask(k)
+        return Query(asked.latents, asked.condition, "pairs")
+
+    def learn(self, query: Query, feedback: Any) -> None:
+        self.told.append((feedback.pairs.tolist(), feedback.ties.tolist()))
+
+
+def test_pairs_and_ties_are_answered_logged_and_replayed(
+    plane: Gmm2d, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("papa.methods.base.method.Base", AsksForPairs)
+    of = session(plane.model, "base", per_round=4, labels=8, log=log)
+    assert of.ask().kind == "pairs"
+    for wrong in ([True] * 4, [(0, 4)], [(1, 1)], [(0.5, 1)], [Tie(0, 9)], "01"):
+        refused(AnswerError, lambda wrong=wrong: of.answer(wrong))
+    of.answer([(0, 1), Tie(2, 3), [3, 1]])
+    of.ask()
+    of.answer([])  # none of them compared
+    told: Any = of.method
+    assert told.told == [([[0, 1], [3, 1]], [[2, 3]]), ([], [])]
+    of.close()
+    again = session(plane.model, "base", per_round=4, labels=8, log=log)
+    assert [r.replayed for r in again.replay()] == [True, True]
+    replayed: Any = again.method
+    assert replayed.told == told.told
+
+
+class AsksForPreferences(AsksForPairs):
+    """A method that learns from preferences alone."""
+
+    def check(self, query: Query, feedback: Any) -> None:
+        super().check(query, feedback)
+        if len(feedback.ties):
+            raise AnswerError("this method learns from no ties")
+
+
+def test_answers_that_only_this_method_refuses_are_not_in_the_log(
+    plane: Gmm2d, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("papa.methods.base.method.Base", AsksForPreferences)
+    of = session(plane.model, "base", per_round=4, labels=8, log=log)
+    of.ask()
+    refused(AnswerError, lambda: of.answer([Tie(2, 3)]))
+    of.answer([(0, 1)])
+    of.close()
+    assert [r.replayed for r in session(plane.model, "base", per_round=4, labels=8, log=log).replay()] == [True]
+
+
+# ---------------------------------------------------------------- sampling
+
+
+@pytest.mark.parametrize("method", ALONE)
+def test_sampling_changes_nothing_that_was_learned(digits: Digits, method: str) -> None:
+    of = session(digits.model, method)
+    for question in of:
+        assert torch.equal(of.sample(3), of.sample(3)) and of.ask() is question
+        of.answer(rule(question))
+    assert torch.equal(of.sample(4), finish(session(digits.model, method)))
