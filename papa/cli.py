@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--task", required=True, help="task name")
     command.add_argument("--retrain", action="store_true", help="train the artefacts again and replace them")
     command.add_argument("--part", help="with --retrain: only this part, for example ppd of fruits")
-    command.add_argument("--steps", type=int, help="with --retrain: training steps of every part, for a trial")
+    command.add_argument("--steps", type=positive, help="with --retrain: training steps, instead of the recipe's")
     command.add_argument(
         "--data", metavar="FOLDER", help="with --retrain: IDX files to train on (mnist, fashion_mnist)"
     )

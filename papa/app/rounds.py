@@ -37,7 +37,7 @@ class Shown:
 
 
 class Rounds:
-    """Rounds by their number. Whoever asks holds the lock of the desk.
+    """Rounds by their number. Whoever asks what was shown, or changes it, holds the lock of the desk.
 
     Args:    paired: show pairs even where the method asks for likes.
     """

@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from papa.benchmark.specs import BaseSpec, RunSpec
 
 
+TRAINED_BY = ("data", "download", "size", "precision", "onwards")
+"""Options of `papa prepare --retrain` for tasks that take data."""
+
+
 def prepare(args: argparse.Namespace) -> None:
+    if not args.retrain and (asked := [name for name in ("part", "steps", *TRAINED_BY) if getattr(args, name)]):
+        raise PapaError(f"--{asked[0]} says how to train; give --retrain as well.")
     if args.retrain:
         _retrain(args)
         if not Path(args.config).is_file():  # the recipe needs no experiment
@@ -43,8 +49,7 @@ def _retrain(args: argparse.Namespace) -> None:
         recipe = declared.parts[args.part]
     if recipe is None:
         raise PapaError(f"task {args.task} has no trained artefacts, so there is nothing to retrain.")
-    choices = ("data", "download", "size", "precision", "onwards")
-    asked = {name: getattr(args, name) for name in choices if getattr(args, name)}
+    asked = {name: getattr(args, name) for name in TRAINED_BY if getattr(args, name)}
     if declared.takes_data:
         asked["task"] = args.task
     elif asked:

@@ -38,7 +38,7 @@ class Checkpoint:
         if self.file is None or not self.file.is_file():
             return None
         try:
-            state: dict[str, Any] = torch.load(self.file, weights_only=True)
+            state: dict[str, Any] = torch.load(self.file, map_location="cpu", weights_only=True)
             same = state["settings"] == self.settings
         except Exception as error:  # torch.load raises what pickle, zip and the file system raise
             raise PapaError(

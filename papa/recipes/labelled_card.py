@@ -89,7 +89,7 @@ def readme(card: dict[str, Any], title: str, data: str, base: str, judges: str) 
     files = "\n".join(f"| `{name}` | `{digest}` |" for name, digest in sorted(card["sha256"].items()))
     return f"""# Model card: {title}
 
-Made by `papa prepare --task {card["name"]} --retrain`; this page is generated from `card.json`.
+Made by {commands(card)}; this page is generated from `card.json`.
 
 * **Data.** {data} Three
   disjoint stratified parts: A ({a}), B ({b}), C ({c}).
@@ -114,3 +114,13 @@ Made by `papa prepare --task {card["name"]} --retrain`; this page is generated f
 |:--|:--|
 {files}
 """
+
+
+def commands(card: dict[str, Any]) -> str:
+    """What makes the artefacts: a command, and one more for each time that the base model was trained further."""
+    first = f"`papa prepare --task {card['name']} --retrain`"
+    further, recipe = [], card["recipe"]
+    while "before" in recipe:
+        further.append(f" and then `papa prepare --task {card['name']} --retrain --onwards --steps {recipe['steps']}`")
+        recipe = recipe["before"]
+    return first + "".join(reversed(further))

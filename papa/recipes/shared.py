@@ -45,9 +45,9 @@ def staging(task: str, steps: int | None) -> Path:
 
 
 def hashes(home: Path) -> dict[str, str]:
-    """sha256 of every artefact in a folder, by its path in there."""
+    """sha256 of every artefact in a folder, by its path in there; hidden files are none."""
     files = (p for p in sorted(home.rglob("*")) if p.is_file() and p.name not in NO_ARTEFACT and p.suffix != ".tmp")
-    return {str(p.relative_to(home)): file_sha256(p) for p in files}
+    return {str(p.relative_to(home)): file_sha256(p) for p in files if not p.name.startswith(".")}
 
 
 def write_card(home: Path, card: dict[str, Any]) -> None:

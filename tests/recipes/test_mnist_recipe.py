@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from papa.benchmark.tasks.idx import IMAGES, LABELS, write
 from papa.benchmark.tasks.mnist import MnistSettings
 from papa.benchmark.tasks.mnist import task as tasks
 from papa.benchmark.tasks.mnist.task import FashionMnist, pictures
+from papa.cli import main
 from papa.errors import ArtefactError, PapaError
 from papa.recipes import labelled_card
 from papa.recipes.mnist import recipe
@@ -98,12 +100,86 @@ def test_onwards_trains_the_base_model_of_a_task_further(data: Path, home: Path)
     changed = {name for name, digest in second["sha256"].items() if first["sha256"][name] != digest}
     assert changed == {"unet/diffusion_pytorch_model.safetensors"}
     said = " ".join((home / "fashion_mnist" / "README.md").read_text(encoding="utf-8").split())
-    assert "2 steps, then 3 more at a learning rate of 0.001, of 64 images" in said
-    recipe.retrain(quiet, steps=2, task="fashion_mnist", onwards=True)
+    assert "2 steps at a learning rate of 0.002, then 3 at 0.001; seed" in said
+    again: list[str] = []
+    recipe.retrain(again.append, steps=2, task="fashion_mnist", onwards=True)
+    assert again[0] == "base model: 2 steps more, after 5"
     assert recipe.all_steps(artefacts.verified_card("fashion_mnist")["recipe"]) == 7
-    for folder, size in ((str(data), None), (None, "paper")):
-        with pytest.raises(PapaError, match="leave --data and --size out"):
-            recipe.retrain(quiet, steps=2, task="fashion_mnist", onwards=True, data=folder, size=size)
+    said = " ".join((home / "fashion_mnist" / "README.md").read_text(encoding="utf-8").split())
+    assert "2 steps at a learning rate of 0.002, then 3 at 0.001, then 2 at 0.001; seed" in said
+    assert said.count("--retrain --onwards --steps 3` and then `papa prepare --task fashion_mnist --retrain --on") == 1
+    for given in ({"data": str(data)}, {"size": "paper"}, {"download": True}):
+        with pytest.raises(PapaError, match="leave --data, --download and --size out"):
+            recipe.retrain(quiet, steps=2, task="fashion_mnist", onwards=True, **cast(dict[str, Any], given))
+
+
+def stopped_at(word: str) -> Callable[[str], None]:
+    """A log that stops a recipe at the line with this word, as a kill would."""
+
+    def log(line: str) -> None:
+        if word in line:
+            raise KeyboardInterrupt
+
+    return log
+
+
+def test_a_folder_of_one_training_is_not_gone_on_with_by_another(data: Path, home: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        recipe.retrain(stopped_at("features: training"), steps=2, task="fashion_mnist", data=str(data))
+    place = home / ".fashion_mnist.new-2"
+    gold = (place / "gold.safetensors").read_bytes()
+    other = home.parent / "other"
+    shutil.copytree(data, other)
+    images, labels = drawn(COUNT, seed=1)
+    write(other / f"train-{IMAGES}.gz", images)
+    write(other / f"train-{LABELS}.gz", labels)
+    for given in ({"data": str(other)}, {"data": str(data), "precision": "bfloat16"}):
+        with pytest.raises(PapaError, match=rf"in {place} a training was stopped .* delete that folder"):
+            recipe.retrain(quiet, steps=2, task="fashion_mnist", **cast(dict[str, Any], given))
+    assert (place / "gold.safetensors").read_bytes() == gold
+    recipe.retrain(quiet, steps=2, task="fashion_mnist", data=str(data))
+    assert (home / "fashion_mnist" / "gold.safetensors").read_bytes() == gold and not place.exists()
+    assert not [name for name in artefacts.verified_card("fashion_mnist")["sha256"] if name.startswith(".")]
+
+
+def test_what_was_made_and_not_measured_is_measured_alone(
+    data: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(onwards: bool, **given: Any) -> list[str]:
+        said: list[str] = []
+        recipe.retrain(said.append, steps=2, task="fashion_mnist", onwards=onwards, **given)
+        return said
+
+    def unmeasured(onwards: bool, **given: Any) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(labelled_card, "measured", lambda *_: stopped_at("")(""))
+            with pytest.raises(KeyboardInterrupt):
+                asked(onwards, **given)
+        assert "figures" not in artefacts.read_card(home / "fashion_mnist" / "card.json", "fashion_mnist")
+
+    unmeasured(False, data=str(data))
+    (home / "fashion_mnist").rename(home / ".fashion_mnist.new-2")  # stopped while it took its place
+    said = asked(False, data=str(data))
+    assert said[0] == "fashion_mnist: everything is made; the figures are missing" and len(said) == 2
+    unmeasured(False)
+    assert asked(True)[0] == "base model: 2 steps more, after 2"  # another thing is made, measured or not
+    unmeasured(True)
+    assert asked(True)[0] == "fashion_mnist: everything is made; the figures are missing"
+    assert recipe.all_steps(artefacts.verified_card("fashion_mnist")["recipe"]) == 6
+
+
+@pytest.mark.parametrize("options", [("--onwards",), ("--steps", "3"), ("--data", "folder")])
+def test_options_of_a_training_without_one_are_refused(
+    options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["prepare", "--task", "mnist", *options]) != 0
+    assert f"{options[0]} says how to train; give --retrain as well." in capsys.readouterr().err
+
+
+def test_no_steps_are_no_training(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["prepare", "--task", "mnist", "--retrain", "--steps", "0"])
+    assert "0 is not 1 or more" in capsys.readouterr().err
 
 
 def test_training_further_begins_with_the_given_network() -> None:

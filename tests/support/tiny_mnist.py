@@ -19,10 +19,10 @@ from papa.rng import Stream
 from support.nets import small_unet
 
 
-def drawn(count: int) -> tuple[np.ndarray, np.ndarray]:
+def drawn(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """(count, 28, 28) uint8 images and their labels: a bright square whose place is the class, on noise."""
     labels = np.arange(count, dtype=np.uint8) % 10
-    images = (Stream(0).generator().random((count, SIDE, SIDE)) * 40).astype(np.uint8)
+    images = (Stream(seed).generator().random((count, SIDE, SIDE)) * 40).astype(np.uint8)
     for image, label in zip(images, labels, strict=True):
         top, left = divmod(int(label), 4)
         image[3 + 8 * top : 9 + 8 * top, 2 + 6 * left : 8 + 6 * left] = 220

@@ -36,8 +36,8 @@ class BaseTraining(Settings):
     batch: Positive = 64
     lr: Rate = 2e-3
     precision: Precision = "float32"
-    """Of the network's products while it is trained. bfloat16 is half as fast again on a CPU that has AMX; the weights
-    are float32 in any case."""
+    """Of the network's products while it is trained. bfloat16 is half as fast again on a CPU that has AMX or
+    AVX512_BF16; the weights are float32 in any case."""
     average: Fraction = 0.999
     """Decay of the exponential average of the weights, which is the model in the end."""
     every: Positive = 250
@@ -82,8 +82,9 @@ def train_base(
 ) -> UNet2DModel:
     """Train on (n, 1, 28, 28) images in [-1, 1]; returns the averaged network, on the CPU.
 
-    Every step has random numbers of its own, so a training that was stopped goes on with the same ones; dropout's are
-    seeded with them. On a CPU the threads of torch share a batch.
+    Every step has random numbers of its own, so a training that was stopped goes on with the same ones; on a CPU
+    dropout's are seeded with them, too. There the threads of torch share a batch, and with as many threads as before a
+    training goes on with the same bits.
 
     Args:    start: the network to begin with; None begins with a new one.
     Raises:  PapaError for a checkpoint that is damaged, or of another training.

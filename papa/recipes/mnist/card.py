@@ -24,29 +24,29 @@ DATA = {
 def finish(task: type[Mnist], stream: Stream, log: Log) -> None:
     """Measure the artefacts in place; write `card.json` and `README.md`."""
     figures = labelled_card.measured(task(MnistSettings()), stream)
-    write_card(folder(task.name), verified_card(task.name) | {"figures": figures})
-    write_atomic(folder(task.name) / "README.md", readme(task.name))
+    card = verified_card(task.name) | {"figures": figures}
+    write_atomic(folder(task.name) / "README.md", readme(card))
+    write_card(folder(task.name), card)  # last: a card with figures is finished
     log(f"{task.name}: FID {figures['fid_to_C']:.2f}, gold accuracy {figures['gold_accuracy']:.3f}")
 
 
-def readme(name: str) -> str:
+def readme(card: dict[str, Any]) -> str:
     """The card as Markdown, made from `card.json`."""
-    card = verified_card(name)
-    recipe = card["recipe"]
+    name, recipe = card["name"], card["recipe"]
     return labelled_card.readme(
         card,
         name,
         DATA[name],
         f"""DDPM, `UNet2DModel` with {card["figures"]["unet_parameters"]:,} parameters,
-  T = {TIMESTEPS}, linear betas from 1e-4 to 0.02, trained on A and B, never on C: {stages(recipe)} of
-  {recipe["batch"]} images, seed {recipe["seed"]}.""",
+  T = {TIMESTEPS}, linear betas from 1e-4 to 0.02, trained on A and B, never on C: batches of
+  {recipe["batch"]} images, {stages(recipe)}; seed {recipe["seed"]}.""",
         """**Gold judge** (labels): a small CNN trained on A. **Held-out judge**: a support vector machine on the
   oriented gradients of B, fitted where it is used. **Feature network** of FID: another CNN, trained on A and B.""",
     )
 
 
 def stages(recipe: dict[str, Any]) -> str:
-    """How often a base model was trained on, such as "12,000 steps, then 18,000 more"."""
+    """How long a base model was trained: "12,000 steps at a learning rate of 0.002, then 18,000 at 0.001"."""
     if "before" in recipe:
-        return f"{stages(recipe['before'])}, then {recipe['steps']:,} more at a learning rate of {recipe['lr']:g},"
-    return f"{recipe['steps']:,} steps"
+        return f"{stages(recipe['before'])}, then {recipe['steps']:,} at {recipe['lr']:g}"
+    return f"{recipe['steps']:,} steps at a learning rate of {recipe['lr']:g}"
