@@ -83,15 +83,15 @@ def test_the_base_draws_every_digit_and_both_judges_see_the_same(mnist: Mnist, s
 
 def test_figures_of_the_card(mnist: Mnist) -> None:
     figures = mnist.card["figures"]
-    assert figures["judges_agree_on_samples"] > 0.9 and figures["fid_to_C"] <= 3 * figures["fid_floor"]
+    assert figures["judges_agree_on_samples"] >= 0.95 and figures["fid_to_C"] <= 3 * figures["fid_floor"]
     near = figures["nearest_training_image"]
     assert near["samples"] > 0.8 * near["unseen_real"]  # memorization would be far below
 
 
-@pytest.mark.xfail(strict=True, reason="the aim; 12,000 steps of 1.3 M parameters do not reach it (docs/mnist.md)")
-def test_the_base_is_as_good_as_it_was_meant_to_be(mnist: Mnist) -> None:
+@pytest.mark.xfail(strict=True, reason="the aim; 30,000 steps of 1.3 M parameters reach 2.05 (docs/mnist.md)")
+def test_fid_is_within_twice_that_of_real_digits(mnist: Mnist) -> None:
     figures = mnist.card["figures"]
-    assert figures["judges_agree_on_samples"] >= 0.95 and figures["fid_to_C"] <= 2 * figures["fid_floor"]
+    assert figures["fid_to_C"] <= 2 * figures["fid_floor"]
 
 
 def test_the_paper_configurations_are_whole() -> None:
