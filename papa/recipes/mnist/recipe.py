@@ -188,8 +188,8 @@ def retrain(
     else:
         begun(new, asked)
         take_data(new, asked)
-        if onwards:
-            log(f"base model: {asked.training.steps:,} steps more, after {all_steps(asked.before or {}):,}")
+        if asked.before is not None:
+            log(f"base model: {asked.training.steps:,} steps more, after {all_steps(asked.before):,}")
             take_networks(new, task)
         parts = train(new, asked, log)
         labelled_card.begin(new, task, pictures(new)[0], parts, asked.recipe, hashes(new))
