@@ -43,11 +43,11 @@ def nearest(a: Tensor, b: Tensor) -> Tensor:
     return torch.cdist(a.flatten(1), b.flatten(1)).min(1).values
 
 
-def memorized(samples: Tensor, unseen: Tensor, seen: Tensor) -> dict[str, float]:
+def nearest_training_image(samples: Tensor, unseen: Tensor, seen: Tensor) -> dict[str, float]:
     """Whether samples are nearer to training images than unseen real images are.
 
     near_copies: the share of samples that are nearer than all but one in a hundred of the unseen images; 0.01 where
-    nothing was memorized.
+    no sample is a copy. Runs have a finer measure of lesser leanings (`memorized`, papa/benchmark/metrics/manifold.py).
     """
     of_samples, of_unseen = nearest(samples, seen), nearest(unseen, seen)
     near = (of_samples < of_unseen.quantile(0.01)).float().mean()
@@ -93,7 +93,7 @@ def measured(task: LabelledPictures[Any], stream: Stream) -> dict[str, Any]:
         "fid_floor": floor["fid"],
         "kid_to_C": fid["kid"],
         "kid_floor": floor["kid"],
-        "nearest_training_image": memorized(samples, reference, seen),
+        "nearest_training_image": nearest_training_image(samples, reference, seen),
         "unet_parameters": sum(p.numel() for p in task.model.network().parameters()),
     }
 
@@ -126,7 +126,7 @@ Made by {commands(card)}; this page is generated from `card.json`.
 | KID of base samples to C (real against real) | {figures["kid_to_C"]:.4f} ({figures["kid_floor"]:.4f}) |
 | mean distance to the nearest training image: samples | {near["samples"]:.2f} |
 | the same for unseen real images (memorization would be far below) | {near["unseen_real"]:.2f} |
-| samples nearer to one than 99% of unseen images are (0.010 without memorization) | {near["near_copies"]:.3f} |
+| samples nearer to one than 99% of unseen images are (0.010 where none is a copy) | {near["near_copies"]:.3f} |
 
 {figures["sampler"]}. Classes of the samples by the gold judge: {histogram}. Of the training data: {of_data}.
 
