@@ -57,38 +57,40 @@ class Question:
 class Feedback:
     """Answers to a query.
 
-    liking: (k,) float64 in [0, 1], NaN where unanswered. probability: (k,) a simulated user's `liking` of
+    preference: (k,) float64 in [0, 1], NaN where unanswered. probability: (k,) a simulated user's `preference` of
     the items, recorded beside the answers and never shown to a method. pairs: (m, 2) indices (preferred, rejected),
     ties: (m, 2) indices of items that are liked equally, for methods that ask for pairs.
 
-    Raises:  AnswerError for a liking outside [0, 1] or an answer of another shape.
+    Raises:  AnswerError for a preference outside [0, 1] or an answer of another shape.
     """
 
-    liking: np.ndarray
+    preference: np.ndarray
     probability: np.ndarray | None = None
     pairs: np.ndarray | None = None
     ties: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        liking = np.asarray(self.liking)
-        if liking.ndim != 1 or liking.dtype.kind not in "biuf":
-            raise AnswerError(f"answers are one number for each item, or NaN where there is none; not {self.liking!r}.")
-        outside = [value for value in liking.astype(float) if not (np.isnan(value) or 0 <= value <= 1)]
+        preference = np.asarray(self.preference)
+        if preference.ndim != 1 or preference.dtype.kind not in "biuf":
+            raise AnswerError(
+                f"answers are one number for each item, or NaN where there is none; not {self.preference!r}."
+            )
+        outside = [value for value in preference.astype(float) if not (np.isnan(value) or 0 <= value <= 1)]
         if outside:
             raise AnswerError(
                 f"an answer lies between 0 (disliked) and 1 (liked), and {outside[0]:g} does not. Give True or False, "
                 "or map your scale: -1 and +1 to 0 and 1, one to five stars to 0, 0.25, 0.5, 0.75, 1."
             )
-        object.__setattr__(self, "liking", liking.astype(np.float64))
+        object.__setattr__(self, "preference", preference.astype(np.float64))
 
     def check(self, k: int) -> None:
         """Check that this answers a query of k items.
 
         Raises:  AnswerError for another number of answers, or for a pair of items that were not shown.
         """
-        if len(self.liking) != k:
+        if len(self.preference) != k:
             raise AnswerError(
-                f"{k} items were shown and {len(self.liking)} answered; give one answer for each, in their order, and "
+                f"{k} items were shown and {len(self.preference)} answered; give one answer for each, in order, and "
                 "None for an item without one."
             )
         for pairs in (self.pairs, self.ties):
@@ -132,12 +134,12 @@ def feedback_of(answers: Sequence[Any] | Feedback, query: Query) -> Feedback:
         pairs = [answer for answer in answers if not isinstance(answer, Tie)]
         found = Feedback(np.full(k, np.nan), None, pairs_of(pairs), pairs_of(ties))
     else:
-        found = Feedback(liking_of(answers))
+        found = Feedback(preference_of(answers))
     found.check(k)
     return found
 
 
-def liking_of(answers: Iterable[Any]) -> np.ndarray:
+def preference_of(answers: Iterable[Any]) -> np.ndarray:
     """Answers as (k,) float64, NaN where there is none.
 
     Raises:  AnswerError for an entry that is not a number; text is refused, even "0.5".

@@ -15,7 +15,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from papa.errors import AnswerError, SessionError
-from papa.feedback import Feedback, Question, liking_of, pairs_of
+from papa.feedback import Feedback, Question, pairs_of, preference_of
 from papa.files import cannot_write
 
 VERSION = 1
@@ -84,7 +84,7 @@ class Log:
         if len(lines) > 1 and isinstance(lines[1], dict) and "given" in lines[1]:
             self.given, before = lines[1], 2
         for index, line in enumerate(lines[before:]):
-            if not isinstance(line, dict) or line.get("round") != index or not isinstance(line.get("liking"), list):
+            if not isinstance(line, dict) or line.get("round") != index or not isinstance(line.get("preference"), list):
                 raise SessionError(f"the session log {self.file} is damaged in line {index + before + 1}; {REMEDY}")
         if len(whole) < len(data):
             self._write("", truncate=len(whole))
@@ -161,8 +161,8 @@ class Log:
                 f"{place} was answered for other items than this model shows: its weights or its sampler are not those "
                 "of the log. Use the model of the log, or start another log."
             )
-        if len(line["liking"]) != len(question):
-            raise SessionError(f"{place} holds {len(line['liking'])} answers to {len(question)} items; {REMEDY}")
+        if len(line["preference"]) != len(question):
+            raise SessionError(f"{place} holds {len(line['preference'])} answers to {len(question)} items; {REMEDY}")
 
     def close(self) -> None:
         self._lock.release()
@@ -199,13 +199,13 @@ REMEDY = "keep a copy of it, delete it or give another log, and start again."
 def log_line(question: Question, feedback: Feedback) -> dict[str, Any]:
     """A round as one JSON line.
 
-    Keys: round, kind, condition, liking (null where unanswered), probability (of simulated users), pairs, ties.
+    Keys: round, kind, condition, preference (null where unanswered), probability (of simulated users), pairs, ties.
     """
     line: dict[str, Any] = {
         "round": question.round,
         "kind": question.kind,
         "condition": None if question.condition is None else list(question.condition),
-        "liking": [None if np.isnan(value) else float(value) for value in feedback.liking],
+        "preference": [None if np.isnan(value) else float(value) for value in feedback.preference],
         "pairs": None if feedback.pairs is None else feedback.pairs.tolist(),
     }
     if feedback.probability is not None:
@@ -222,9 +222,9 @@ def feedback_from(line: Mapping[str, Any], log: str | Path = "the session log") 
     """
 
     try:
-        probability = None if line.get("probability") is None else liking_of(line["probability"])
+        probability = None if line.get("probability") is None else preference_of(line["probability"])
         pairs, ties = (None if line.get(name) is None else pairs_of(line[name]) for name in ("pairs", "ties"))
-        return Feedback(liking_of(line["liking"]), probability, pairs, ties)
+        return Feedback(preference_of(line["preference"]), probability, pairs, ties)
     except (KeyError, TypeError, ValueError, AnswerError) as error:
         raise SessionError(
             f"round {line['round'] + 1} of {log} holds no answers to a question ({str(error).rstrip('.')}); {REMEDY}"

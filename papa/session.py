@@ -33,7 +33,7 @@ from papa.feedback import Feedback, Query, Question, feedback_of
 from papa.files import beside, sweep
 from papa.log import Log, feedback_from
 from papa.methods import declaration, refuse_given
-from papa.methods.interface import Liking, Method
+from papa.methods.interface import Method, Preference
 from papa.models.interface import Model
 from papa.pictures import grid
 from papa.rng import Stream
@@ -83,7 +83,7 @@ class Session:
         settings: Mapping[str, Any] | None = None,
         stream: Stream | None = None,
         base: Callable[[int], Tensor] | None = None,
-        oracle: Liking | None = None,
+        oracle: Preference | None = None,
         about: Mapping[str, Any] | None = None,
         given: Labels | None = None,
     ) -> None:
@@ -97,7 +97,9 @@ class Session:
         if given is not None:
             refuse_given(method, self.settings, given.kind)
         if self.settings.needs_oracle and oracle is None:
-            raise SettingsError(f"{method} with these settings is a control that needs the true liking; give `oracle`.")
+            raise SettingsError(
+                f"{method} with these settings is a control that needs the true preference; give `oracle`."
+            )
         self.model = model
         self.method: Method[Any] = declared.load()(
             self.settings, model, stream or Stream(seed).at("session"), base, oracle

@@ -20,7 +20,7 @@ def query(k: int = 4, kind: Kind = "binary") -> Query:
 
 
 @pytest.mark.parametrize(
-    ("answers", "liking"),
+    ("answers", "preference"),
     [
         ([True, False, None, True], [1, 0, np.nan, 1]),
         ([0.25, 0.5, 0, 1], [0.25, 0.5, 0, 1]),
@@ -34,13 +34,13 @@ def query(k: int = 4, kind: Kind = "binary") -> Query:
     ],
     ids=str,
 )
-def test_every_way_to_say_yes_no_and_nothing(answers: Any, liking: list[float]) -> None:
-    np.testing.assert_array_equal(feedback_of(answers, query()).liking, np.array(liking, dtype=np.float64))
+def test_every_way_to_say_yes_no_and_nothing(answers: Any, preference: list[float]) -> None:
+    np.testing.assert_array_equal(feedback_of(answers, query()).preference, np.array(preference, dtype=np.float64))
 
 
 @given(st.lists(st.one_of(st.booleans(), st.none(), st.floats(0, 1)), min_size=1, max_size=12))
 def test_an_accepted_answer_is_the_number_that_was_said(answers: list[bool | float | None]) -> None:
-    found = feedback_of(answers, query(len(answers))).liking
+    found = feedback_of(answers, query(len(answers))).preference
     assert found.dtype == np.float64
     assert [None if np.isnan(value) else value for value in found] == answers
 
@@ -108,7 +108,7 @@ def test_pairs_and_ties(answers: Any, pairs: list[list[int]], ties: list[list[in
     assert found.pairs is not None and found.ties is not None
     assert found.pairs.tolist() == pairs and found.ties.tolist() == ties
     assert found.pairs.shape == (len(pairs), 2) and found.pairs.dtype == np.int64
-    assert len(found.liking) == 4 and np.isnan(found.liking).all()
+    assert len(found.preference) == 4 and np.isnan(found.preference).all()
 
 
 @pytest.mark.parametrize(

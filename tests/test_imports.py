@@ -28,7 +28,7 @@ LEVELS = (
     {"labels"},
     {"session"},
     {"benchmark"},
-    {"paper", "recipes", "app"},
+    {"paper", "serve"},
     {"commands"},
     {"cli", "__main__"},
 )

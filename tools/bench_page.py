@@ -21,12 +21,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from papa.app.pictures import pngs
 from papa.benchmark.machine import this_machine
 from papa.benchmark.tasks.fruits import FRUITS, FruitsSettings
 from papa.benchmark.tasks.fruits.task import Fruits
 from papa.benchmark.users import user_spec
 from papa.benchmark.users.interface import user_of
+from papa.serve.pictures import pngs
 from papa.session import Session
 
 K = 8

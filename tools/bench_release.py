@@ -34,8 +34,8 @@ def network(name: str, release: Path | None) -> Any:
     """A network with random weights, called (x_t, t) -> an object whose `sample` is the noise."""
     import yaml
 
-    from papa.recipes.mnist.base import new_unet
     from papa.rng import Stream
+    from recipes.mnist.base import new_unet
 
     start = Stream(0).at("network").seeding_torch()
     if name != "release":

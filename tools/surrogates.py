@@ -1,4 +1,4 @@
-"""How well surrogates order unseen base samples by a user's liking, after so many labels: mean AUC over seeds.
+"""How well surrogates order unseen base samples by a user's preference, after so many labels: mean AUC over seeds.
 
     python tools/surrogates.py --task fruits --users apple grape banana --seeds 0 1 2 3 4 5
     python tools/surrogates.py --task digits --users likes-3 --labels 16 24 40
@@ -55,8 +55,8 @@ def main() -> int:
         pool = reader(grid.base(asked.task, seed), task.model)(asked.pool)
         images = task.model.decode(pool)
         for label, person in persons.items():
-            liking = np.asarray(person.verdict(images), dtype=float)
-            shares[label].append(float((liking > 0.5).mean()))
+            preference = np.asarray(person.verdict(images), dtype=float)
+            shares[label].append(float((preference > 0.5).mean()))
             order = Stream(seed).at("labels", label).generator().permutation(len(pool))
             for count in asked.labels:
                 shown, rest = order[:count], order[count:]
@@ -66,11 +66,11 @@ def main() -> int:
                     settings = SurrogateSettings.model_validate(given)
                     known = Known(task.model, Stream(seed).at("surrogate"), lambda n, pool=pool: pool[:n], Cost)
                     surrogate = surrogate_of(settings, known)
-                    surrogate.fit(pool[torch.from_numpy(shown)], liking[shown], Stream(seed).at("fit"))
+                    surrogate.fit(pool[torch.from_numpy(shown)], preference[shown], Stream(seed).at("fit"))
                     with torch.no_grad():
                         scores = surrogate(pool[torch.from_numpy(rest)]).numpy()
                     spent[kind] += time.perf_counter() - begin
-                    auc = float(roc_auc_score(liking[rest] > 0.5, scores))
+                    auc = float(roc_auc_score(preference[rest] > 0.5, scores))
                     found.setdefault((label, count, kind), []).append(auc)
         print(f"seed {seed} done", file=sys.stderr)
     print("| user (base rate) | labels | " + " | ".join(KINDS) + " |\n|:--|--:|" + "--:|" * len(KINDS))

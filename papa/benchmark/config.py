@@ -152,7 +152,7 @@ class Manner(Settings):
     """How a user answers: in which form, and with how much noise."""
 
     answers: Form = "own"
-    """How somebody answers who is asked about items one by one: "own", as the taste says it; "grades", the liking
+    """How somebody answers who is asked about items one by one: "own", as the taste says it; "grades", the preference
     itself; "pairs", by comparing items 2i and 2i + 1, of which the better one counts as liked and the other one as
     disliked (1/2 each where they are equal; a last item without a partner stays unanswered)."""
     flip: Fraction = 0.0

@@ -122,7 +122,7 @@ def personal(args: argparse.Namespace) -> None:
 def adapter(args: argparse.Namespace) -> None:
     from papa.benchmark.machine import use_threads
     from papa.models.pipeline import hush
-    from papa.recipes.adapter import from_config
+    from recipes.adapter import from_config
 
     use_threads(args.threads)
     hush()

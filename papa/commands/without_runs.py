@@ -37,7 +37,7 @@ def labels(args: argparse.Namespace) -> None:
 
 def serve(args: argparse.Namespace) -> None:
     try:
-        from papa.app.start import start
+        from papa.serve.start import start
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in ("starlette", "uvicorn", "jinja2", "anyio"):
             raise

@@ -43,7 +43,7 @@ class Given:
     def digest(self) -> str:
         """sha256 of pictures and answers together, in hex."""
         feedback = self.feedback
-        answers = (feedback.liking, feedback.pairs, feedback.ties)
+        answers = (feedback.preference, feedback.pairs, feedback.ties)
         text = "\n".join([*self.digests, *(str(None if of is None else of.tolist()) for of in answers)])
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -68,7 +68,7 @@ def encoded(labels: Labels, model: Model) -> Given:
         None if model.prompt is None else [model.prompt] * len(labels),
         "pairs" if of_pairs else "graded",
     )
-    feedback = Feedback(labels.liking, None, *((labels.pairs, labels.ties) if of_pairs else (None, None)))
+    feedback = Feedback(labels.preference, None, *((labels.pairs, labels.ties) if of_pairs else (None, None)))
     feedback.check(len(query.latents))
     return Given(query, feedback, tuple(digests), labels.places, marks)
 

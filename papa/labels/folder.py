@@ -24,7 +24,7 @@ def load_folder(folder: Path) -> Labels:
     for entry in _entries(folder):
         if entry.name not in GRADES:
             raise LabelsError(f"{entry} has no label: {_advice(entry)}")
-    files, liking = [], []
+    files, preference = [], []
     for name, grade in GRADES.items():
         if not (folder / name).exists():
             continue
@@ -34,10 +34,10 @@ def load_folder(folder: Path) -> Labels:
             if entry.is_dir():
                 raise LabelsError(f"{entry} is a folder; pictures lie in {folder / name} itself. Move them there.")
             files.append((str(entry), checked(entry, str(entry), folder)))
-            liking.append(grade)
+            preference.append(grade)
     if not files:
         raise LabelsError(f"{folder} has no pictures; put some into {folder / 'liked'} and {folder / 'disliked'}.")
-    return Labels(folder, "grades", np.array(liking), tuple(place for place, _ in files), from_files(files))
+    return Labels(folder, "grades", np.array(preference), tuple(place for place, _ in files), from_files(files))
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -33,14 +33,14 @@ def no_pairs() -> np.ndarray:
 class Labels:
     """Labels as `load_labels` reads them.
 
-    Attributes: source: the folder or file. kind: "grades" or "pairs". liking: (n,) float64 in [0, 1], NaN for pairs.
+    Attributes: source: the folder or file. kind: "grades" or "pairs". preference: (n,) float64 in [0, 1], or NaN.
     pairs: (m, 2) int64 numbers of pictures (better, worse). ties: (t, 2) of pictures that are liked equally. places:
     what an error calls each picture. notes: what was left out. encoded: gives the pictures in order, each to be read.
     """
 
     source: Path
     kind: Kind
-    liking: np.ndarray
+    preference: np.ndarray
     places: tuple[str, ...]
     encoded: Callable[[], Iterable[Encoded]] = field(repr=False)
     pairs: np.ndarray = field(default_factory=no_pairs)
@@ -49,7 +49,7 @@ class Labels:
 
     def __len__(self) -> int:
         """Pictures."""
-        return len(self.liking)
+        return len(self.preference)
 
     def pictures(self, size: tuple[int, int] | None = None) -> Iterator[Picture]:
         """Read the pictures, one after the other.

@@ -20,7 +20,7 @@ ADVICE = "Give the labels that the session began with, or another log."
 def line_of(given: Given) -> dict[str, Any]:
     """Labels as one JSON line.
 
-    Keys: given (how many pictures), sha256 (of pictures and answers), kind, liking (null for pairs), pairs, ties,
+    Keys: given (how many pictures), sha256 (of pictures and answers), kind, preference (null for pairs), pairs, ties,
     pictures (the beginning of each file's sha256), marks. No path of the machine stands in it.
     """
     feedback = given.feedback
@@ -28,7 +28,7 @@ def line_of(given: Given) -> dict[str, Any]:
         "given": len(given),
         "sha256": given.digest,
         "kind": "grades" if feedback.pairs is None else "pairs",
-        "liking": [None if np.isnan(value) else float(value) for value in feedback.liking],
+        "preference": [None if np.isnan(value) else float(value) for value in feedback.preference],
         "pairs": None if feedback.pairs is None else np.asarray(feedback.pairs).tolist(),
         "ties": None if feedback.ties is None else np.asarray(feedback.ties).tolist(),
         "pictures": [digest[:DIGITS] for digest in given.digests],
@@ -78,10 +78,10 @@ def _differences(logged: Mapping[str, Any], here: Mapping[str, Any], places: Seq
     for index, place in enumerate(places):
         if then[index] != now[index]:
             yield f"picture {index + 1}, {place}, is another one"
-        elif logged["liking"][index] != here["liking"][index]:
+        elif logged["preference"][index] != here["preference"][index]:
             yield (
-                f"the grade of picture {index + 1}, {place}, is {logged['liking'][index]} in the log and "
-                f"{here['liking'][index]} here"
+                f"the grade of picture {index + 1}, {place}, is {logged['preference'][index]} in the log and "
+                f"{here['preference'][index]} here"
             )
     for name in ("pairs", "ties"):
         if logged[name] != here[name]:

@@ -52,7 +52,7 @@ def examine(labels: Labels) -> Report:
 def _answers(labels: Labels) -> str:
     if labels.kind == "pairs":
         return f"{len(labels.pairs)} pairs and {len(labels.ties)} ties of {len(labels)} pictures"
-    liked, undecided = int((labels.liking > 0.5).sum()), int((labels.liking == 0.5).sum())
+    liked, undecided = int((labels.preference > 0.5).sum()), int((labels.preference == 0.5).sum())
     between = f", {undecided} of grade 0.5" if undecided else ""
     return f"{len(labels)} pictures, {liked} liked and {len(labels) - liked - undecided} disliked{between}"
 

@@ -197,16 +197,18 @@ class Files:
             raise LabelsError(f"{place} has a grade already in {self.named[file]}; keep one of the two.")
         return self.numbers[file]
 
-    def labels(self, source: Path, kind: Kind, liking: np.ndarray, **given: Any) -> Labels:
-        return Labels(source, kind, liking, tuple(place for place, _ in self.listed), from_files(self.listed), **given)
+    def labels(self, source: Path, kind: Kind, preference: np.ndarray, **given: Any) -> Labels:
+        return Labels(
+            source, kind, preference, tuple(place for place, _ in self.listed), from_files(self.listed), **given
+        )
 
 
 def _grades(rows: Sequence[Row], file: Path) -> Labels:
-    files, liking = Files(file.parent), []
+    files, preference = Files(file.parent), []
     for row in rows:
         files.number(row.values["image"], row, once=True)
-        liking.append(_grade(row))
-    return files.labels(file, "grades", np.array(liking, dtype=np.float64))
+        preference.append(_grade(row))
+    return files.labels(file, "grades", np.array(preference, dtype=np.float64))
 
 
 def _grade(row: Row) -> float:

@@ -51,12 +51,12 @@ class MethodSettings(Settings):
 
     @property
     def needs_oracle(self) -> bool:
-        """Whether this is a control that is handed the user's true liking function."""
+        """Whether this is a control that is handed the user's true preference function."""
         return False
 
     @property
     def true_tilt(self) -> float | None:
-        """The inverse temperature of a control whose final samples follow the base tilted by the true liking."""
+        """The inverse temperature of a control whose final samples follow the base tilted by the true preference."""
         return None
 
     @property

@@ -18,8 +18,8 @@ from papa.models.interface import Model
 from papa.rng import Stream
 
 S = TypeVar("S", bound=MethodSettings)
-Liking = Callable[[Tensor], Tensor]
-"""(n, ...) images -> (n,) liking in [0, 1], differentiable where it can be."""
+Preference = Callable[[Tensor], Tensor]
+"""(n, ...) images -> (n,) preference in [0, 1], differentiable where it can be."""
 
 
 class Method(ABC, Generic[S]):
@@ -27,7 +27,7 @@ class Method(ABC, Generic[S]):
 
     Args:    settings: its settings. model: what it aligns. stream: random numbers of this session, the same for all
              methods. base: the first n base samples of this stream for the model's own prompt, shared by all methods
-             (counted in `cost` as if newly sampled); sampled on demand if None. oracle: the user's liking; None
+             (counted in `cost` as if newly sampled); sampled on demand if None. oracle: the user's preference; None
              except for the controls that ask for it (`settings.needs_oracle`).
     """
 
@@ -37,7 +37,7 @@ class Method(ABC, Generic[S]):
         model: Model,
         stream: Stream,
         base: Callable[[int], Tensor] | None = None,
-        oracle: Liking | None = None,
+        oracle: Preference | None = None,
     ) -> None:
         self.settings = settings
         self.model = model

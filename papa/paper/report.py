@@ -128,7 +128,9 @@ def samples(grid: Grid, tasks: Sequence[str], name: str) -> str:
 def liked(grid: Grid, task: str, *users: str) -> str:
     """What the preference of these users is: a share, or for users who answer with grades a mean."""
     graded = {select.is_graded(grid, task, user) for user in users}
-    return {frozenset([True]): "mean liking", frozenset([False]): "share liked"}.get(frozenset(graded), "liking")
+    return {frozenset([True]): "mean preference", frozenset([False]): "share liked"}.get(
+        frozenset(graded), "preference"
+    )
 
 
 def graded_sentence(grid: Grid, tasks: Sequence[str]) -> str:

@@ -163,7 +163,7 @@ def shared_users(table: pd.DataFrame, grid: Grid, task: str) -> list[str]:
 
 
 def is_control(grid: Grid, method: str) -> bool:
-    """Whether the method is handed the true liking: a check, not a competitor."""
+    """Whether the method is handed the true preference: a check, not a competitor."""
     return grid.methods[method].settings.needs_oracle
 
 

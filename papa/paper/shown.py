@@ -74,7 +74,7 @@ def truncation(grid: Grid) -> set[Axes]:
 
 
 def temperature(grid: Grid) -> set[Axes]:
-    """FKC's inverse temperature, and the controls with the true liking."""
+    """FKC's inverse temperature, and the controls with the true preference."""
     return swept(grid, "fkc", "beta_max") | {
         (spec.task, spec.method, spec.user)
         for spec in grid

@@ -94,7 +94,7 @@ def test_a_member_likes_the_stated_share_and_grades_along_their_utility(member: 
     graded.meet(Grey())
     order = member.utility(images).argsort()
     assert (np.diff(graded.verdict(images)[order]) >= 0).all()
-    assert torch.autograd.grad(member.liking(x := images.clone().requires_grad_(True)).sum(), x)[0].abs().sum() > 0
+    assert torch.autograd.grad(member.preference(x := images.clone().requires_grad_(True)).sum(), x)[0].abs().sum() > 0
 
 
 def test_a_member_chooses_between_pairs_and_sometimes_errs(member: Member) -> None:

@@ -22,7 +22,7 @@ def test_a_pipeline_is_aligned_saved_and_loaded_by_diffusers(tmp_path: Path) -> 
     said = run(tmp_path / "aligned")
     assert "round 1 of 1" in said and "liked:" in said
     lines = [json.loads(line) for line in (tmp_path / "aligned.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert len(lines) == 2 and len(lines[1]["liking"]) == 8
+    assert len(lines) == 2 and len(lines[1]["preference"]) == 8
     pipe = StableDiffusionPipeline.from_pretrained(tmp_path / "aligned", local_files_only=True, safety_checker=None)
     assert json.loads((tmp_path / "aligned" / "papa.json").read_text(encoding="utf-8"))["method"] == "papa"
     assert pipe.unet.config.in_channels == 4

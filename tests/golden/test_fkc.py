@@ -66,7 +66,7 @@ def errors(task: Gmm2d, beta: float, form: str, user: str = "quadratic", **kwarg
     """Errors of a run against the closed form: share, mean, covariance, log_z."""
     truth = reward_user(user, task)
     law, log_z = truth.tilted(beta)
-    result = particles(task, kwargs.pop("reward", truth.liking), beta, form, **kwargs)
+    result = particles(task, kwargs.pop("reward", truth.preference), beta, form, **kwargs)
     found = errors_over_seeds(result.samples, len(result.log_z), law)
     return found | {"log_z": result.log_z.mean().item() - log_z}
 
@@ -119,7 +119,7 @@ def test_other_resampling_has_the_same_target(task: Gmm2d, resampling: Any) -> N
 
 @pytest.mark.parametrize("form", FORMS)
 def test_beta_zero_is_the_base_sampler(task: Gmm2d, form: str) -> None:
-    result = particles(task, reward_user("quadratic", task).liking, 0.0, form, seeds=2)
+    result = particles(task, reward_user("quadratic", task).preference, 0.0, form, seeds=2)
     base = euler_ancestral(task.model.denoiser(Cost()), log_spaced_sigmas(20, 0.01, 100), noise_of(2, N))
     assert result.log_z.abs().max() < 1e-12
     torch.testing.assert_close(result.samples.sort(0).values, base.sort(0).values, rtol=0, atol=1e-12)
@@ -148,10 +148,10 @@ def test_a_linear_reward_shifts_one_gaussian(form: str) -> None:
 
 def test_the_exact_form_has_the_law_of_the_reweighted_chain(task: Gmm2d) -> None:
     """Sharper than the closed form: without the chain's own error only Monte Carlo is left."""
-    beta, liking = 1.0, reward_user("quadratic", task).liking
+    beta, preference = 1.0, reward_user("quadratic", task).preference
     base = euler_ancestral(task.model.denoiser(Cost()), log_spaced_sigmas(20, 0.01, 100), noise_of(SEEDS, N))
-    log_w = beta * liking(base)
-    result = particles(task, liking, beta, "exact")
+    log_w = beta * preference(base)
+    result = particles(task, preference, beta, "exact")
     assert result.log_z.mean().item() == pytest.approx(log_mean_exp(log_w).item(), abs=0.012)
     torch.testing.assert_close(result.samples.mean(0), log_w.softmax(0) @ base, rtol=0, atol=0.02)
 
@@ -170,7 +170,7 @@ def states_of(task: Gmm2d, noise: Noise) -> tuple[list[Tensor], Particles]:
 
     sigmas, betas = log_spaced_sigmas(20, 0.01, 20), torch.linspace(0, 3, 21, dtype=torch.float64)
     options = Options(ess_threshold=1.0, spread=task.model.spread)
-    reward = reward_user("quadratic", task).liking
+    reward = reward_user("quadratic", task).preference
     return states, fkc(watched, reward, sigmas, betas, noise, uniforms_of(2, 256), options)
 
 
@@ -197,8 +197,8 @@ def test_the_leaf_gradient_is_refused_in_the_continuous_form() -> None:
 
 @pytest.mark.parametrize("form", ["exact", "continuous-through"])
 def test_a_reward_of_the_wrong_sign_is_seen(task: Gmm2d, form: str) -> None:
-    liking = reward_user("quadratic", task).liking
-    found = errors(task, 1.0, form, seeds=2, reward=lambda x: -liking(x))
+    preference = reward_user("quadratic", task).preference
+    found = errors(task, 1.0, form, seeds=2, reward=lambda x: -preference(x))
     assert out_of_bounds(found) == set(BOUNDS)
 
 

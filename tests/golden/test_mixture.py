@@ -118,7 +118,7 @@ def test_tilt_against_quadrature(task: Gmm2d, user: RewardUser, beta: float) -> 
         return
     x, area = grid()
     law, log_z = user.tilted(beta)
-    mass = (task.mixture.log_density(x) + beta * user.liking(x)).exp() * area
+    mass = (task.mixture.log_density(x) + beta * user.preference(x)).exp() * area
     assert math.log(mass.sum().item()) == pytest.approx(log_z, abs=1e-6)
     density = mass / mass.sum()
     mean = density @ x
@@ -166,7 +166,7 @@ def test_component_reward_counts_its_component_more(task: Gmm2d) -> None:
     law, _ = user.tilted(2.0)
     odds = law.weights / task.mixture.weights
     torch.testing.assert_close(odds / odds[0], torch.tensor([1.0, math.exp(1.5), 1.0]).double())
-    reward = user.liking(points(task.mixture))
+    reward = user.preference(points(task.mixture))
     assert reward.min() >= 0 and reward.max() <= 0.75
 
 
@@ -179,7 +179,7 @@ def test_reweighting_h_times_tends_to_a_point_mass(task: Gmm2d) -> None:
     user.meet(task)
     best = torch.tensor([-0.5 + 0.5 / 0.4, -0.2 / 0.4], dtype=torch.float64)  # where w is largest
     x = task.mixture.sample(100_000, Stream(5))
-    log_w, weights = user.liking(x), torch.full((len(x),), 1 / len(x), dtype=torch.float64)
+    log_w, weights = user.preference(x), torch.full((len(x),), 1 / len(x), dtype=torch.float64)
     spreads, ess = [], []
     for h in range(1, 257):
         weights = weights * (log_w - log_w.max()).exp()
@@ -203,16 +203,16 @@ def test_reweighting_h_times_tends_to_a_point_mass(task: Gmm2d) -> None:
 # ---------------------------------------------------------------- users and task
 
 
-def test_liking_is_differentiable_and_verdicts_keep_its_order(task: Gmm2d, user: RewardUser) -> None:
+def test_preference_is_differentiable_and_verdicts_keep_its_order(task: Gmm2d, user: RewardUser) -> None:
     x = task.mixture.sample(200, Stream(6)).requires_grad_(True)
-    liking = user.liking(x)
-    (gradient,) = torch.autograd.grad(liking.sum(), x)
+    preference = user.preference(x)
+    (gradient,) = torch.autograd.grad(preference.sum(), x)
     step = torch.full_like(x, 1e-6)
-    change = user.liking(x.detach() + step) - user.liking(x.detach() - step)
+    change = user.preference(x.detach() + step) - user.preference(x.detach() - step)
     torch.testing.assert_close(change, 2 * (gradient * step).sum(1), rtol=1e-3, atol=1e-9)
     verdict = user.verdict(x)
     assert verdict.dtype == np.float64 and verdict.min() > 0 and verdict.max() < 1
-    assert np.diff(verdict[liking.detach().numpy().argsort()]).min() >= 0
+    assert np.diff(verdict[preference.detach().numpy().argsort()]).min() >= 0
 
 
 def test_a_reward_of_another_dimension_is_refused(task: Gmm2d) -> None:

@@ -29,8 +29,10 @@ def errors(task: Gmm2d, result: Particles, beta: float) -> dict[str, float]:
 
 
 def drawn(task: Gmm2d, kernel, beta: float, *given) -> Particles:
-    liking = reward_user("quadratic", task).liking
-    return kernel(task.model.denoiser(Cost()), liking, SIGMAS, beta, *given, noise_of(SEEDS, N), uniforms_of(SEEDS, N))
+    preference = reward_user("quadratic", task).preference
+    return kernel(
+        task.model.denoiser(Cost()), preference, SIGMAS, beta, *given, noise_of(SEEDS, N), uniforms_of(SEEDS, N)
+    )
 
 
 @pytest.mark.parametrize("potential", get_args(Potential))
@@ -55,17 +57,17 @@ def _steered(*args, share: float) -> Particles:
 def test_the_schedule_of_das(task: Gmm2d, beta: float, gamma: float | None) -> None:
     betas = scheduled_betas(beta, STEPS, gamma)
     options = Options(gradient="through", guidance="full", spread=task.model.spread)
-    liking = reward_user("quadratic", task).liking
+    preference = reward_user("quadratic", task).preference
     given = SIGMAS, betas, noise_of(SEEDS, N), uniforms_of(SEEDS, N), options
-    assert_within(errors(task, fkc(task.model.denoiser(Cost()), liking, *given), beta))
+    assert_within(errors(task, fkc(task.model.denoiser(Cost()), preference, *given), beta))
 
 
 @pytest.mark.parametrize("gradient", ["through", "leaf"])
 def test_the_adaptive_pace_of_das(task: Gmm2d, gradient) -> None:
     options = Options(gradient=gradient, spread=task.model.spread, ess_threshold=0.5)
-    liking = reward_user("quadratic", task).liking
+    preference = reward_user("quadratic", task).preference
     given = SIGMAS, 3.0, noise_of(SEEDS, N), uniforms_of(SEEDS, N), options
-    result = adaptively_tempered(task.model.denoiser(Cost()), liking, *given)
+    result = adaptively_tempered(task.model.denoiser(Cost()), preference, *given)
     assert_within(errors(task, result, 3.0))
     beta = result.trace.beta
     assert beta == sorted(beta) and beta[-1] == 3.0
@@ -94,10 +96,10 @@ def test_the_largest_beta_keeps_the_effective_sample_size() -> None:
 
 
 def test_steering_at_beta_0_moves_nothing_and_without_resampling_weighs_by_the_samples(task: Gmm2d) -> None:
-    liking = reward_user("quadratic", task).liking
+    preference = reward_user("quadratic", task).preference
     base = drawn(task, steer, 0.0, "sum", 20)
     assert base.log_z.abs().max() < 1e-12 and all(len(row.unique()) == N for row in base.ancestors)
     for potential in get_args(Potential):
         result = drawn(task, partial(_steered, share=0.0), 1.0, potential, 20)
-        tilt = liking(base.samples).double().view(SEEDS, N)
+        tilt = preference(base.samples).double().view(SEEDS, N)
         assert torch.allclose(result.log_z, tilt.logsumexp(1) - torch.tensor(float(N)).log(), atol=1e-8), potential

@@ -38,7 +38,7 @@ def shown(labels: Labels) -> list[np.ndarray]:
 
 def test_a_folder_of_what_is_liked_and_what_is_not(tmp_path: Path) -> None:
     labels = load_labels(folder(tmp_path / "rated", liked=2, disliked=3))
-    assert labels.kind == "grades" and labels.liking.tolist() == [1, 1, 0, 0, 0] and len(labels) == 5
+    assert labels.kind == "grades" and labels.preference.tolist() == [1, 1, 0, 0, 0] and len(labels) == 5
     expected = [pixels(number, light) for number, light in ((0, True), (1, True), (0, False), (1, False), (2, False))]
     assert all(np.array_equal(one, other) for one, other in zip(shown(labels), expected, strict=True))
     assert labels.places[2] == str(tmp_path / "rated" / "disliked" / "0.png")
@@ -49,7 +49,7 @@ def test_a_folder_with_likes_alone_and_what_file_managers_leave(tmp_path: Path) 
     (place / "disliked").rmdir()
     for name in (".DS_Store", "Thumbs.db", "liked/.hidden.png", "liked/desktop.ini"):
         (place / name).write_bytes(b"")
-    assert load_labels(str(place)).liking.tolist() == [1, 1]
+    assert load_labels(str(place)).preference.tolist() == [1, 1]
 
 
 def no_pictures(place: Path) -> None:
@@ -107,7 +107,7 @@ def test_grades_in_csv(tmp_path: Path) -> None:
     grades = ("1", "0", "TRUE", " false ", "0.25")
     lines = [f"{number}.png,{grade}" for number, grade in enumerate(grades)]
     labels = load_labels(csv_file(tmp_path, "image,grade", *lines))
-    assert labels.kind == "grades" and labels.liking.tolist() == [1, 0, 1, 0, 0.25]
+    assert labels.kind == "grades" and labels.preference.tolist() == [1, 0, 1, 0, 0.25]
     assert all(np.array_equal(x, pixels(i, i % 2 == 0)) for i, x in enumerate(shown(labels)))
 
 
@@ -115,7 +115,7 @@ def test_grades_in_json_lines(tmp_path: Path) -> None:
     names, grades = files(tmp_path, 4), [1, False, True, 0.5]
     rows = [{"grade": grade, "image": name} for name, grade in zip(names, grades, strict=True)]
     labels = load_labels(json_file(tmp_path, rows))
-    assert labels.liking.tolist() == [1, 0, 1, 0.5] and len(shown(labels)) == 4
+    assert labels.preference.tolist() == [1, 0, 1, 0.5] and len(shown(labels)) == 4
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
@@ -128,7 +128,7 @@ def test_pairs_and_ties(tmp_path: Path, form: str) -> None:
     else:
         said = [{"better": a, "worse": b} | ({} if tie is None else {"tie": tie}) for a, b, tie in rows]
         labels = load_labels(json_file(tmp_path, said))
-    assert labels.kind == "pairs" and len(labels) == 4 and np.isnan(labels.liking).all()
+    assert labels.kind == "pairs" and len(labels) == 4 and np.isnan(labels.preference).all()
     assert labels.pairs.tolist() == [[0, 1], [3, 0]] and labels.ties.tolist() == [[2, 1]]
     assert len(shown(labels)) == 4
 
@@ -138,17 +138,17 @@ def test_paths_may_be_absolute_and_lie_anywhere(tmp_path: Path) -> None:
     (tmp_path / "table").mkdir()
     files(tmp_path / "elsewhere", 1)
     path = tmp_path / "elsewhere" / "0.png"
-    assert load_labels(csv_file(tmp_path / "table", "image,grade", f"{path},1")).liking.tolist() == [1]
+    assert load_labels(csv_file(tmp_path / "table", "image,grade", f"{path},1")).preference.tolist() == [1]
 
 
 def test_a_mark_at_the_start_other_line_ends_and_empty_lines(tmp_path: Path) -> None:
     files(tmp_path, 2)
     table = tmp_path / "labels.csv"
     table.write_bytes(b"\xef\xbb\xbfimage,grade\r\n0.png,1\r\n\r\n1.png,0")  # the last line has no end
-    assert load_labels(table).liking.tolist() == [1, 0]
+    assert load_labels(table).preference.tolist() == [1, 0]
     lines = tmp_path / "labels.jsonl"
     lines.write_bytes(b'\xef\xbb\xbf{"image": "0.png", "grade": 1}\r\n\r\n{"image": "1.png", "grade": 0}')
-    assert load_labels(lines).liking.tolist() == [1, 0]
+    assert load_labels(lines).preference.tolist() == [1, 0]
 
 
 TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -281,7 +281,7 @@ def test_grades_that_are_written_are_read_again(
             Path(place, picture).write_bytes(b"")  # there, and not read yet
         Path(place, name).write_bytes(written(grades).encode())
         labels = load_labels(Path(place, name))
-    assert labels.liking.tolist() == [float(grade) for grade in grades.values()]
+    assert labels.preference.tolist() == [float(grade) for grade in grades.values()]
     assert all(place.startswith(picture) for place, picture in zip(labels.places, grades, strict=True))
 
 

@@ -69,7 +69,7 @@ def test_given_labels_come_before_the_first_question_and_cost_none(rated: Labels
         of.answer([True] * len(question))
     assert sizes == [2, 2, 1] and of.round == of.rounds == 3 and of.method.round == of.method.rounds == 4
     query, feedback = told[0]
-    assert feedback.liking.tolist() == [1, 1, 1, 0, 0, 0] and query.kind == "graded"
+    assert feedback.preference.tolist() == [1, 1, 1, 0, 0, 0] and query.kind == "graded"
     expected = torch.stack([torch.from_numpy(resized(pixels(i % 3, i < 3))).mean() for i in range(6)])
     assert torch.allclose((query.latents.mean((1, 2, 3)) + 1) * 127.5, expected, atol=1)
 
@@ -149,7 +149,7 @@ def test_the_log_says_what_was_given_and_no_path(rated: Labels, log: Path, tmp_p
         assert len(log.read_text().splitlines()) == 2, "it is there before anything is learned"
         finish(of)
     _, given, *rounds = map(json.loads, log.read_text().splitlines())
-    assert given["given"] == 6 and given["kind"] == "grades" and given["liking"] == [1, 1, 1, 0, 0, 0]
+    assert given["given"] == 6 and given["kind"] == "grades" and given["preference"] == [1, 1, 1, 0, 0, 0]
     assert len(given["sha256"]) == 64 and len(given["pictures"]) == 6 and len(given["marks"]) == 6
     assert [line["round"] for line in rounds] == [0] and str(tmp_path) not in log.read_text()
 
@@ -212,12 +212,12 @@ def changed(log: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> No
 DAMAGES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     **{
         f"no {name}": lambda line, name=name: {k: v for k, v in line.items() if k != name}
-        for name in ("kind", "liking", "pairs", "ties", "pictures", "marks", "sha256")
+        for name in ("kind", "preference", "pairs", "ties", "pictures", "marks", "sha256")
     },
-    "fewer answers": lambda line: line | {"liking": line["liking"][:2]},
+    "fewer answers": lambda line: line | {"preference": line["preference"][:2]},
     "fewer pictures": lambda line: line | {"pictures": line["pictures"][:2]},
     "marks in words": lambda line: line | {"marks": "light"},
-    "a number for a list": lambda line: line | {"liking": 1},
+    "a number for a list": lambda line: line | {"preference": 1},
     "another hash": lambda line: line | {"sha256": "0" * 64},
 }
 

@@ -78,7 +78,7 @@ def test_what_is_shown_differs_from_round_to_round(name: str, task: str) -> None
 def test_the_label_budget_is_kept_to_the_last_short_round(name: str, task: str) -> None:
     method = build(name, task)
     assert method.settings.labels == LABELS and method.settings.rounds == 3
-    sizes = [len(happened.feedback.liking) for happened in rounds(method, task)]
+    sizes = [len(happened.feedback.preference) for happened in rounds(method, task)]
     assert sizes == [2, 2, 1] and method.round == 3
 
 

@@ -24,7 +24,7 @@ class Mute:
     def answer(self, images: Tensor, kind: Any, stream: Stream) -> Feedback:
         told = self.user.answer(images, kind, stream)
         silent = stream.at("silent").uniform(len(images)) < self.share
-        return Feedback(np.where(silent, np.nan, told.liking), told.probability)
+        return Feedback(np.where(silent, np.nan, told.preference), told.probability)
 
 
 @everywhere
@@ -32,7 +32,7 @@ class Mute:
 def test_missing_answers_are_survived(name: str, task: str, share: float) -> None:
     method = build(name, task)
     happened = rounds(method, task, user=Mute(user_of(task), share))
-    missing = np.isnan(np.concatenate([h.feedback.liking for h in happened]))
+    missing = np.isnan(np.concatenate([h.feedback.preference for h in happened]))
     assert missing.any() and missing.all() == (share == 1.0)
     assert torch.isfinite(method.sample(4)).all()
 

@@ -79,7 +79,7 @@ def test_a_log_line_survives_missing_answers_and_pairs() -> None:
     feedback = Feedback(np.array([1.0, np.nan]), np.array([0.9, 0.2]), np.array([[0, 1]]))
     question = Question(0, Query(torch.zeros(2, 2), ["a cat", "a cat"]), torch.zeros(2, 2))
     line = json.loads(json.dumps(log_line(question, feedback)))
-    assert line["liking"] == [1.0, None] and line["condition"] == ["a cat", "a cat"]
+    assert line["preference"] == [1.0, None] and line["condition"] == ["a cat", "a cat"]
     back = feedback_from(line)
-    np.testing.assert_array_equal(back.liking, feedback.liking)
+    np.testing.assert_array_equal(back.preference, feedback.preference)
     np.testing.assert_array_equal(back.pairs, feedback.pairs)

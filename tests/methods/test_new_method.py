@@ -37,7 +37,7 @@ class Dummy(Method):
         return Query(self.draw(self.model.denoiser(self.cost), k, noise), self.condition(k))
 
     def learn(self, query, feedback):
-        new = query.latents[torch.from_numpy(feedback.liking == 1)]
+        new = query.latents[torch.from_numpy(feedback.preference == 1)]
         self.liked = new if self.liked is None else torch.cat([self.liked, new])
 
     def sample(self, n):

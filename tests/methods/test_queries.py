@@ -171,7 +171,7 @@ def test_distil_trains_once_on_guesses_and_asks_about_none_of_them(digits: Digit
     assert len(guessed) == of.settings.guesses == 12
     assert not any(torch.equal(one, item) for one in guessed for item in of.seen.latents)
     with torch.no_grad():
-        np.testing.assert_allclose(of.trained.seen.liking, of.surrogate(guessed), rtol=1e-6)
+        np.testing.assert_allclose(of.trained.seen.preference, of.surrogate(guessed), rtol=1e-6)
     samples = of.sample(3)
     assert samples.isfinite().all() and not torch.equal(samples, base[:3])
     assert of.aligned() is of.trained.network and 0 < of.diagnostics()["guessed_likes"] < 1
@@ -184,10 +184,10 @@ def test_distil_trains_once_on_guesses_and_asks_about_none_of_them(digits: Digit
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40), st.integers(0, 40))
 def test_the_most_probable_guesses_count_as_likes_where_too_few_are_above_one_half(rated: list[float], n: int) -> None:
     guessed, least = np.array(rated), min(n, len(rated))
-    liking = with_likes(guessed, least)
-    assert (liking > 0.5).sum() == max(least, (guessed > 0.5).sum())
-    changed = liking != guessed
-    assert (liking[changed] == 1).all()
+    preference = with_likes(guessed, least)
+    assert (preference > 0.5).sum() == max(least, (guessed > 0.5).sum())
+    changed = preference != guessed
+    assert (preference[changed] == 1).all()
     if changed.any():  # nobody who was passed over was rated higher
         assert guessed[changed].min() >= guessed[~changed & (guessed < 1)].max(initial=0)
 
@@ -198,4 +198,4 @@ def test_a_surrogate_that_has_seen_one_like_distils_the_most_probable(digits: Di
         of.settings = of.settings.model_copy(update={"least_likes": least_likes, "guesses": 100})
         for answers in ([first, 0.0], [0.0, 0.0], [0.0]):
             of.tell(of.ask(len(answers)), Feedback(np.array(answers), np.array(answers)))
-        assert of.trained is not None and (of.trained.seen.liking > 0.5).sum() == liked
+        assert of.trained is not None and (of.trained.seen.preference > 0.5).sum() == liked

@@ -59,10 +59,10 @@ def test_a_reward_model_on_papas_labels_asks_what_papa_asks(digits: Digits) -> N
     settings = tiny.small(RewardModelSettings, papa=tiny.small(PapaSettings))
     base = torch.from_numpy(Stream(3).normal(64, *digits.model.shape))
     method = RewardModel(settings, digits.model, Stream(0), lambda n: base[:n])
-    for liking in ([1.0, 0.0], [0.0, 1.0], [1.0]):
-        ours, theirs = method.ask(len(liking)), papa.ask(len(liking))
+    for preference in ([1.0, 0.0], [0.0, 1.0], [1.0]):
+        ours, theirs = method.ask(len(preference)), papa.ask(len(preference))
         assert torch.equal(ours.latents, theirs.latents)
-        answers = Feedback(np.array(liking), np.array(liking))
+        answers = Feedback(np.array(preference), np.array(preference))
         method.tell(ours, answers)
         papa.tell(theirs, answers)
     assert torch.equal(method.seen.latents, papa.seen.latents)

@@ -131,13 +131,13 @@ def test_raft_learns_from_liked_items_alone_and_from_nothing_where_nothing_is_li
 def test_the_weights_of_regression_are_a_softmax() -> None:
     of = method("rwr", temperature=0.7, items=6, updates=1)
     found = []
-    of.denoising_gradient = lambda update, weights: found.append((update.liking, weights)) or 0.0
+    of.denoising_gradient = lambda update, weights: found.append((update.preference, weights)) or 0.0
     graded = np.array([1.0, 0.3, np.nan, 0.6, 0.0, 0.9])
     answered(of, graded)
     wanted = np.exp((2 * graded - 1) / 0.7)
     wanted /= np.nansum(wanted)
-    [(liking, weights)] = found
-    for s, weight in zip(liking, weights, strict=True):  # five answers stand six times in an update of six
+    [(preference, weights)] = found
+    for s, weight in zip(preference, weights, strict=True):  # five answers stand six times in an update of six
         assert weight == pytest.approx(5 / 6 * wanted[graded == s][0])
 
 
@@ -145,8 +145,8 @@ def test_the_weights_of_regression_are_a_softmax() -> None:
 
 
 def test_pairs_use_the_larger_class_once_and_deal_out_the_other() -> None:
-    liking = np.array([1.0, 0.0, 0.0, np.nan, 0.0, 1.0, 0.0, 0.0])
-    liked, disliked = matched(liking, Stream(0))
+    preference = np.array([1.0, 0.0, 0.0, np.nan, 0.0, 1.0, 0.0, 0.0])
+    liked, disliked = matched(preference, Stream(0))
     assert sorted(disliked) == [1, 2, 4, 6, 7] and np.bincount(liked, minlength=8)[[0, 5]].max() == 3
     assert all(len(of) == 0 for of in matched(np.ones(3), Stream(0)))
 
@@ -183,13 +183,13 @@ def test_d3po_is_log_2_at_the_base() -> None:
 
 
 def test_kto_by_hand() -> None:
-    gain, liking = torch.tensor([0.4, -0.2, 0.4]), torch.tensor([1.0, 0.0, 0.25])
+    gain, preference = torch.tensor([0.4, -0.2, 0.4]), torch.tensor([1.0, 0.0, 0.25])
 
     def sigmoid(x: float) -> float:
         return 1 / (1 + math.exp(-x))
 
     wanted = [1 - sigmoid(0.3), 1 - sigmoid(0.3), 0.25 * (1 - sigmoid(0.3)) + 0.75 * sigmoid(0.3)]
-    assert kto_loss(gain, 0.1, liking).tolist() == pytest.approx(wanted, rel=1e-5)
+    assert kto_loss(gain, 0.1, preference).tolist() == pytest.approx(wanted, rel=1e-5)
 
 
 def test_the_reference_point_of_kto_is_the_mean_gain_and_never_below_0() -> None:
@@ -303,6 +303,6 @@ def test_reward_guidance_is_the_proposal_of_fkc_without_weights(gradient: Any) -
     assert isinstance(fkc, Fkc)
     y: Tensor = sigmas[0] * noise(0)
     for i in range(len(sigmas) - 1):
-        point = evaluate(of.model.denoiser(of.cost), of.liking, y, sigmas[i], fkc.options)
+        point = evaluate(of.model.denoiser(of.cost), of.preference, y, sigmas[i], fkc.options)
         y, _ = exact_step(point, noise(i + 1), (sigmas[i], sigmas[i + 1]), betas[i + 1], fkc.options)
     torch.testing.assert_close(found, y, rtol=0, atol=1e-12)

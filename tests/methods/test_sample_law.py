@@ -30,7 +30,7 @@ COUNTS = (1, 3, PARTICLES, 2 * PARTICLES + 4)
 # (Who needs an adapter draws by the model's own sampler, or as a method here does, from another model.)
 OWN = [name for name in METHODS if not declaration(name).settings().needs_adapter]
 CASES: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in OWN} | {
-    # Strong tilts by the true liking: whoever leaves the slots as resampling does shows it here.
+    # Strong tilts by the true preference: whoever leaves the slots as resampling does shows it here.
     "fkc-true": ("fkc", {"reward": "true", "beta_min": 4, "beta_max": 4}),
     "fkc-stratified": ("fkc", {"reward": "true", "beta_min": 4, "beta_max": 4, "resampling": "stratified"}),
     "fkc-always": ("fkc", {"reward": "true", "beta_min": 4, "beta_max": 4, "ess_threshold": 1}),
@@ -45,7 +45,7 @@ def model(network: bool) -> Model:
     return MixtureModel(Mixture(torch.ones(2), halves, 0.2 * torch.eye(2).expand(2, 2, 2)), steps=4)
 
 
-def liking(images: Tensor) -> Tensor:
+def preference(images: Tensor) -> Tensor:
     """How far to the right a point lies, how bright an image is: between 0 and 1."""
     return torch.sigmoid(4 * images.flatten(1)[:, ::2].mean(1))
 
@@ -55,9 +55,9 @@ def learned(name: str, seed: int, **given: Any) -> Method[Any]:
     declared = declaration(name)
     settings = tiny.small(declared.settings, **given | ({"particles": PARTICLES} if name == "fkc" else {}))
     of = model(settings.training is not None)
-    method = declared.load()(settings, of, Stream(seed), None, liking if settings.needs_oracle else None)
+    method = declared.load()(settings, of, Stream(seed), None, preference if settings.needs_oracle else None)
     query = method.ask(2)
-    answers = liking(of.decode(query.latents)).double().numpy()
+    answers = preference(of.decode(query.latents)).double().numpy()
     method.tell(query, Feedback(answers, answers))
     return method
 
@@ -70,7 +70,7 @@ def test_what_is_drawn_has_one_law_for_every_count_and_position(case: str) -> No
     for seed in range(seeds):
         method = learned(name, seed, **given)
         for n in COUNTS:
-            drawn[n].append(liking(method.sample(n)).double().numpy())
+            drawn[n].append(preference(method.sample(n)).double().numpy())
     values = {n: np.stack(found) for n, found in drawn.items()}
     mean = values[COUNTS[-1]].mean(1)
     differences = [column - mean for found in values.values() for column in found.T]

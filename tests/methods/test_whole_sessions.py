@@ -21,7 +21,7 @@ from papa.rng import Stream
 def test_whole_sessions_of_every_method(name: str, task: TextToImage) -> None:
     method = build(name, task)
     happened = played(method, task)
-    assert [len(h.feedback.liking) for h in happened] == [2, 2, 1]
+    assert [len(h.feedback.preference) for h in happened] == [2, 2, 1]
     assert happened[0].question.query.condition == [task.model.prompt] * 2
     final = method.sample(3)
     assert final.shape == (3, *task.model.shape) and torch.isfinite(final).all()
@@ -33,7 +33,7 @@ def test_whole_sessions_of_every_method(name: str, task: TextToImage) -> None:
 def test_state_and_replayed_feedback_give_the_same_method_back(name: str, task: TextToImage) -> None:
     first = build(name, task)
     happened = played(first, task)
-    assert all(np.isfinite(h.feedback.liking).all() for h in happened)
+    assert all(np.isfinite(h.feedback.preference).all() for h in happened)
     restored, replayed = build(name, task), build(name, task)
     restored.restore(copy.deepcopy(first.state()))
     played(replayed, task, Logged(happened))

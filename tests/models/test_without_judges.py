@@ -87,7 +87,7 @@ def test_a_whole_session_and_its_samples(method: str, name: str) -> None:
     of = session(method, name)
     happened = list(of.play(brighter))
     assert [len(played.question) for played in happened] == [2, 2, 1] and of.round == of.rounds == 3
-    assert np.isnan(happened[1].feedback.liking).tolist() == [True, False]
+    assert np.isnan(happened[1].feedback.preference).tolist() == [True, False]
     images = of.sample(5)
     assert images.shape == (5, *happened[0].question.images.shape[1:]) and torch.isfinite(images).all()
     assert torch.equal(of.sample(5), images)
@@ -141,7 +141,7 @@ def test_training_leaves_the_model_as_it_was(method: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_control_is_handed_the_true_liking_by_whoever_has_it(name: str) -> None:
+def test_a_control_is_handed_the_true_preference_by_whoever_has_it(name: str) -> None:
     given = {"reward": "true", "particles": 4, "labels": 2, "per_round": 2}
     of = Session(model(name), "fkc", settings=given, oracle=lambda images: images.flatten(1).mean(1))
     list(of.play(brighter))
@@ -184,4 +184,4 @@ def test_the_library_runs_without_the_benchmark() -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     modules = set(done.stdout.split())
     assert {"papa.session", "papa.methods.papa.method", "papa.methods.fkc.method"} <= modules
-    assert not {name for name in modules if name.startswith(("papa.benchmark", "papa.paper", "papa.recipes"))}
+    assert not {name for name in modules if name.startswith(("papa.benchmark", "papa.paper", "recipes"))}

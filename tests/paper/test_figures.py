@@ -234,15 +234,15 @@ def test_f2_has_one_range_for_all_users_and_keeps_intervals_within_it(table: pd.
     assert whiskers[:, 1].min() >= 0 and whiskers[:, 1].max() <= 1, "no share lies outside of 0 and 1"
 
 
-def test_a_graded_user_has_mean_liking_and_no_difference_of_judges() -> None:
+def test_a_graded_user_has_mean_probability_and_no_difference_of_judges() -> None:
     block = {"task": "digits", "methods": synthetic.MAIN, "users": ["likes-3", synthetic.GRADED], "seeds": [0, 1]}
     grid = synthetic.grid(grid={"main": block})
     whole = synthetic.long_table(grid, rounds=2)
     others = whole.metric.str.startswith("preference_") & (whole.metric != "preference_gold")
     table = select.check(whole[~(others & (whole.user == synthetic.GRADED))])
-    assert "mean liking (gold judge)" in words(labels.draw(table, grid))
+    assert "mean preference (gold judge)" in words(labels.draw(table, grid))
     said = words(pareto.draw(table, grid))
-    assert {"mean liking\n(gold judge)", "share liked\n(held-out judge)"} <= said and "not measured" not in said
+    assert {"mean preference\n(gold judge)", "share liked\n(held-out judge)"} <= said and "not measured" not in said
     assert judges.users(grid, "digits") == ["likes-3"]
     for module in (labels, pareto, samples):
         assert f"grades ({synthetic.GRADED}) is their mean" in module.caption(table, grid)
@@ -399,7 +399,7 @@ def test_f4_says_which_k_cost_the_same(grid: Grid) -> None:
     assert truncation.strata_sentence(exact, {"papa": 0}) == "", "without strata there is nothing to round"
 
 
-def test_f5_holds_the_measured_liking_against_the_predicted(table: pd.DataFrame, grid: Grid) -> None:
+def test_f5_holds_the_measured_preference_against_the_predicted(table: pd.DataFrame, grid: Grid) -> None:
     drawn = temperature.draw(table, grid)
     x, y = lines(drawn, 3)["predicted, likes-1479"]
     tilt = 0.37 * np.exp(x)
@@ -410,7 +410,7 @@ def test_f5_holds_the_measured_liking_against_the_predicted(table: pd.DataFrame,
 
 
 def test_f5_names_what_lies_outside_of_the_tolerance(table: pd.DataFrame, grid: Grid) -> None:
-    moved = synthetic.shift(table, "fkc-true-b4", "liking_measured", -0.2)
+    moved = synthetic.shift(table, "fkc-true-b4", "preference_measured", -0.2)
     assert "outside, likes-1479" in words(temperature.draw(moved, grid))
     assert "3 of 4 measured points" in temperature.caption(moved, grid)
     assert "for likes-1479 at β = 4" in temperature.caption(moved, grid)
@@ -464,14 +464,14 @@ def test_each_compared_method_has_a_colour_of_its_own(grid: Grid) -> None:
 
 
 def test_a_figure_of_controls_alone_has_no_empty_panel(tmp_path: Path) -> None:
-    """Where FKC's beta was not swept, F5 is its check with the true liking, and its caption speaks of that alone."""
+    """Where FKC's beta was not swept, F5 is its check with the true preference, as its caption says."""
     of = synthetic.grid(tmp_path)
     table = select.check(synthetic.long_table(of, rounds=4))
     controls = {method for _, _, method, _ in temperature.controls(table, of)}
     assert controls
     part = table[table.method.isin(controls)]
     [panel] = temperature.draw(part, of).axes
-    assert panel.get_ylabel() == "mean liking" and panel.get_lines()
+    assert panel.get_ylabel() == "mean preference" and panel.get_lines()
     said = temperature.caption(part, of)
-    assert "(a)" not in said and "Nothing of this ran" not in said and "true liking" in said
+    assert "(a)" not in said and "Nothing of this ran" not in said and "true preference" in said
     assert len(temperature.draw(table, of).axes) == 4

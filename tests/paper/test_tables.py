@@ -145,12 +145,12 @@ def test_seeds_stand_in_a_column_where_they_differ(table: pd.DataFrame, grid: Gr
     assert "### digits: likes-3, 3 seeds" in tables.make("T1", table, grid).markdown
 
 
-def test_t1_says_mean_liking_of_a_graded_user() -> None:
+def test_t1_says_mean_probability_of_a_graded_user() -> None:
     block = {"task": "digits", "methods": ["base", "papa"], "users": ["likes-3", synthetic.GRADED], "seeds": [0, 1]}
     grid = synthetic.grid(grid={"main": block})
     made = tables.make("T1", synthetic.long_table(grid, rounds=1), grid)
     shown = dict(part.split("\n\n", 1) for part in made.markdown.split("### ")[1:])
-    assert "| mean liking (gold)" in shown["digits: likes-thick, 2 seeds"].replace("  ", "")
+    assert "| mean preference (gold)" in shown["digits: likes-thick, 2 seeds"].replace("  ", "")
     assert "preference (gold)" in shown["digits: likes-3, 2 seeds"] and synthetic.GRADED in made.caption
 
 

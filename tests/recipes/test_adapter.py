@@ -22,10 +22,10 @@ from papa.models.personal.attention import projections
 from papa.models.personal.cascade import drawing_for, load_prior
 from papa.models.personal.efficientnet import EfficientNetEncoder
 from papa.models.pipeline import PipelineModel
-from papa.recipes import adapter as recipe
-from papa.recipes.adapter import AdapterSettings, squared
 from papa.rng import Stream
 from papa.settings import validated
+from recipes import adapter as recipe
+from recipes.adapter import AdapterSettings, squared
 
 ROOT = Path(__file__).parents[2]
 USERS = ("ann", "bob", "cyd")

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from papa.benchmark.tasks.fruits.nets import attribute_judge
 from papa.benchmark.tasks.fruits.render import Attributes, pictures
 from papa.benchmark.tasks.images import to_range
-from papa.recipes.fruits.autoencoder import new_autoencoder, psnr, train_autoencoder
-from papa.recipes.fruits.diffusion import TIMESTEPS, new_scheduler, train_diffusion
-from papa.recipes.fruits.judging import contrastive, train_attributes, train_clip
-from papa.recipes.fruits.training import batches
 from papa.rng import Stream
+from recipes.fruits.autoencoder import new_autoencoder, psnr, train_autoencoder
+from recipes.fruits.diffusion import TIMESTEPS, new_scheduler, train_diffusion
+from recipes.fruits.judging import contrastive, train_attributes, train_clip
+from recipes.fruits.training import batches
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -14,8 +14,8 @@ from papa.benchmark.tasks import artefacts
 from papa.benchmark.tasks.fruits import FRUITS
 from papa.benchmark.tasks.fruits.task import HASTY
 from papa.cli import main
-from papa.recipes import shared
-from papa.recipes.fruits import card, hasty
+from recipes import shared
+from recipes.fruits import card, hasty
 
 
 @pytest.fixture

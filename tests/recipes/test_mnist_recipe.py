@@ -21,11 +21,11 @@ from papa.benchmark.tasks.mnist import task as tasks
 from papa.benchmark.tasks.mnist.task import FashionMnist, pictures
 from papa.cli import main
 from papa.errors import ArtefactError, PapaError
-from papa.recipes import labelled_card
-from papa.recipes.mnist import recipe
-from papa.recipes.mnist.base import SIGMA, BaseTraining, new_unet, timesteps, train_base, weight
-from papa.recipes.mnist.copies import copies
 from papa.rng import Stream
+from recipes import labelled_card
+from recipes.mnist import recipe
+from recipes.mnist.base import SIGMA, BaseTraining, new_unet, timesteps, train_base, weight
+from recipes.mnist.copies import copies
 
 COUNT = 330
 

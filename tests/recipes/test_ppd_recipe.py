@@ -17,8 +17,8 @@ from papa.benchmark.tasks.fruits import personal as shipped
 from papa.benchmark.tasks.fruits.task import Fruits
 from papa.cli import main
 from papa.models.personal.encoder import Choices
-from papa.recipes import shared
-from papa.recipes.fruits import choices, ppd
+from recipes import shared
+from recipes.fruits import choices, ppd
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from papa.benchmark.tasks.digits.task import Digits
 from papa.benchmark.tasks.fruits import FruitsSettings
 from papa.benchmark.tasks.fruits.task import Fruits
 from papa.cli import main
-from papa.recipes import shared
-from papa.recipes.fruits import card, recipe
 from papa.rng import Stream
+from recipes import shared
+from recipes.fruits import card, recipe
 
 
 @pytest.fixture

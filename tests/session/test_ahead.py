@@ -9,8 +9,8 @@ import pytest
 import torch
 from support.served import LABELS, K, Tab, desk, model, small
 
-from papa.app.pictures import pngs
 from papa.methods import METHODS, declaration
+from papa.serve.pictures import pngs
 from papa.session import Session
 
 ALONE = [name for name in METHODS if not declaration(name).settings().needs_adapter]

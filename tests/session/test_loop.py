@@ -41,7 +41,7 @@ def test_the_budget_given_by_name_wins_over_the_settings(plane: Gmm2d) -> None:
 
 def test_every_label_is_shown_and_answered_once(plane: Gmm2d) -> None:
     happened = list(session(plane.model).play(rule))
-    assert [len(r.feedback.liking) for r in happened] == [2, 2, 1] and not any(r.replayed for r in happened)
+    assert [len(r.feedback.preference) for r in happened] == [2, 2, 1] and not any(r.replayed for r in happened)
     items = torch.cat([r.question.latents for r in happened])
     assert len(items.unique(dim=0)) == 5
 

@@ -56,8 +56,8 @@ def test_a_log_holds_what_was_said_and_no_path(plane: Gmm2d, log: Path) -> None:
     assert head["papa"] == 1 and head["method"] == "fkc" and head["seed"] == 7 and head["person"] == "me"
     assert head["settings"]["labels"] == 5
     assert [line["round"] for line in rounds] == [0, 1, 2]
-    assert rounds[1]["liking"][1] is None and rounds[0]["liking"][0] in (0.25, 0.75)
-    assert all(len(line["marks"]) == len(line["liking"]) for line in rounds)
+    assert rounds[1]["preference"][1] is None and rounds[0]["preference"][0] in (0.25, 0.75)
+    assert all(len(line["marks"]) == len(line["preference"]) for line in rounds)
     assert str(log.parent) not in log.read_text()
 
 

@@ -45,7 +45,7 @@ def denoise(y: Tensor, sigma: float) -> Tensor:
     return y / (1 + sigma**2)
 
 
-def liking(z: Tensor) -> Tensor:
+def preference(z: Tensor) -> Tensor:
     return z @ SLOPE.to(z)
 
 
@@ -57,7 +57,7 @@ def noise(step: int) -> Tensor:
     return stream_noise(Stream(0), (P * N, 2), torch.float64)(step)
 
 
-def draw(options: Options, beta: float = 3.0, reward: Callable[[Tensor], Tensor] = liking) -> Particles:
+def draw(options: Options, beta: float = 3.0, reward: Callable[[Tensor], Tensor] = preference) -> Particles:
     betas = torch.linspace(0, beta, STEPS + 1, dtype=torch.float64)
     return fkc(denoise, reward, SIGMAS, betas, noise, uniforms, options)
 
@@ -191,7 +191,7 @@ def test_a_slot_keeps_its_noise_when_the_population_grows() -> None:
         row = Stream(4).at("resampling").uniform(1, n)
         options = replace(FORMS["exact"], resample_last=False)
         zero = torch.zeros(STEPS + 1, dtype=torch.float64)
-        return fkc(denoise, liking, SIGMAS, zero, own, lambda step: torch.from_numpy(row), options).samples
+        return fkc(denoise, preference, SIGMAS, zero, own, lambda step: torch.from_numpy(row), options).samples
 
     assert torch.equal(run(30)[:7], run(7))
 
@@ -210,7 +210,7 @@ def test_beta_zero_is_the_base_sampler_bit_for_bit(form: str, scheme: str) -> No
 @forms
 def test_a_positive_beta_is_not_the_base_sampler(form: str) -> None:
     assert not torch.equal(draw(FORMS[form]).samples, draw(FORMS[form], beta=0.0).samples)
-    assert liking(draw(FORMS[form]).samples).mean() > 2 + liking(draw(FORMS[form], beta=0.0).samples).mean()
+    assert preference(draw(FORMS[form]).samples).mean() > 2 + preference(draw(FORMS[form], beta=0.0).samples).mean()
 
 
 def test_the_leaf_gradient_on_the_clean_estimate_is_refused_in_the_continuous_form() -> None:
@@ -232,7 +232,7 @@ def test_clamped_weights_belong_to_the_continuous_form() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_reward_that_is_no_number_is_an_error(value: float) -> None:
     with pytest.raises(ValueError, match="no number"):
-        draw(FORMS["exact"], reward=lambda z: liking(z) * value)
+        draw(FORMS["exact"], reward=lambda z: preference(z) * value)
 
 
 def test_the_guidance_scale_of_the_leaf_gradient() -> None:

@@ -59,7 +59,7 @@ def user_of(task: str) -> AnyUser:
 def build(name: str, task: str, seed: int = 0, **given: Any) -> Method[Any]:
     declared = declaration(name)
     settings = tiny.small(declared.settings, **given)
-    oracle = user_of(task).liking if settings.needs_oracle else None
+    oracle = user_of(task).preference if settings.needs_oracle else None
     return declared.load()(settings, model_of(task), Stream(seed), lambda n: base_pool(task)[:n].clone(), oracle)
 
 

@@ -91,7 +91,7 @@ class Fond(User[FondTaste, object]):
     def meet(self, task: object) -> None:
         self.classes = self.taste.likes
 
-    def liking(self, images: Tensor) -> Tensor:
+    def preference(self, images: Tensor) -> Tensor:
         return images.softmax(1)[:, [index // 2 for index in self.taste.likes[::2]]].sum(1)
 
     def verdict(self, images: Tensor) -> np.ndarray:

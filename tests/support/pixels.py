@@ -48,12 +48,12 @@ class OneHotJudge:
 
 
 class Likes:
-    """A user of class `classes` whose liking is the share of pixels there."""
+    """A user of class `classes` whose preference is the share of pixels there."""
 
     def __init__(self, classes: tuple[int, ...] | None = (0, 1)) -> None:
         self.classes, self.exact = classes, None
 
-    def liking(self, images: Tensor) -> Tensor:
+    def preference(self, images: Tensor) -> Tensor:
         return images.flatten(1)[:, list(self.classes or ())].sum(1)
 
     def elsewhere(self) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def view(of: Bench, final: Tensor | None = None, base: Tensor | None = None, use
         meta,
         given.pop("images", images),
         base,
-        given.pop("feedback", [{"liking": [1.0]}]),
+        given.pop("feedback", [{"preference": [1.0]}]),
         given.pop("rounds", []),
         user or Likes(),
         **given,

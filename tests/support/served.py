@@ -18,13 +18,13 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
-from papa.app.desk import Desk
-from papa.app.security import Access
-from papa.app.server import application
-from papa.app.steps import Reply, Sent
 from papa.methods import declaration
 from papa.models.pipeline import PipelineModel
 from papa.models.settings import PipelineSettings
+from papa.serve.desk import Desk
+from papa.serve.security import Access
+from papa.serve.server import application
+from papa.serve.steps import Reply, Sent
 from papa.session import Session
 from support import tiny, tiny_sd15
 
@@ -117,9 +117,9 @@ def client_of(at: Desk, access: Access | None = None, ended: Callable[[], None] 
     return TestClient(application(at, access, title, ended), base_url=base, headers=headers)
 
 
-def liking(log: Path) -> list[list[float | None]]:
+def preference(log: Path) -> list[list[float | None]]:
     """The answers of the rounds in a log."""
-    return [json.loads(line)["liking"] for line in log.read_text().splitlines()[1:]]
+    return [json.loads(line)["preference"] for line in log.read_text().splitlines()[1:]]
 
 
 # ---------------------------------------------------------------- a server in a process of its own

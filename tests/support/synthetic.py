@@ -135,7 +135,7 @@ def _measures(method: str, user: str, share: float, draw: np.random.Generator) -
     return {
         "preference_gold": (preference, "share"),
         "preference_held_out": (preference - abs(draw.normal(0.01, 0.01)), "share"),
-        "liking_gold": (preference - 0.01, "share"),
+        "probability_gold": (preference - 0.01, "share"),
         "over_optimization": (abs(draw.normal(0.01, 0.01)), "share"),
         "served_vendi_ratio": (1 + (ratio - 1) * share + draw.normal(0, 0.004), "share of a perfect mix's"),
         "served_nearest_ratio": (1 + 2 * (ratio - 1) * share + draw.normal(0, 0.004), "share of a perfect mix's"),
@@ -184,7 +184,7 @@ def long_table(of: Grid, rounds: int = 10) -> pd.DataFrame:
             share = 0.37 * START.get(spec.user, 0.3 + 0.2 * (spec.user == "grape"))
             predicted = share * np.exp(beta) / (share * np.exp(beta) + 1 - share)
             measured = predicted - 0.01 + draw.normal(0, 0.01)
-            add(0, "final", {"liking_measured": (measured, "share"), "liking_predicted": (predicted, "share")})
+            add(0, "final", {"preference_measured": (measured, "share"), "preference_predicted": (predicted, "share")})
             continue
         for index in range(rounds + 1):
             add(index, "round", _measures(spec.method, spec.user, index / rounds, draw))
@@ -204,7 +204,7 @@ def long_table(of: Grid, rounds: int = 10) -> pd.DataFrame:
         final |= {"like_rate": (final["preference_gold"][0] * 0.7, "share"), "labels_to_first_like": (2.0, "labels")}
         if spec.algorithm == "fkc":
             final["ess"] = (26 - 1.5 * spec.settings.model_dump()["beta_max"], "particles")
-            final["surrogate_gap"] = (0.02 * spec.settings.model_dump()["beta_max"], "liking")
+            final["surrogate_gap"] = (0.02 * spec.settings.model_dump()["beta_max"], "preference")
             final["unique_ancestors"] = (12 - spec.settings.model_dump()["beta_max"], "particles")
         final |= _prompted(spec.method, final, draw) if spec.task == "fruits" else {}
         add(rounds, "final", final)

@@ -14,8 +14,8 @@ from papa.benchmark.tasks.images import Classifier
 from papa.benchmark.tasks.mnist import MnistSettings
 from papa.benchmark.tasks.mnist.task import SIDE, Mnist
 from papa.models.unet import UNetModel
-from papa.recipes.mnist.base import new_scheduler
 from papa.rng import Stream
+from recipes.mnist.base import new_scheduler
 from support.nets import small_unet
 
 

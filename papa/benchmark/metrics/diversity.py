@@ -23,7 +23,7 @@ PARTICLES = ("ess", "lowest_ess", "unique_ancestors")
 class Diversity(Metric):
     """Distances are those of the task's own space (pixels or features). *_ratio: over a perfect mix's.
 
-    A graded taste is taken for a yes-or-no one here (liking above one half), so an exact tilt is not at exactly 1.
+    A graded taste is taken for a yes-or-no one here (preference above one half), so an exact tilt is not at exactly 1.
 
     Of all final samples: distance: mean of two images. vendi: effective number of images (Friedman & Dieng 2023).
     coverage: share of the preferred real images with a sample among their 5 nearest neighbours' radius (Naeem et al.

@@ -15,7 +15,7 @@ class Golden(Metric):
         if run.user.exact is None or "final" not in run.images:
             return []
         final = run.images["final"].double()
-        rows = [Row("mean_reward", float(run.user.liking(final).mean()), "nats", run.last)]
+        rows = [Row("mean_reward", float(run.user.preference(final).mean()), "nats", run.last)]
         beta = run.true_tilt or 0.0
         try:
             exact, log_z = run.user.exact.tilted(beta)

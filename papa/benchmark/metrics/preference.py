@@ -13,9 +13,9 @@ from papa.benchmark.metrics.interface import Metric, Row, RunView
 
 class Preference(Metric):
     """preference_<judge>: share of samples whose class, by that judge, is preferred (gold, for graded users: the
-    mean verdict; users without classes have no other judge). liking_gold: the mean liking itself.
-    over_optimization: gold minus held out. liking_predicted: for the controls that are tilted by the
-    true liking s, E[s e^(beta s)] / E[e^(beta s)] over the base samples.
+    mean verdict; users without classes have no other judge). probability_gold: the mean probability of a like.
+    over_optimization: gold minus held out. preference_predicted: for the controls that are tilted by the
+    true preference s, E[s e^(beta s)] / E[e^(beta s)] over the base samples.
     surrogate_gap: of methods that follow a fitted reward, what it gives their final samples less preference_gold, which
     it was fitted to."""
 
@@ -26,15 +26,15 @@ class Preference(Metric):
         for index, stage, images in run.stages():
             gold = float(run.verdict(images).mean())
             rows.append(Row("preference_gold", gold, "share", index, stage))
-            rows.append(Row("liking_gold", mean_liking(run, images), "share", index, stage))
+            rows.append(Row("probability_gold", mean_probability(run, images), "share", index, stage))
             others = never_queried(run, images)
             rows += [Row(f"preference_{name}", value, "share", index, stage) for name, value in others.items()]
             if "held_out" in others:
                 rows.append(Row("over_optimization", gold - others["held_out"], "share", index, stage))
         rows += surrogate_gap(run)
         if run.true_tilt is not None and "final" in run.images:
-            rows.append(Row("liking_measured", mean_liking(run, run.images["final"]), "share", run.last))
-            rows.append(Row("liking_predicted", predicted_liking(run, run.true_tilt), "share", run.last))
+            rows.append(Row("preference_measured", mean_probability(run, run.images["final"]), "share", run.last))
+            rows.append(Row("preference_predicted", predicted_preference(run, run.true_tilt), "share", run.last))
         return rows
 
 
@@ -47,7 +47,7 @@ def surrogate_gap(run: RunView) -> list[Row]:
     if not steps or run.true_tilt is not None or float(steps[-1].get("gamma") or 0) > 0:
         return []
     gap = float(steps[-1]["reward"]) - float(run.verdict(run.images["final"]).mean())
-    return [Row("surrogate_gap", gap, "liking", run.last)]
+    return [Row("surrogate_gap", gap, "preference", run.last)]
 
 
 def never_queried(run: RunView, images: Tensor) -> dict[str, float]:
@@ -59,14 +59,14 @@ def never_queried(run: RunView, images: Tensor) -> dict[str, float]:
 
 
 @torch.no_grad()
-def mean_liking(run: RunView, images: Tensor) -> float:
-    """The user's mean liking of images, in [0, 1]."""
-    return float(run.user.liking(images).double().mean())
+def mean_probability(run: RunView, images: Tensor) -> float:
+    """The user's mean preference of images, in [0, 1]."""
+    return float(run.user.preference(images).double().mean())
 
 
 @torch.no_grad()
-def predicted_liking(run: RunView, beta: float) -> float:
+def predicted_preference(run: RunView, beta: float) -> float:
     """E[s e^(beta s)] / E[e^(beta s)] over the base samples of the run's seed."""
-    s = run.user.liking(run.base).double()
+    s = run.user.preference(run.base).double()
     weights = (beta * s - math.fabs(beta)).exp()
     return float((s * weights).sum() / weights.sum())

@@ -8,20 +8,20 @@ from papa.benchmark.metrics.interface import Metric, Row, RunView
 
 
 class Session(Metric):
-    """like_rate: share of a round's answered items that were liked (mean liking where graded).
-    regret: cumulative sum of 1 - liking over all answered items so far, in items.
+    """like_rate: share of a round's answered items that were liked (mean preference where graded).
+    regret: cumulative sum of 1 - preference over all answered items so far, in items.
     labels_to_first_like: labels spent up to and including the first like; NaN if there was none."""
 
     def measure(self, run: RunView) -> list[Row]:
         rows, regret, labels, first = [], 0.0, 0, float("nan")
         for line in run.feedback:
-            liking = np.array([np.nan if s is None else s for s in line["liking"]], dtype=float)
-            answered = liking[~np.isnan(liking)]
+            preference = np.array([np.nan if s is None else s for s in line["preference"]], dtype=float)
+            answered = preference[~np.isnan(preference)]
             regret += float((1 - answered).sum())
-            liked = np.flatnonzero(liking > 0.5)
+            liked = np.flatnonzero(preference > 0.5)
             if np.isnan(first) and len(liked):
                 first = labels + int(liked[0]) + 1
-            labels += len(liking)
+            labels += len(preference)
             index = line["round"] + 1
             if len(answered):
                 rows.append(Row("like_rate", float(answered.mean()), "share", index, "round"))

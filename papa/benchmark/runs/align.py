@@ -40,7 +40,7 @@ def build_user(spec: RunSpec, task: AnyTask) -> AnyUser:
 
 
 def open_session(spec: RunSpec, task: AnyTask, oracle: Any = None, log: Path | None = None) -> Session:
-    """The session of a run. Only the controls that ask for it are handed the user's liking."""
+    """The session of a run. Only the controls that ask for it are handed the user's preference."""
     return Session(
         task.model,
         spec.algorithm,
@@ -140,7 +140,7 @@ def align(spec: RunSpec, task: AnyTask, log: Log) -> None:
     start, cpu, work = time.monotonic(), time.process_time(), work_folder(spec)
     user = build_user(spec, task)
     taken, status, reason = Taken(), "done", None
-    with open_session(spec, task, user.liking, work / "log.jsonl") as session:
+    with open_session(spec, task, user.preference, work / "log.jsonl") as session:
         try:
             learn(spec, session, user, taken, Clock(work), log)
             learning = asdict(session.method.cost)
@@ -159,7 +159,7 @@ def align(spec: RunSpec, task: AnyTask, log: Log) -> None:
             asked=spec.described,
             status=status,
             reason=reason,
-            labels=int(sum(len(line["liking"]) for line in taken.lines)),
+            labels=int(sum(len(line["preference"]) for line in taken.lines)),
             learning=Evaluations(**learning),
             total=Evaluations(**asdict(session.method.cost)),
             seconds={"total": time.monotonic() - start, "cpu": time.process_time() - cpu, **taken.seconds},
@@ -190,8 +190,8 @@ def learn(spec: RunSpec, session: Session, user: AnyUser, taken: Taken, clock: C
             taken.images[f"round_{h:02d}"] = measured(session, spec.of.measures.per_round)
             taken.seconds["round_samples"] = (taken.seconds["round_samples"] or 0.0) + time.monotonic() - began
             clock.start()
-        liking = happened.feedback.liking
-        log(f"{spec.folder}: round {session.round}/{session.rounds}, liked {np.nansum(liking):g} of {len(liking)}")
+        preference = happened.feedback.preference
+        log(f"{spec.folder}: round {session.round}/{session.rounds}, liked {np.nansum(preference):g}/{len(preference)}")
 
 
 def note(happened: Round, session: Session, taken: Taken, clock: Clock) -> None:

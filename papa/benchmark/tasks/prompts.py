@@ -117,7 +117,7 @@ class ClipJudge(nn.Module):
         """(n, concepts) cosine similarities, differentiable.
 
         Those of a tensor that was asked for before are looked up as long as it exists and is as it was: a user's
-        answer, their liking and the judge's probabilities are all made of them.
+        answer, their preference and the judge's probabilities are all made of them.
         """
         if images.requires_grad:
             return self._similarity(images)

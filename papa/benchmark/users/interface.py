@@ -32,7 +32,7 @@ class User(ABC, Generic[T, Host]):
     """A simulated user with a taste.
 
     Attributes: classes: the preferred classes of a class user, for the measures; None otherwise. exact: the
-    exact density of the base tilted by this user's liking; None where there is none.
+    exact density of the base tilted by this user's preference; None where there is none.
     """
 
     classes: tuple[int, ...] | None = None
@@ -46,8 +46,8 @@ class User(ABC, Generic[T, Host]):
         """Called once with the task, before anything is shown: calibration, loading of the judge."""
 
     @abstractmethod
-    def liking(self, images: Tensor) -> Tensor:
-        """(n, ...) images -> (n,) liking in [0, 1] (for `gmm2d`, a reward in nats), differentiable."""
+    def preference(self, images: Tensor) -> Tensor:
+        """(n, ...) images -> (n,) preference in [0, 1] (for `gmm2d`, a reward in nats), differentiable."""
 
     @abstractmethod
     def verdict(self, images: Tensor) -> np.ndarray:
@@ -71,8 +71,8 @@ class User(ABC, Generic[T, Host]):
         """
         if kind == "pairs":
             raise PapaError(f"{type(self).__name__} answers item by item, not in pairs.")
-        probability = self.liking(images).detach().cpu().numpy().astype(np.float64)
-        return Feedback(liking=self.verdict(images), probability=probability)
+        probability = self.preference(images).detach().cpu().numpy().astype(np.float64)
+        return Feedback(preference=self.verdict(images), probability=probability)
 
 
 AnyUser = User[Any, Any]
@@ -113,12 +113,12 @@ class NoisyUser(User[Any, Any]):
         now = self.inner.at(progress)
         return self if now is self.inner else replace(self, inner=now)
 
-    def _moody(self, liking: np.ndarray, stream: Stream) -> np.ndarray:
+    def _moody(self, preference: np.ndarray, stream: Stream) -> np.ndarray:
         """Which answers of a round a mood turns."""
-        which, of = stream.uniform(2), stream.at("items").uniform(len(liking))
+        which, of = stream.uniform(2), stream.at("items").uniform(len(preference))
         if which[0] >= self.moods:
-            return np.zeros(len(liking), dtype=bool)
-        return (liking > 0.5) & (of < 0.5) if which[1] < 0.5 else (liking <= 0.5) & (of < 0.25)
+            return np.zeros(len(preference), dtype=bool)
+        return (preference > 0.5) & (of < 0.5) if which[1] < 0.5 else (preference <= 0.5) & (of < 0.25)
 
     def _items(self, stream: Stream, n: int) -> np.ndarray:
         """(n,) uniform draws, one for each item; the two items of a comparison share theirs."""
@@ -128,11 +128,11 @@ class NoisyUser(User[Any, Any]):
     def _said(self, truth: Feedback) -> np.ndarray:
         """The answers in the form that this user gives them."""
         if self.answers == "own" or truth.probability is None:
-            return truth.liking
+            return truth.preference
         return truth.probability if self.answers == "grades" else compared(truth.probability)
 
-    def liking(self, images: Tensor) -> Tensor:
-        return self.inner.liking(images)
+    def preference(self, images: Tensor) -> Tensor:
+        return self.inner.preference(images)
 
     def verdict(self, images: Tensor) -> np.ndarray:
         return self.inner.verdict(images)
@@ -142,21 +142,21 @@ class NoisyUser(User[Any, Any]):
         flipped = self._items(stream.at("flip"), len(images)) < self.flip
         unanswered = self._items(stream.at("missing"), len(images)) < self.missing
         said = self._said(truth)
-        liking = np.where(flipped, 1 - said, said)
-        liking = np.where(self._moody(liking, stream.at("mood")), 1 - liking, liking)
+        preference = np.where(flipped, 1 - said, said)
+        preference = np.where(self._moody(preference, stream.at("mood")), 1 - preference, preference)
         pairs = truth.pairs
         if pairs is not None:
             turned = stream.at("flip", "pairs").uniform(len(pairs)) < self.flip
             pairs = np.where(turned[:, None], pairs[:, ::-1], pairs)[~unanswered[pairs].any(1)]
-        return Feedback(np.where(unanswered, np.nan, liking), truth.probability, pairs)
+        return Feedback(np.where(unanswered, np.nan, preference), truth.probability, pairs)
 
 
-def compared(liking: np.ndarray) -> np.ndarray:
-    """(k,) likings -> (k,) answers of somebody who compares items 2i and 2i + 1: 1 for the better one, 0 for the other,
-    1/2 for two that are equal, NaN for a last item without a partner."""
-    halves = liking[: len(liking) // 2 * 2].reshape(-1, 2)
+def compared(preference: np.ndarray) -> np.ndarray:
+    """(k,) preferences -> (k,) answers by comparison of items 2i and 2i + 1: 1 for the better one, 0 for the other, 1/2
+    for two that are equal, NaN for a last item without a partner."""
+    halves = preference[: len(preference) // 2 * 2].reshape(-1, 2)
     first = 0.5 + 0.5 * np.sign(halves[:, 0] - halves[:, 1])
-    return np.append(np.stack([first, 1 - first], 1).ravel(), [np.nan] * (len(liking) % 2))
+    return np.append(np.stack([first, 1 - first], 1).ravel(), [np.nan] * (len(preference) % 2))
 
 
 class ChangingUser(User[Any, Any]):
@@ -177,8 +177,8 @@ class ChangingUser(User[Any, Any]):
     def at(self, progress: float) -> AnyUser:
         return self._before if progress < 0.5 else self._after
 
-    def liking(self, images: Tensor) -> Tensor:
-        return self._after.liking(images)
+    def preference(self, images: Tensor) -> Tensor:
+        return self._after.preference(images)
 
     def verdict(self, images: Tensor) -> np.ndarray:
         return self._after.verdict(images)

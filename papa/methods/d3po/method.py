@@ -48,7 +48,7 @@ class D3po(OnTrajectories[D3poSettings]):
         self._kept.append(self.shown(query))
         self._all = together(self._kept)
         self.seen.add(query, feedback)
-        liked, disliked = matched(self.seen.liking, self.stream.at("pairs", round=self.round))
+        liked, disliked = matched(self.seen.preference, self.stream.at("pairs", round=self.round))
         self.train(torch.from_numpy(np.stack([liked, disliked], 1)), np.ones(len(liked)))
 
     def gradient(self, update: Update) -> tuple[float, ...]:

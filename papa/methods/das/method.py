@@ -28,9 +28,9 @@ class Das(Populations[DasSettings]):
         )
         denoise = self.model.denoiser(self.cost)
         if settings.tempering == "adaptive":
-            result = adaptively_tempered(denoise, self.liking, self._sigmas, beta, *given)
+            result = adaptively_tempered(denoise, self.preference, self._sigmas, beta, *given)
         else:
             betas = scheduled_betas(beta, len(self._sigmas) - 1, settings.tempering_gamma)
-            result = fkc(denoise, self.liking, self._sigmas, betas, *given)
+            result = fkc(denoise, self.preference, self._sigmas, betas, *given)
         self.keep(result.trace)
         return result

@@ -46,18 +46,18 @@ class Ddpo(OnTrajectories[DdpoSettings]):
     def learn(self, query: Query, feedback: Feedback) -> None:
         self._round = self.shown(query)
         self.seen.add(query, feedback)
-        answers = self.seen.liking[~np.isnan(self.seen.liking)]
+        answers = self.seen.preference[~np.isnan(self.seen.preference)]
         if len(answers):
             self._mean, self._deviation = float(answers.mean()), float(answers.std())
-        answered = np.flatnonzero(~np.isnan(feedback.liking))
+        answered = np.flatnonzero(~np.isnan(feedback.preference))
         if self._deviation > 0:  # where all answers are equal nothing is better than anything
-            self.train(torch.from_numpy(answered), feedback.liking[answered])
+            self.train(torch.from_numpy(answered), feedback.preference[answered])
 
     def gradient(self, update: Update) -> tuple[float, ...]:
         """update.x0: (m,) which trajectories of the round."""
         assert self._round is not None
         denoise, base = self.denoisers()
-        advantages = torch.from_numpy((update.liking - self._mean) / self._deviation)
+        advantages = torch.from_numpy((update.preference - self._mean) / self._deviation)
         steps = self.steps_of(update, self._round.transitions)
         share, totals = 1 / (len(steps) * len(update.x0)), np.zeros(2)
         for chosen, advantage in zip(self.parts(update.x0), self.parts(advantages), strict=True):

@@ -35,9 +35,9 @@ class DiffusionDpo(FineTuned[DiffusionDpoSettings]):
     def learn(self, query: Query, feedback: Feedback) -> None:
         self.seen.add(query, feedback)
         if feedback.pairs is not None:
-            before = len(self.seen.liking) - len(feedback.liking)
+            before = len(self.seen.preference) - len(feedback.preference)
             self._told.append(np.asarray(feedback.pairs, dtype=np.int64).reshape(-1, 2) + before)
-        liked, disliked = matched(self.seen.liking, self.stream.at("pairs", round=self.round))
+        liked, disliked = matched(self.seen.preference, self.stream.at("pairs", round=self.round))
         which = torch.from_numpy(np.concatenate([np.stack([liked, disliked], 1), *self._told]))
         pairs = self.seen.latents[which]
         self.train(pairs, np.ones(len(pairs)))

@@ -21,10 +21,10 @@ from papa.methods.diffusion_kto import DiffusionKtoSettings
 from papa.methods.shared.finetune.training import FineTuned, Update
 
 
-def kto_loss(gain: Tensor, point: float, liking: Tensor) -> Tensor:
-    """(n,) losses in [0, 1]. gain: (n,) g. point: z. liking: (n,) s in [0, 1]."""
+def kto_loss(gain: Tensor, point: float, preference: Tensor) -> Tensor:
+    """(n,) losses in [0, 1]. gain: (n,) g. point: z. preference: (n,) s in [0, 1]."""
     kept = torch.sigmoid(gain - point)
-    return liking * (1 - kept) + (1 - liking) * kept
+    return preference * (1 - kept) + (1 - preference) * kept
 
 
 class DiffusionKto(FineTuned[DiffusionKtoSettings]):
@@ -32,8 +32,8 @@ class DiffusionKto(FineTuned[DiffusionKtoSettings]):
 
     def learn(self, query: Query, feedback: Feedback) -> None:
         self.seen.add(query, feedback)
-        answered = np.flatnonzero(~np.isnan(self.seen.liking))
-        self.train(self.seen.latents[torch.from_numpy(answered)], self.seen.liking[answered])
+        answered = np.flatnonzero(~np.isnan(self.seen.preference))
+        self.train(self.seen.latents[torch.from_numpy(answered)], self.seen.preference[answered])
 
     def gain(self, part: Noised, reference: Tensor) -> Tensor:
         """g of a chunk of pairs. reference: their errors under the base."""
@@ -42,13 +42,13 @@ class DiffusionKto(FineTuned[DiffusionKtoSettings]):
     def gradient(self, update: Update) -> tuple[float, ...]:
         """The reference point needs all pairs of the update, so they go through the network twice."""
         timesteps, total = self.timesteps(update), 0.0
-        liking = torch.from_numpy(update.liking)[:, None].expand(timesteps.shape).flatten()
+        preference = torch.from_numpy(update.preference)[:, None].expand(timesteps.shape).flatten()
         parts = list(noised(update.x0, timesteps, self.noise(update), self.alphas_cumprod, self.settings.chunk))
         references = [errors(frozen(self.base, part, torch.ones_like(part.t), self.cost), part.noise) for part in parts]
         point = self._point(parts, references)
         for part, reference in zip(parts, references, strict=True):
             gain = self.gain(part, reference)
-            loss = kto_loss(gain, point, liking[part.chosen].to(gain)).sum() / len(liking)
+            loss = kto_loss(gain, point, preference[part.chosen].to(gain)).sum() / len(preference)
             backward(loss, update.scale)
             total += loss.item()
         return (total,)

@@ -33,11 +33,11 @@ from papa.methods.shared.finetune.training import FineTuned, Update
 from papa.models.lora import twin
 
 
-def nft_loss(predicted: Tensor, old: Tensor, noise: Tensor, liking: Tensor, strength: float) -> Tensor:
-    """(n,) losses of predictions (n, ...) of the trained and the older network. liking: (n,) in [0, 1]."""
+def nft_loss(predicted: Tensor, old: Tensor, noise: Tensor, preference: Tensor, strength: float) -> Tensor:
+    """(n,) losses of predictions (n, ...) of the trained and the older network. preference: (n,) in [0, 1]."""
     positive = (1 - strength) * old + strength * predicted
     negative = (1 + strength) * old - strength * predicted
-    return liking * errors(positive, noise) + (1 - liking) * errors(negative, noise)
+    return preference * errors(positive, noise) + (1 - preference) * errors(negative, noise)
 
 
 class DiffusionNft(FineTuned[DiffusionNftSettings]):
@@ -49,20 +49,20 @@ class DiffusionNft(FineTuned[DiffusionNftSettings]):
 
     def learn(self, query: Query, feedback: Feedback) -> None:
         self.seen.add(query, feedback)
-        answered = np.flatnonzero(~np.isnan(self.seen.liking))
-        self.train(self.seen.latents[torch.from_numpy(answered)], self.seen.liking[answered])
+        answered = np.flatnonzero(~np.isnan(self.seen.preference))
+        self.train(self.seen.latents[torch.from_numpy(answered)], self.seen.preference[answered])
         with torch.no_grad():
             for name, average in self._average().items():
                 average.lerp_(self.trained[name], 1 - self.settings.keep)
 
     def gradient(self, update: Update) -> tuple[float, ...]:
         timesteps, total = self.timesteps(update), 0.0
-        liking = torch.from_numpy(update.liking)[:, None].expand(timesteps.shape).flatten()
+        preference = torch.from_numpy(update.preference)[:, None].expand(timesteps.shape).flatten()
         for part in noised(update.x0, timesteps, self.noise(update), self.alphas_cumprod, self.settings.chunk):
             old = frozen(self.old, part, torch.ones_like(part.t), self.cost)
             eps = predicted(self.network, part, self.cost)
-            each = nft_loss(eps, old, part.noise, liking[part.chosen].to(eps), self.settings.strength)
-            loss = each.sum() / len(liking)
+            each = nft_loss(eps, old, part.noise, preference[part.chosen].to(eps), self.settings.strength)
+            loss = each.sum() / len(preference)
             backward(loss, update.scale)
             total += loss.item()
         return (total,)

@@ -27,9 +27,9 @@ def with_likes(guessed: np.ndarray, least: int) -> np.ndarray:
     """(n,) guesses with so many above 1/2 at least: where there are fewer, the highest ones become 1."""
     if (guessed > 0.5).sum() >= least:
         return guessed
-    liking = guessed.copy()
-    liking[np.argsort(-guessed, kind="stable")[:least]] = 1
-    return liking
+    preference = guessed.copy()
+    preference[np.argsort(-guessed, kind="stable")[:least]] = 1
+    return preference
 
 
 class Distill(WithSurrogate[DistillSettings]):
@@ -45,7 +45,7 @@ class Distill(WithSurrogate[DistillSettings]):
     def learn(self, query: Query, feedback: Feedback) -> None:
         self.seen.add(query, feedback)
         self._values = {"surrogate_mse": self.fit()}
-        if self.round == self.rounds - 1 and not np.isnan(self.seen.liking).all():
+        if self.round == self.rounds - 1 and not np.isnan(self.seen.preference).all():
             self._distil()
 
     def _start(self) -> FineTuned[Any]:
@@ -60,12 +60,12 @@ class Distill(WithSurrogate[DistillSettings]):
         latents = self.base_draw(self.settings.guesses, self.stream.at("guesses"))
         with torch.no_grad():
             guessed = torch.cat([self.surrogate(part) for part in latents.split(self.model.chunk)])
-        liking = guessed.double().clamp(0, 1).cpu().numpy()
-        if (self.seen.liking > 0.5).any():  # else their order says nothing
-            liking = with_likes(liking, round(self.settings.least_likes * len(liking)))
-        self._values["guessed_likes"] = float(liking.mean())
+        preference = guessed.double().clamp(0, 1).cpu().numpy()
+        if (self.seen.preference > 0.5).any():  # else their order says nothing
+            preference = with_likes(preference, round(self.settings.least_likes * len(preference)))
+        self._values["guessed_likes"] = float(preference.mean())
         self.trained = self._start()
-        self.trained.tell(Query(latents, self.condition(len(latents))), Feedback(liking, liking))
+        self.trained.tell(Query(latents, self.condition(len(latents))), Feedback(preference, preference))
 
     def sample(self, n: int) -> Tensor:
         return self.base_latents(n) if self.trained is None else self.trained.sample(n)

@@ -15,7 +15,7 @@ class FkSteering(Populations[FkSteeringSettings]):
     def population(self, populations: int, strengths: dict[str, float], stream: Stream) -> Particles:
         result = steer(
             self.model.denoiser(self.cost),
-            self.liking,
+            self.preference,
             self._sigmas,
             strengths["beta"],
             self.settings.potential,

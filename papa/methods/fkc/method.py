@@ -55,14 +55,14 @@ class Fkc(Populations[FkcSettings]):
         return torch.linspace(0, beta, len(self._sigmas), dtype=torch.float64)
 
     def _reward(self, gamma: float, populations: int) -> Reward:
-        """u of (P N, ...) clean points: the liking and, where gamma > 0, the diversity term."""
+        """u of (P N, ...) clean points: the preference and, where gamma > 0, the diversity term."""
 
         def reward(z: Tensor) -> Tensor:
-            liking = self.liking(z)
+            preference = self.preference(z)
             if gamma > 0:
                 spread = diversity(z.view(populations, -1, *z.shape[1:]), self._past)
-                liking = liking + gamma * spread.flatten()
-            return liking
+                preference = preference + gamma * spread.flatten()
+            return preference
 
         return reward
 

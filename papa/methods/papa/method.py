@@ -66,9 +66,9 @@ class Shares:
     base: float
 
 
-def laplace(liking: np.ndarray) -> float:
+def laplace(preference: np.ndarray) -> float:
     """The share of likes that a few answers tell of, in (0, 1): (likes + 1) / (answers + 2). NaN = unanswered."""
-    answered = liking[~np.isnan(liking)]
+    answered = preference[~np.isnan(preference)]
     return float((answered.sum() + 1) / (len(answered) + 2))
 
 
@@ -109,17 +109,19 @@ class Papa(FineTuned[PapaSettings]):
         self.seen.add(query, feedback)
         if self.settings.anchor == "previous":
             self.anchor = twin(self.network)
-        latents, liking = (self.seen.latents, self.seen.liking) if self.settings.accumulate else self.seen.last()
-        usable = ~np.isnan(liking)
+        latents, preference = (
+            (self.seen.latents, self.seen.preference) if self.settings.accumulate else self.seen.last()
+        )
+        usable = ~np.isnan(preference)
         if self.settings.negatives == "none":
-            usable &= liking > 0.5
+            usable &= preference > 0.5
         chosen = np.flatnonzero(usable)
         if len(chosen):
-            self.shares = Shares(float(liking[chosen].mean()), laplace(self._of_the_base()))
-        self.train(latents[torch.from_numpy(chosen)], liking[chosen])
+            self.shares = Shares(float(preference[chosen].mean()), laplace(self._of_the_base()))
+        self.train(latents[torch.from_numpy(chosen)], preference[chosen])
 
     def _of_the_base(self) -> np.ndarray:
-        """The likings of items that the base drew. Given pictures are none."""
+        """The preferences of items that the base drew. Given pictures are none."""
         asked = self.seen.rounds()[self.beforehand :]
         return np.concatenate([np.empty(0), *(asked if self.settings.queries == "base" else asked[:1])])
 
@@ -152,8 +154,8 @@ class Papa(FineTuned[PapaSettings]):
         """The (item, timestep) pairs of one update with the weights of both terms; feedback r = 2s - 1."""
         settings, strata, trained = self.settings, self.strata, self.total - self.first
         timesteps = self.timesteps(update)
-        r, anchored = (torch.from_numpy(weights)[:, None] for weights in self._item_weights(update.liking))
-        mean = 1 / len(update.liking)
+        r, anchored = (torch.from_numpy(weights)[:, None] for weights in self._item_weights(update.preference))
+        mean = 1 / len(update.preference)
         preference = settings.c_pref * mean * r * self._timestep_weights()[timesteps] * (trained / strata)
         near = (settings.c_qpde * mean * (trained / self.total) / strata * anchored).expand(timesteps.shape)
         if settings.qpde_timesteps == "last":
@@ -161,16 +163,16 @@ class Papa(FineTuned[PapaSettings]):
             near = torch.where(ends, settings.c_qpde * mean * (trained / strata) * anchored, 0.0)
         preference, near = preference / settings.processes, near / settings.processes
         if settings.qpde_on == "liked":
-            near = torch.where(torch.from_numpy(update.liking)[:, None] > 0.5, near, 0.0)
+            near = torch.where(torch.from_numpy(update.preference)[:, None] > 0.5, near, 0.0)
         ceiling = 1 + settings.margin if settings.negatives == "bounded" else None
         return Pairs(timesteps, preference.float(), near.float(), ceiling)
 
-    def _item_weights(self, liking: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _item_weights(self, preference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Weights of the items in the preference term, signs included, and in the anchor term; see the module."""
         if self.settings.balance == "none":
-            return 2 * liking - 1, np.ones_like(liking)
+            return 2 * preference - 1, np.ones_like(preference)
         h, p = min(max(self.shares.labelled, LEAST_SHARE), 1 - LEAST_SHARE), self.shares.base
-        like, dislike = liking / h, (1 - liking) / (1 - h)
+        like, dislike = preference / h, (1 - preference) / (1 - h)
         return (like - dislike) / 2, (p * like + (1 - p) * dislike) / (2 * (1 - p))
 
     def _timestep_weights(self) -> Tensor:

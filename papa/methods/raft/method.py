@@ -21,8 +21,8 @@ class Raft(FineTuned[RaftSettings]):
 
     def learn(self, query: Query, feedback: Feedback) -> None:
         self.seen.add(query, feedback)
-        liked = np.flatnonzero(self.seen.liking > 0.5)  # unanswered items are NaN, which is not above anything
-        self.train(self.seen.latents[torch.from_numpy(liked)], self.seen.liking[liked])
+        liked = np.flatnonzero(self.seen.preference > 0.5)  # unanswered items are NaN, which is not above anything
+        self.train(self.seen.latents[torch.from_numpy(liked)], self.seen.preference[liked])
 
     def gradient(self, update: Update) -> tuple[float, ...]:
         return (self.denoising_gradient(update, np.full(len(update.x0), 1 / len(update.x0))),)

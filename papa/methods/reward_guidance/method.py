@@ -31,7 +31,9 @@ class RewardGuidance(Tilted[RewardGuidanceSettings]):
         )
         betas = torch.linspace(0, beta, len(self._sigmas), dtype=torch.float64)
         denoise, unused = self.model.denoiser(self.cost), torch.zeros(1, n)
-        return fkc(denoise, self.liking, self._sigmas, betas, self.noise(stream, n), lambda _: unused, options).samples
+        return fkc(
+            denoise, self.preference, self._sigmas, betas, self.noise(stream, n), lambda _: unused, options
+        ).samples
 
     def own(self, k: int, stream: Stream) -> Tensor:
         beta = self.along_rounds(self.settings.beta_min, self.settings.beta_max)

@@ -27,17 +27,17 @@ class Rwr(FineTuned[RwrSettings]):
 
     def learn(self, query: Query, feedback: Feedback) -> None:
         self.seen.add(query, feedback)
-        answered = np.flatnonzero(~np.isnan(self.seen.liking))
-        liking = self.seen.liking[answered]
+        answered = np.flatnonzero(~np.isnan(self.seen.preference))
+        preference = self.seen.preference[answered]
         if len(answered):
-            self._mean = float(self._exponential(liking).mean())
-        self.train(self.seen.latents[torch.from_numpy(answered)], liking)
+            self._mean = float(self._exponential(preference).mean())
+        self.train(self.seen.latents[torch.from_numpy(answered)], preference)
 
-    def _exponential(self, liking: np.ndarray) -> np.ndarray:
+    def _exponential(self, preference: np.ndarray) -> np.ndarray:
         """exp((r - 1) / temperature), at most 1: the factor that this leaves out cancels in the weights."""
-        return np.exp(2 * (liking - 1) / self.settings.temperature)
+        return np.exp(2 * (preference - 1) / self.settings.temperature)
 
     def gradient(self, update: Update) -> tuple[float, ...]:
         """The items of an update are drawn evenly, so each stands for n / m of all n: n W_i / m of it."""
-        weights = self._exponential(update.liking) / self._mean / len(update.x0)
+        weights = self._exponential(update.preference) / self._mean / len(update.x0)
         return (self.denoising_gradient(update, weights),)

@@ -50,7 +50,7 @@ class Seiko(FineTuned[SeikoSettings]):
 
     def learn(self, query: Query, feedback: Feedback) -> None:
         self.seen.add(query, feedback)
-        answered = np.flatnonzero(~np.isnan(self.seen.liking))
+        answered = np.flatnonzero(~np.isnan(self.seen.preference))
         if not len(answered):
             return
         self._fit(answered)
@@ -65,7 +65,7 @@ class Seiko(FineTuned[SeikoSettings]):
             if len(self.surrogates) > 1:
                 drawn = answered[stream.at("bootstrap").generator().integers(len(answered), size=len(answered))]
             latents = self.seen.latents[torch.from_numpy(drawn)]
-            errors.append(surrogate.fit(latents, self.seen.liking[drawn], stream))
+            errors.append(surrogate.fit(latents, self.seen.preference[drawn], stream))
         self._error = float(np.mean(errors))
 
     def optimistic(self, x: Tensor) -> Tensor:

@@ -39,14 +39,14 @@ def dpo_loss(model: Tensor, reference: Tensor, strength: float) -> Tensor:
     return torch.nn.functional.softplus(-strength * preference_margin(model, reference))
 
 
-def matched(liking: np.ndarray, stream: Stream) -> tuple[np.ndarray, np.ndarray]:
+def matched(preference: np.ndarray, stream: Stream) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of a liked item (s > 1/2) and a disliked one, as many as the larger class has items.
 
     Each item of the larger class stands in one pair; those of the other class are dealt out evenly, at random.
 
     Returns: the liked and the disliked items' indices, (pairs,) each; none where a class is empty.
     """
-    classes = np.flatnonzero(liking > 0.5), np.flatnonzero(liking <= 0.5)
+    classes = np.flatnonzero(preference > 0.5), np.flatnonzero(preference <= 0.5)
     if not all(map(len, classes)):
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
     pairs, rng = max(map(len, classes)), stream.generator()

@@ -66,7 +66,7 @@ def exact_density(spec: RunSpec, tilt: float) -> tuple[np.ndarray, np.ndarray]:
     user = build_user(spec, task)
     axis = np.linspace(-EDGE, EDGE, POINTS)
     points = torch.from_numpy(np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2))
-    density = (task.mixture.log_density(points) + tilt * user.liking(points)).exp()
+    density = (task.mixture.log_density(points) + tilt * user.preference(points)).exp()
     try:
         z = math.exp(user.exact.tilted(tilt)[1]) if user.exact is not None else float("nan")
     except PapaError:

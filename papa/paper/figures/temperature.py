@@ -1,4 +1,4 @@
-"""F5: FKC's inverse temperature, how far its surrogate is exploited, and a check with the true liking as reward."""
+"""F5: FKC's inverse temperature, how far its surrogate is exploited, and a check with the true preference as reward."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from papa.paper.stats import Estimate
 
 REFERENCE, SETTING = "fkc", "beta_max"
 TOLERANCE = 0.07
-"""How far the measured mean liking may lie from the prediction."""
-MEASURED, PREDICTED = "liking_measured", "liking_predicted"
+"""How far the measured mean preference may lie from the prediction."""
+MEASURED, PREDICTED = "preference_measured", "preference_predicted"
 JUDGES = {"preference_gold": "gold judge", "preference_held_out": "held-out judge"}
 INKS = [*style.COLOURS["fkc"], style.INK, style.FAINT, *style.SPARE]
 MARKS = ["v", "s", "o", "D", "^", "P", "X", "<"]
@@ -28,13 +28,13 @@ Course = dict[float, Estimate]
 
 
 def points(table: pd.DataFrame, grid: Grid, task: str) -> dict[str, float]:
-    """Method -> beta, of the sweep's methods that ran on a task, the true liking left out."""
+    """Method -> beta, of the sweep's methods that ran on a task, the true preference left out."""
     ran = set(table.loc[(table.metric == "preference_gold") & (table.task == task), "method"])
     return select.sweep(grid, REFERENCE, SETTING, ran).points
 
 
 def controls(table: pd.DataFrame, grid: Grid) -> list[tuple[str, str, str, float]]:
-    """(task, user, method, beta) of the runs that were handed the true liking, by beta."""
+    """(task, user, method, beta) of the runs that were handed the true preference, by beta."""
     rows = table.loc[table.metric == MEASURED, ["task", "user", "method"]].drop_duplicates()
     found = [
         (task, user, method, float(grid.methods[method].settings.model_dump()[SETTING]))
@@ -49,7 +49,7 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
     tasks = _swept_tasks(table, grid)[:1]
     panels = [*([_preference, _kept, _gap] if tasks else []), *([_prediction] if controls(table, grid) else [])]
     if not panels:
-        return style.nothing("No sweep over FKC's beta and no control with the true liking ran.")
+        return style.nothing("No sweep over FKC's beta and no control with the true preference ran.")
     rows = -(-len(panels) // 2)
     drawn = style.figure(style.FULL if len(panels) > 1 else style.COLUMN, 2.4 * rows)
     for index, panel in enumerate(panels):
@@ -133,7 +133,7 @@ def _lines(ax: Axes, courses: dict[str, Course]) -> None:
 
 @dataclass(frozen=True)
 class Check:
-    """A control: the mean liking that was predicted and that was measured at a β."""
+    """A control: the mean preference that was predicted and that was measured at a β."""
 
     task: str
     user: str
@@ -161,7 +161,7 @@ def checked(table: pd.DataFrame, grid: Grid) -> list[Check]:
 
 
 def _prediction(ax: Axes, table: pd.DataFrame, grid: Grid) -> None:
-    """Predicted mean liking as a line with its tolerance, the measured one as points: filled where it lies outside."""
+    """Predicted mean preference as a line with its tolerance, the measured one as points, filled if outside."""
     every = checked(table, grid)
     for index, (task, user) in enumerate(dict.fromkeys((check.task, check.user) for check in every)):
         mine = [check for check in every if (check.task, check.user) == (task, user)]
@@ -175,7 +175,7 @@ def _prediction(ax: Axes, table: pd.DataFrame, grid: Grid) -> None:
                 look = {"color": ink, "markerfacecolor": "white" if holds else ink, "label": label}
                 style.errorbar(ax, check.beta, style.share(check.measured), fmt=mark, **look)
                 label = "_"
-    ax.set_ylabel("mean liking")
+    ax.set_ylabel("mean preference")
     ax.margins(x=0.06)
     ax.set_ylim(-0.02, 1.02)
     if not every:
@@ -210,8 +210,8 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
         "reward."
     )
     controlled = (
-        f"{'(d) with' if tasks else 'FKC at an inverse temperature β with'} the true liking s as reward: measured mean "
-        f"liking (points) against the prediction E[s exp(βs)] / E[exp(βs)] from {base} base samples (line, "
+        f"{'(d) with' if tasks else 'FKC at an inverse temperature β with'} the true preference s as reward: measured "
+        f"mean preference (points) against the prediction E[s exp(βs)] / E[exp(βs)] from {base} base samples (line, "
         f"± {TOLERANCE})."
     )
     shown = [*sweep, *handed]

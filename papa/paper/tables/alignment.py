@@ -91,7 +91,7 @@ def _estimates(table: pd.DataFrame, grid: Grid, task: str, users: list[str]) -> 
 
 def _liked(grid: Grid, task: str, users: list[str]) -> str:
     """What the column of preference is called; where all these users answer with grades it is a mean."""
-    return "mean liking" if report.liked(grid, task, *users) == "mean liking" else "preference"
+    return "mean preference" if report.liked(grid, task, *users) == "mean preference" else "preference"
 
 
 def _seeds(found: dict[tuple[str, str], Estimate], shown: Shown) -> tuple[dict[str, str], str]:

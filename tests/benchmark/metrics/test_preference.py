@@ -1,4 +1,4 @@
-"""Preference and retention: the shares that the judges count, and the liking that is predicted."""
+"""Preference and retention: the shares that the judges count, and the preference that is predicted."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import torch
 from support.pixels import Likes, OneHotJudge, bench, one_hot, values, view
 from torch import Tensor
 
-from papa.benchmark.metrics.preference import Preference, predicted_liking
+from papa.benchmark.metrics.preference import Preference, predicted_preference
 from papa.benchmark.metrics.retention import Retention
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.5, 1.0, 4.0, 30.0])
 @pytest.mark.parametrize("liked", [1, 3, 9])
-def test_predicted_liking_of_a_yes_or_no_user(beta: float, liked: int) -> None:
+def test_predicted_preference_of_a_yes_or_no_user(beta: float, liked: int) -> None:
     p = liked / 10
     run = view(bench(), base=one_hot([liked, 0, 10 - liked]))
-    assert predicted_liking(run, beta) == pytest.approx(p * math.exp(beta) / (p * math.exp(beta) + 1 - p))
+    assert predicted_preference(run, beta) == pytest.approx(p * math.exp(beta) / (p * math.exp(beta) + 1 - p))
 
 
-def test_predicted_liking_of_a_graded_user() -> None:
+def test_predicted_preference_of_a_graded_user() -> None:
     s = np.array([0.1, 0.4, 0.9])
     base = torch.from_numpy(np.stack([s, 0 * s, 1 - s], 1))
     expected = (s * np.exp(2 * s)).sum() / np.exp(2 * s).sum()
-    assert predicted_liking(view(bench(), base=base), 2.0) == pytest.approx(expected)
+    assert predicted_preference(view(bench(), base=base), 2.0) == pytest.approx(expected)
 
 
 def test_preference_is_the_share_that_each_judge_counts_as_liked() -> None:
@@ -38,7 +38,7 @@ def test_preference_is_the_share_that_each_judge_counts_as_liked() -> None:
     assert values(rows)["over_optimization"] == 0.0
     curve = [(r.round, r.value) for r in rows if r.metric == "preference_gold" and r.stage == "round"]
     assert curve == [(0, 0.5), (1, 1.0)]  # the first four of the base and of the request in the end
-    assert "liking_predicted" not in values(rows)
+    assert "preference_predicted" not in values(rows)
 
 
 def test_the_held_out_judge_is_asked_and_not_the_gold_one_twice() -> None:
@@ -93,5 +93,5 @@ def test_the_gap_of_a_surrogate_is_what_it_promises_less_what_the_user_gives() -
 
 def test_controls_get_their_prediction() -> None:
     found = values(Preference().measure(view(bench(), one_hot([3, 0, 1]), one_hot([1, 0, 3]), true_tilt=2.0)))
-    assert found["liking_measured"] == 0.75
-    assert found["liking_predicted"] == pytest.approx(0.25 * math.e**2 / (0.25 * math.e**2 + 0.75))
+    assert found["preference_measured"] == 0.75
+    assert found["preference_predicted"] == pytest.approx(0.25 * math.e**2 / (0.25 * math.e**2 + 0.75))

@@ -14,10 +14,10 @@ from papa.benchmark.runs.record import Evaluations
 
 def test_session_measures_by_hand() -> None:
     feedback = [
-        {"round": 0, "liking": [0.0, None, 0.0]},
-        {"round": 1, "liking": [0.0, 1.0, None]},
-        {"round": 2, "liking": [None, None, None]},
-        {"round": 3, "liking": [1.0, 1.0, 0.0]},
+        {"round": 0, "preference": [0.0, None, 0.0]},
+        {"round": 1, "preference": [0.0, 1.0, None]},
+        {"round": 2, "preference": [None, None, None]},
+        {"round": 3, "preference": [1.0, 1.0, 0.0]},
     ]
     rows = Session().measure(view(bench(), feedback=feedback))
     rates = {row.round: row.value for row in rows if row.metric == "like_rate"}
@@ -28,12 +28,12 @@ def test_session_measures_by_hand() -> None:
 
 
 def test_graded_answers_count_by_degree() -> None:
-    rows = Session().measure(view(bench(), feedback=[{"round": 0, "liking": [0.25, 0.5, 0.75]}]))
+    rows = Session().measure(view(bench(), feedback=[{"round": 0, "preference": [0.25, 0.5, 0.75]}]))
     assert values(rows) == {"regret": pytest.approx(1.5), "labels_to_first_like": 3.0}
 
 
 def test_without_a_like_there_is_no_first_one() -> None:
-    rows = Session().measure(view(bench(), feedback=[{"round": 0, "liking": [0.0, 0.0]}]))
+    rows = Session().measure(view(bench(), feedback=[{"round": 0, "preference": [0.0, 0.0]}]))
     assert math.isnan(values(rows)["labels_to_first_like"])
 
 

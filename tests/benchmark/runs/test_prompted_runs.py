@@ -66,7 +66,7 @@ def method_of(grid: Grid, label: str) -> tuple[Painted, Any]:
     """The task and a method that has learned nothing yet."""
     (spec,) = grid.select("painted", label, "a")
     task = Painted(PipelineSettings())
-    return task, open_session(spec, task, build_user(spec, task).liking).method
+    return task, open_session(spec, task, build_user(spec, task).preference).method
 
 
 def rows(folder: Path, name: str) -> list[dict[str, Any]]:

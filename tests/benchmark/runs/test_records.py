@@ -393,7 +393,7 @@ def test_no_file_of_a_run_has_a_bare_nan(tmp_path: Path, papa: Papa, method: str
             strictly(part)
     folder = tmp_path / "results" / "gmm2d" / "runs" / method / "silent" / "seed0"
     lines = read_record(folder).lines()
-    assert lines and all(line["liking"] == [None] * len(line["liking"]) for line in lines)
+    assert lines and all(line["preference"] == [None] * len(line["preference"]) for line in lines)
     (spec,) = load(path).select()
     (first,) = [row for row in read_scores(folder, score_key(spec)) or [] if row["metric"] == "labels_to_first_like"]
     assert math.isnan(first["value"])

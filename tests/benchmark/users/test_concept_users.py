@@ -33,9 +33,9 @@ def test_at_temperature_10_nearly_all_is_disliked_raw_and_the_best_prompt_decide
     users = [likes(kind=name) for name in bank]
     for user in users:
         user.meet(task)
-    liking = np.stack([user.answer(images, "binary", Stream(0)).probability for user in users])
-    answers = np.stack([user.answer(images, "binary", Stream(0)).liking for user in users])
-    assert (2 * liking - 1 < 0).mean() > 0.9
+    preference = np.stack([user.answer(images, "binary", Stream(0)).probability for user in users])
+    answers = np.stack([user.answer(images, "binary", Stream(0)).preference for user in users])
+    assert (2 * preference - 1 < 0).mean() > 0.9
     np.testing.assert_array_equal(answers.argmax(0), best)
     np.testing.assert_array_equal(answers.sum(0), 1)  # everybody's picture is somebody's
 
@@ -46,8 +46,8 @@ def test_a_union_likes_what_its_members_like_most(task: TextToImage) -> None:
     for user in (*alone, both):
         user.meet(task)
     images = images_of(task)
-    expected = torch.stack([user.liking(images) for user in alone]).amax(0)
-    torch.testing.assert_close(both.liking(images), expected)
+    expected = torch.stack([user.preference(images) for user in alone]).amax(0)
+    torch.testing.assert_close(both.preference(images), expected)
     verdicts = np.stack([user.verdict(images) for user in alone]).max(0)
     np.testing.assert_array_equal(both.verdict(images), verdicts)
 
@@ -58,9 +58,9 @@ def test_a_graded_user_answers_between_0_and_1() -> None:
     user.meet(task)
     images, shown = task.known_images()
     graded = user.answer(images[: len(images) // 8 * 8], "graded", Stream(0))
-    assert graded.liking.min() >= 0 and graded.liking.max() <= 1 and len(set(graded.liking)) > 2
+    assert graded.preference.min() >= 0 and graded.preference.max() <= 1 and len(set(graded.preference)) > 2
     order = np.argsort(graded.probability)
-    gaps = np.diff(graded.liking[order])
+    gaps = np.diff(graded.preference[order])
     assert (gaps >= 0).all()  # an increasing map
     assert len(images) == len(shown) and set(shown.tolist()) <= set(range(len(task.concepts)))
 
@@ -79,8 +79,8 @@ def test_an_answer_looks_at_the_images_once(small: Sd15, monkeypatch: pytest.Mon
     images = images_of(small, 4)
     told = user.answer(images, "pairs", Stream(0))
     assert looks == [4]
-    np.testing.assert_array_equal(told.liking, user.verdict(images))
-    np.testing.assert_allclose(told.probability, user.liking(images).numpy(), rtol=1e-6)
+    np.testing.assert_array_equal(told.preference, user.verdict(images))
+    np.testing.assert_allclose(told.probability, user.preference(images).numpy(), rtol=1e-6)
 
 
 @settings(max_examples=20)

@@ -29,7 +29,7 @@ def grid(folder: Path, task: str, users: dict[str, Any]) -> Any:
 def test_a_class_of_ones_own(tmp_path: Path, digits: Digits) -> None:
     (spec,) = grid(tmp_path, "digits", {"likes-2": {"kind": "classes", "classes": [2]}})
     images, labels = digits.part("C")
-    answers = build_user(spec, digits).answer(images, "binary", Stream(0)).liking
+    answers = build_user(spec, digits).answer(images, "binary", Stream(0)).preference
     assert (answers == (labels == 2)).mean() > 0.97
 
 
@@ -54,7 +54,8 @@ def test_noise_on_top_of_a_configured_taste(tmp_path: Path, digits: Digits) -> N
     }
     images = digits.part("C")[0][:50]
     told = [
-        build_user(spec, digits).answer(images, "binary", Stream(0)).liking for spec in grid(tmp_path, "digits", users)
+        build_user(spec, digits).answer(images, "binary", Stream(0)).preference
+        for spec in grid(tmp_path, "digits", users)
     ]
     np.testing.assert_array_equal(told[1], 1 - told[0])
     np.testing.assert_array_equal(told[2], told[1])

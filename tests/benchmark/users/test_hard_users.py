@@ -57,8 +57,8 @@ def test_a_conjunction_is_liked_where_all_of_it_is_there(fruits: Fruits, shown: 
     told = user.verdict(images)
     assert 0 < truth.mean() < 0.35 and (told == truth).mean() > 0.95
     with torch.no_grad():
-        liking = user.liking(images).numpy()
-    assert liking[truth].mean() > 0.7 and liking[~truth].mean() < 0.1
+        preference = user.preference(images).numpy()
+    assert preference[truth].mean() > 0.7 and preference[~truth].mean() < 0.1
     ((name, elsewhere),) = user.elsewhere().items()
     assert name == "held_out" and (elsewhere(images) == truth).mean() > 0.9
 
@@ -98,9 +98,9 @@ def test_the_hasty_judge_is_right_about_most_renders_and_wrong_about_many(fruits
     )  # so that every other judge is asked about what it means
 
 
-def test_the_liking_of_the_hasty_judge_has_a_gradient(fruits: Fruits, shown: Any) -> None:
+def test_the_preference_of_the_hasty_judge_has_a_gradient(fruits: Fruits, shown: Any) -> None:
     images = shown[0][:4].clone().requires_grad_()
-    met(fruits, "hasty-lemon").liking(images).sum().backward()
+    met(fruits, "hasty-lemon").preference(images).sum().backward()
     assert images.grad is not None and images.grad.abs().sum() > 0
 
 
@@ -119,7 +119,7 @@ def test_a_taste_changes_half_way_and_is_measured_by_the_later_one(tmp_path: Pat
     before, after = met(digits, "likes-3"), met(digits, "likes-068")
 
     def told(progress: float) -> np.ndarray:
-        return user.at(progress).answer(images, "binary", Stream(0)).liking
+        return user.at(progress).answer(images, "binary", Stream(0)).preference
 
     for progress, expected in ((0.0, before), (0.49, before), (0.5, after), (0.9, after)):
         np.testing.assert_array_equal(told(progress), expected.verdict(images))
@@ -136,7 +136,7 @@ def test_a_taste_that_changes_can_have_noise_on_top(digits: Digits) -> None:
     images = digits.part("C")[0][:50]
     user = met(digits, "a", a={"user": "likes-3", "then": "likes-068", "flip": 1.0})
     for progress, label in ((0.0, "likes-3"), (0.5, "likes-068")):
-        told = user.at(progress).answer(images, "binary", Stream(0)).liking
+        told = user.at(progress).answer(images, "binary", Stream(0)).preference
         np.testing.assert_array_equal(told, 1 - met(digits, label).verdict(images))
 
 
@@ -166,7 +166,7 @@ def test_moods_turn_the_answers_of_whole_rounds(digits: Digits) -> None:
     assert isinstance(user, NoisyUser)
     seen = {"none": 0, "bad": 0, "good": 0}
     for round_ in range(200):
-        told = user.answer(images, "binary", Stream(0).at(round=round_)).liking
+        told = user.answer(images, "binary", Stream(0).at(round=round_)).preference
         withheld, given = (told < truth)[truth == 1].mean(), (told > truth)[truth == 0].mean()
         assert min(withheld, given) == 0
         seen["bad" if withheld else "good" if given else "none"] += 1

@@ -51,8 +51,8 @@ def test_the_answer_is_whether_the_likeliest_class_is_in_the_set(name: str, digi
     given = met(name, digits).answer(images, "binary", Stream(0))
     probabilities = digits.judges()["gold"].probabilities(images)
     wanted = np.isin(probabilities.argmax(1), CLASSES[name])
-    assert given.liking.dtype == np.float64 and set(given.liking) <= {0.0, 1.0}
-    np.testing.assert_array_equal(given.liking, wanted)
+    assert given.preference.dtype == np.float64 and set(given.preference) <= {0.0, 1.0}
+    np.testing.assert_array_equal(given.preference, wanted)
     np.testing.assert_allclose(given.probability, probabilities[:, CLASSES[name]].sum(1), atol=1e-6)
 
 
@@ -77,15 +77,15 @@ def test_the_argmax_decides_and_not_a_probability_of_one_half() -> None:
     user = ClassUser(ClassTaste(classes=(0, 1)))
     user.meet(Judge())
     given = user.answer(torch.zeros(1, 1, 8, 8), "binary", Stream(0))
-    assert given.liking[0] == 0.0 and given.probability[0] == pytest.approx(0.55)
+    assert given.preference[0] == 0.0 and given.probability[0] == pytest.approx(0.55)
 
 
-def test_liking_is_differentiable_for_the_controls(digits: Digits, real) -> None:
+def test_preference_is_differentiable_for_the_controls(digits: Digits, real) -> None:
     for name in declaration("digits").users:
         images = real[0][:3].clone().requires_grad_(True)
-        liking = met(name, digits).liking(images)
-        assert liking.shape == (3,) and (liking >= 0).all() and (liking <= 1).all()
-        (gradient,) = torch.autograd.grad(liking.sum(), images)
+        preference = met(name, digits).preference(images)
+        assert preference.shape == (3,) and (preference >= 0).all() and (preference <= 1).all()
+        (gradient,) = torch.autograd.grad(preference.sum(), images)
         assert gradient.abs().sum() > 0
 
 
@@ -100,7 +100,7 @@ def test_pairs_are_refused_by_users_who_answer_item_by_item(digits: Digits, real
 def test_thick_strokes_are_liked_the_more_the_more_ink(digits: Digits) -> None:
     grey = torch.linspace(-1, 0.2, 21).view(-1, 1, 1, 1).expand(-1, 1, 8, 8)
     user = met("likes-thick", digits)
-    answers = user.answer(grey, "graded", Stream(0)).liking
+    answers = user.answer(grey, "graded", Stream(0)).preference
     assert (np.diff(answers) > 0).all() and answers.min() < 0.01 and answers.max() > 0.99
     assert user.classes is None
 
@@ -128,21 +128,21 @@ def test_function_users_answer_graded_and_in_the_order_of_their_reward(plane: Gm
     for name in declaration("gmm2d").users:
         user = met(name, plane, "gmm2d")
         given = user.answer(points, "graded", Stream(0))
-        u = user.liking(points).numpy()
+        u = user.preference(points).numpy()
         np.testing.assert_array_equal(given.probability, u)
-        assert ((given.liking > 0) & (given.liking < 1)).all()
-        assert (np.diff(given.liking[np.argsort(u)]) >= 0).all()
-        odds = np.log(given.liking / (1 - given.liking))
+        assert ((given.preference > 0) & (given.preference < 1)).all()
+        assert (np.diff(given.preference[np.argsort(u)]) >= 0).all()
+        odds = np.log(given.preference / (1 - given.preference))
         np.testing.assert_allclose(odds - u, odds[0] - u[0], atol=1e-8)
 
 
 def test_function_users_by_hand(plane: Gmm2d) -> None:
     point = torch.tensor([[1.0, 2.0]])
-    assert met("linear", plane, "gmm2d").liking(point).item() == pytest.approx(0.6 * 1 - 0.3 * 2)
+    assert met("linear", plane, "gmm2d").preference(point).item() == pytest.approx(0.6 * 1 - 0.3 * 2)
     quadratic = 0.8 * 1 - 0.2 * 2 - 0.15 * (0.8**2 + 1.8**2)
-    assert met("quadratic", plane, "gmm2d").liking(point).item() == pytest.approx(quadratic)
+    assert met("quadratic", plane, "gmm2d").preference(point).item() == pytest.approx(quadratic)
     at_centre = plane.mixture.means[1:2]
-    assert 0.5 < met("component", plane, "gmm2d").liking(at_centre).item() <= 0.75
+    assert 0.5 < met("component", plane, "gmm2d").preference(at_centre).item() <= 0.75
 
 
 # ---------------------------------------------------------------- noise on the answers
@@ -158,7 +158,7 @@ class Always(User):
     def meet(self, task: object) -> None:
         """Whatever it is."""
 
-    def liking(self, images: Tensor) -> Tensor:
+    def preference(self, images: Tensor) -> Tensor:
         return torch.full((len(images),), self.value)
 
     def verdict(self, images: Tensor) -> np.ndarray:
@@ -170,7 +170,7 @@ ROUNDS, K = 250, 8
 
 def answers(flip: float = 0.0, missing: float = 0.0, value: float = 1.0, seed: int = 0) -> np.ndarray:
     user, whims = NoisyUser(Always(value), flip=flip, missing=missing), Stream(seed).at("whims")
-    return np.stack([user.answer(torch.zeros(K, 2), "binary", whims.at(round=h)).liking for h in range(ROUNDS)])
+    return np.stack([user.answer(torch.zeros(K, 2), "binary", whims.at(round=h)).preference for h in range(ROUNDS)])
 
 
 @pytest.mark.parametrize("p", [0.0, 0.2, 0.5, 1.0])
@@ -201,10 +201,10 @@ def test_the_true_probability_is_recorded_whatever_was_answered(digits: Digits, 
     noisy = NoisyUser(inner, flip=1.0, missing=0.5)
     told, truth = noisy.answer(real[0], "binary", Stream(0)), inner.answer(real[0], "binary", Stream(0))
     np.testing.assert_array_equal(told.probability, truth.probability)
-    answered = ~np.isnan(told.liking)
-    np.testing.assert_array_equal(told.liking[answered], 1 - truth.liking[answered])
+    answered = ~np.isnan(told.preference)
+    np.testing.assert_array_equal(told.preference[answered], 1 - truth.preference[answered])
     assert 0 < answered.sum() < len(answered) and noisy.classes == inner.classes
-    np.testing.assert_array_equal(noisy.verdict(real[0]), truth.liking)  # judged without the noise
+    np.testing.assert_array_equal(noisy.verdict(real[0]), truth.preference)  # judged without the noise
 
 
 def test_a_user_with_noise_learns_its_classes_when_it_meets_the_task() -> None:
@@ -223,7 +223,7 @@ def test_whims_depend_on_round_and_item_and_not_on_what_is_shown() -> None:
 
     def struck(images: Tensor) -> np.ndarray:
         user = NoisyUser(Always(1.0), flip=0.4, missing=0.3)
-        return np.stack([user.answer(images, "binary", Stream(0).at(round=h)).liking for h in range(20)])
+        return np.stack([user.answer(images, "binary", Stream(0).at(round=h)).preference for h in range(20)])
 
     np.testing.assert_array_equal(struck(torch.zeros(K, 2)), struck(torch.ones(K, 2)))
     np.testing.assert_array_equal(struck(torch.zeros(3, 2)), struck(torch.zeros(K, 2))[:, :3])
@@ -235,7 +235,7 @@ def test_whims_depend_on_round_and_item_and_not_on_what_is_shown() -> None:
 class Rated(Always):
     """Likes the images as much as their one number says, and says yes above 1/2."""
 
-    def liking(self, images: Tensor) -> Tensor:
+    def preference(self, images: Tensor) -> Tensor:
         return images[:, 0]
 
     def verdict(self, images: Tensor) -> np.ndarray:
@@ -256,7 +256,7 @@ RATED = torch.tensor([[0.25], [0.125], [0.5], [0.5], [0.75], [1.0], [0.875]])
 def test_the_forms_of_answers(form: str, said: list[float]) -> None:
     user = NoisyUser(Rated(), answers=form)
     found = user.answer(RATED, "binary", Stream(0))
-    np.testing.assert_array_equal(found.liking, said)
+    np.testing.assert_array_equal(found.preference, said)
     np.testing.assert_array_equal(found.probability, RATED[:, 0])
     np.testing.assert_array_equal(user.verdict(RATED), [0, 0, 0, 0, 1, 1, 1])  # measured by the taste itself
 
@@ -264,7 +264,7 @@ def test_the_forms_of_answers(form: str, said: list[float]) -> None:
 def test_somebody_who_compares_errs_or_says_nothing_about_both_at_once() -> None:
     images = torch.tensor([[1.0], [0.0]]).repeat(2000, 1)
     user = NoisyUser(Rated(), answers="pairs", flip=0.3, missing=0.2)
-    of = user.answer(images, "binary", Stream(0)).liking.reshape(-1, 2)
+    of = user.answer(images, "binary", Stream(0)).preference.reshape(-1, 2)
     unanswered = np.isnan(of)
     assert (unanswered[:, 0] == unanswered[:, 1]).all() and abs(unanswered[:, 0].mean() - 0.2) < 0.05
     answered = of[~unanswered[:, 0]]
@@ -298,4 +298,6 @@ def test_a_pair_with_an_unanswered_item_is_left_out() -> None:
 
 
 def answers_of_pairs(missing: float) -> np.ndarray:
-    return NoisyUser(InPairs(1.0), missing=missing).answer(torch.zeros(4000, 1), "pairs", Stream(0).at("whims")).liking
+    return (
+        NoisyUser(InPairs(1.0), missing=missing).answer(torch.zeros(4000, 1), "pairs", Stream(0).at("whims")).preference
+    )

@@ -67,8 +67,8 @@ def test_unbalanced_it_falls_short_by_what_the_derivation_says(
 
 @given(st.lists(st.sampled_from([0.0, 1.0]), min_size=1, max_size=9), shares)
 @settings(max_examples=50)
-def test_one_sided_labels_have_finite_weights(liking: list[float], p_0: float) -> None:
-    values = np.array(liking)
+def test_one_sided_labels_have_finite_weights(preference: list[float], p_0: float) -> None:
+    values = np.array(preference)
     r, anchor = Weighted("equal", float(values.mean()), p_0).weights(values)
     assert np.isfinite(r).all() and np.isfinite(anchor).all() and (anchor >= 0).all()
     assert np.abs(r).max() <= 4, "no answer counts for more than an eighth of the items would"
@@ -85,9 +85,9 @@ def test_a_few_answers_tell_of_a_share_that_is_neither_none_nor_all() -> None:
 
 
 def told(papa: Papa, *rounds: list[float]) -> Papa:
-    for liking in rounds:
-        answers = np.array(liking)
-        papa.tell(papa.ask(len(liking)), Feedback(answers, answers))
+    for preference in rounds:
+        answers = np.array(preference)
+        papa.tell(papa.ask(len(preference)), Feedback(answers, answers))
     return papa
 
 

@@ -20,11 +20,11 @@ from papa.methods.papa.method import Papa
 from papa.rng import Stream
 
 
-def session(papa: Papa, rounds: int = 2, k: int = 3, liking: Callable[[int], list[float]] | None = None) -> Tensor:
+def session(papa: Papa, rounds: int = 2, k: int = 3, preference: Callable[[int], list[float]] | None = None) -> Tensor:
     """A few rounds with made-up answers; returns samples."""
     for h in range(rounds):
         query: Query = papa.ask(k)
-        answers = np.array(liking(h) if liking else [1.0, 0.0, 1.0][:k])
+        answers = np.array(preference(h) if preference else [1.0, 0.0, 1.0][:k])
         papa.tell(query, Feedback(answers, answers))
     return papa.sample(4)
 
@@ -89,7 +89,7 @@ def test_with_it_the_model_moves_and_the_base_does_not(digits: Digits, variant: 
     assert torch.equal(parameters(papa.base), parameters(digits.model.network()))
 
 
-def test_liking_lowers_the_error_of_an_item_and_disliking_raises_it(digits: Digits) -> None:
+def test_preference_lowers_the_error_of_an_item_and_disliking_raises_it(digits: Digits) -> None:
     x0 = digits.part("C")[0][:4]
     query = Query(x0)
 
@@ -117,7 +117,7 @@ def test_how_disliked_items_count(digits: Digits) -> None:
 
 def test_without_negatives_disliked_items_change_nothing(digits: Digits) -> None:
     papa = method(digits, negatives="none")
-    session(papa, liking=lambda h: [0.0, 0.0, 0.0])
+    session(papa, preference=lambda h: [0.0, 0.0, 0.0])
     assert papa.cost.backward == 0
     papa = method(digits, negatives="none")
     session(papa)
@@ -127,7 +127,7 @@ def test_without_negatives_disliked_items_change_nothing(digits: Digits) -> None
 def test_without_accumulation_a_round_of_no_answers_trains_on_nothing(digits: Digits) -> None:
     def trained(accumulate: bool) -> int:
         papa = method(digits, accumulate=accumulate)
-        session(papa, rounds=2, liking=lambda h: [1.0, 0.0, 1.0] if h == 0 else [np.nan] * 3)
+        session(papa, rounds=2, preference=lambda h: [1.0, 0.0, 1.0] if h == 0 else [np.nan] * 3)
         return papa.cost.backward
 
     assert trained(True) == 2 * trained(False) > 0

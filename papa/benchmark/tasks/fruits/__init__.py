@@ -56,7 +56,7 @@ FRUITS = TaskDeclaration(
     personal="fruits_ppd",
     hasty="fruits_hasty",
     artefacts="fruits",
-    recipe="papa.recipes.fruits.recipe",
-    parts={name: f"papa.recipes.fruits.{name}" for name in ("ppd", "hasty", "rates")},
+    recipe="recipes.fruits.recipe",
+    parts={name: f"recipes.fruits.{name}" for name in ("ppd", "hasty", "rates")},
     space="features",
 )

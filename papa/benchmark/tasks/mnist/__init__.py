@@ -24,7 +24,7 @@ MNIST = TaskDeclaration(
     },
     offers=frozenset({"classes", "ink"}),
     artefacts="mnist",
-    recipe="papa.recipes.mnist.recipe",
+    recipe="recipes.mnist.recipe",
     takes_data=True,
 )
 FASHION_MNIST = TaskDeclaration(
@@ -36,7 +36,7 @@ FASHION_MNIST = TaskDeclaration(
     },
     offers=frozenset({"classes"}),
     artefacts="fashion_mnist",
-    recipe="papa.recipes.mnist.recipe",
+    recipe="recipes.mnist.recipe",
     takes_data=True,
     takes_as_long_as="mnist",
 )

@@ -27,7 +27,7 @@ class ClassUser(User[ClassTaste, LabelsClasses]):
         if beyond := [c for c in self.classes if c >= known]:
             raise SettingsError(f"a user likes class {beyond[0]}, and the task has the classes 0 to {known - 1}.")
 
-    def liking(self, images: Tensor) -> Tensor:
+    def preference(self, images: Tensor) -> Tensor:
         return self._gold(images).softmax(1)[:, list(self.classes or ())].sum(1)
 
     def verdict(self, images: Tensor) -> np.ndarray:

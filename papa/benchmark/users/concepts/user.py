@@ -19,7 +19,7 @@ from papa.feedback import Feedback, Kind
 from papa.rng import Stream
 
 LEAST_GAP = 1e-4
-"""Smallest difference allowed between a graded user's mean liking of their own pictures and of others."""
+"""Smallest difference allowed between a graded user's mean preference of their own pictures and of others."""
 
 C = TypeVar("C", bound=Taste)
 
@@ -28,21 +28,21 @@ class OfConcepts(User[C, LabelsConcepts]):
     """Likes some concepts, by the judgement of the task's proxy.
 
     Binary answers: whether the best prompt of all is the user's; at a low temperature the softmax is nearly uniform,
-    and any threshold on the liking would call everything disliked.
+    and any threshold on the preference would call everything disliked.
     """
 
     _proxy: ClipJudge
 
     @abstractmethod
     def of_concepts(self, shares: Tensor) -> Tensor:
-        """(n, concepts) probabilities -> (n,) liking."""
+        """(n, concepts) probabilities -> (n,) preference."""
 
-    def liking(self, images: Tensor) -> Tensor:
+    def preference(self, images: Tensor) -> Tensor:
         return self.of_concepts(self._proxy(images))
 
     @torch.no_grad()
     def judged(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(n,) best concepts and (n,) likings, on the CPU, from one pass over the images."""
+        """(n,) best concepts and (n,) preferences, on the CPU, from one pass over the images."""
         similarity = self._proxy.similarity(images)
         shares = (self._proxy.temperature * similarity).softmax(1)
         return similarity.argmax(1).cpu(), self.of_concepts(shares).cpu()
@@ -50,22 +50,22 @@ class OfConcepts(User[C, LabelsConcepts]):
     def verdict(self, images: Tensor) -> np.ndarray:
         return self.decided(*self.judged(images))
 
-    def decided(self, best: Tensor, liking: Tensor) -> np.ndarray:
-        """(n,) answers from the best concepts and the likings."""
+    def decided(self, best: Tensor, preference: Tensor) -> np.ndarray:
+        """(n,) answers from the best concepts and the preferences."""
         return np.isin(best.numpy(), self.classes or ()).astype(np.float64)
 
     def answer(self, images: Tensor, kind: Kind, stream: Stream) -> Feedback:
-        """Item by item, or in pairs: items 2i and 2i + 1, the one of the larger liking first."""
-        best, liking = self.judged(images)
-        probability = liking.numpy().astype(np.float64)
+        """Item by item, or in pairs: items 2i and 2i + 1, the one of the larger preference first."""
+        best, preference = self.judged(images)
+        probability = preference.numpy().astype(np.float64)
         pairs = ordered_pairs(probability) if kind == "pairs" else None
-        return Feedback(self.decided(best, liking), probability, pairs)
+        return Feedback(self.decided(best, preference), probability, pairs)
 
 
 class ConceptUser(OfConcepts[ConceptTaste]):
-    """Likes the concepts that have the wanted attributes; the liking is the sum of their probabilities.
+    """Likes the concepts that have the wanted attributes; the preference is the sum of their probabilities.
 
-    Graded answers: the liking through an affine map that takes the mean of pictures of other concepts to 0 and of
+    Graded answers: the preference through an affine map that takes the mean of pictures of other concepts to 0 and of
     pictures of the user's own to 1, clipped.
     """
 
@@ -80,11 +80,11 @@ class ConceptUser(OfConcepts[ConceptTaste]):
         if self.taste.graded:
             images, shown = task.known_images()
             own = torch.from_numpy(np.isin(shown, self.classes))
-            liking = self.judged(images)[1]
-            low, high = float(liking[~own].mean()), float(liking[own].mean())
+            preference = self.judged(images)[1]
+            low, high = float(preference[~own].mean()), float(preference[own].mean())
             if not high - low > LEAST_GAP:
                 raise PapaError(
-                    f"the proxy's mean liking of pictures of {self.taste.wanted} is {high:.4f}, and of others "
+                    f"the proxy's mean preference of pictures of {self.taste.wanted} is {high:.4f}, and of others "
                     f"{low:.4f}: it does not tell them apart, so no grades can be made of it. Check the prompts of the "
                     "bank and the temperature, or let the user answer yes or no."
                 )
@@ -93,15 +93,15 @@ class ConceptUser(OfConcepts[ConceptTaste]):
     def of_concepts(self, shares: Tensor) -> Tensor:
         return shares[:, list(self.classes or ())].sum(1)
 
-    def decided(self, best: Tensor, liking: Tensor) -> np.ndarray:
+    def decided(self, best: Tensor, preference: Tensor) -> np.ndarray:
         if self.taste.graded:
             low, high = self._range
-            return ((liking - low) / (high - low)).clamp(0, 1).numpy().astype(np.float64)
-        return super().decided(best, liking)
+            return ((preference - low) / (high - low)).clamp(0, 1).numpy().astype(np.float64)
+        return super().decided(best, preference)
 
 
 class UnionUser(OfConcepts[UnionTaste]):
-    """A household: likes what one of its members likes; the liking is the maximum over them."""
+    """A household: likes what one of its members likes; the preference is the maximum over them."""
 
     def meet(self, task: LabelsConcepts) -> None:
         """Take over the task's proxy.
@@ -116,8 +116,8 @@ class UnionUser(OfConcepts[UnionTaste]):
         return torch.stack([shares[:, list(own)].sum(1) for own in self._sets]).amax(0)
 
 
-def ordered_pairs(liking: np.ndarray) -> np.ndarray:
-    """(k,) likings -> (k // 2, 2) indices (preferred, rejected) of neighbouring items."""
-    first = np.arange(0, len(liking) - 1, 2)
-    swap = liking[first] < liking[first + 1]
+def ordered_pairs(preference: np.ndarray) -> np.ndarray:
+    """(k,) preferences -> (k // 2, 2) indices (preferred, rejected) of neighbouring items."""
+    first = np.arange(0, len(preference) - 1, 2)
+    swap = preference[first] < preference[first + 1]
     return np.stack([np.where(swap, first + 1, first), np.where(swap, first, first + 1)], 1)

@@ -18,7 +18,7 @@ from papa.settings import unknown
 class ConjunctionUser(User[ConjunctionTaste, KnowsAttributes]):
     """Likes a picture whose most likely value of every wanted attribute is a wanted one.
 
-    The liking is the product, over the attributes, of the probability of the wanted values.
+    The preference is the product, over the attributes, of the probability of the wanted values.
     """
 
     def meet(self, task: KnowsAttributes) -> None:
@@ -38,7 +38,7 @@ class ConjunctionUser(User[ConjunctionTaste, KnowsAttributes]):
                 raise SettingsError(f"a user wants {unknown(name, strange[0], known)}")
             self._wanted[name] = [known.index(value) for value in asked]
 
-    def liking(self, images: Tensor) -> Tensor:
+    def preference(self, images: Tensor) -> Tensor:
         shares = self._shares(images)
         return torch.stack([shares[name][:, places].sum(1) for name, places in self._wanted.items()]).prod(0)
 

@@ -25,7 +25,7 @@ class HastyUser(User[HastyTaste, LabelsHastily]):
         """
         self._judge, self.classes = task.hasty(), task.proxy().bank.members(self.taste.wanted)
 
-    def liking(self, images: Tensor) -> Tensor:
+    def preference(self, images: Tensor) -> Tensor:
         return self._judge(images).softmax(1)[:, list(self.classes or ())].sum(1)
 
     @torch.no_grad()

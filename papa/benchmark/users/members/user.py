@@ -17,7 +17,7 @@ from papa.rng import Stream
 class Member(User[MemberTaste, KnowsAttributes]):
     """Likes by weights of attributes; chooses between pairs by Bradley-Terry with ties.
 
-    The liking is a logistic curve in the utility, 1/2 at the utility that the share `taste.share` of pictures of known
+    The preference is a logistic curve in the utility, 1/2 where the share `taste.share` of images of known
     concepts has or exceeds, one deviation of the utility from there to 0.88. Yes or no: whether it is above 1/2.
     """
 
@@ -41,18 +41,18 @@ class Member(User[MemberTaste, KnowsAttributes]):
         ]
         return torch.stack([torch.as_tensor(taste) for taste in tastes]).amax(0)
 
-    def liking(self, images: Tensor) -> Tensor:
+    def preference(self, images: Tensor) -> Tensor:
         return torch.sigmoid(2 * (self._utility(images) - self._middle) / self._deviation)
 
     def verdict(self, images: Tensor) -> np.ndarray:
         with torch.no_grad():
-            liking = self.liking(images).double().cpu().numpy()
-        return liking if self.taste.graded else (liking > 0.5).astype(np.float64)
+            preference = self.preference(images).double().cpu().numpy()
+        return preference if self.taste.graded else (preference > 0.5).astype(np.float64)
 
     def answer(self, images: Tensor, kind: Kind, stream: Stream) -> Feedback:
         """Item by item, or in pairs: items 2i and 2i + 1, some of them ties, some turned round by the temperature."""
         with torch.no_grad():
-            probability = self.liking(images).double().cpu().numpy()
+            probability = self.preference(images).double().cpu().numpy()
         if kind != "pairs":
             return Feedback(self.verdict(images), probability)
         utility = self.utility(images) / self._deviation

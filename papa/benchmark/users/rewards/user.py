@@ -23,7 +23,7 @@ R = TypeVar("R", bound=Taste)
 class RewardUser(User[R, KnowsDensity]):
     """A user whose taste is a function u of the point.
 
-    `liking` is u itself, in nats, unbounded: what the golden tests tilt by. Methods that learn from
+    `preference` is u itself, in nats, unbounded: what the golden tests tilt by. Methods that learn from
     answers are given `verdict`, a logistic curve of u centred on its value at the base's mean point.
     """
 
@@ -33,10 +33,10 @@ class RewardUser(User[R, KnowsDensity]):
     def meet(self, task: KnowsDensity) -> None:
         """Take over the task's mixture."""
         self._mixture, self.exact = task.mixture, self
-        self._middle = self.liking(self._mixture.mean[None]).item()
+        self._middle = self.preference(self._mixture.mean[None]).item()
 
     @abstractmethod
-    def liking(self, images: Tensor) -> Tensor:
+    def preference(self, images: Tensor) -> Tensor:
         """u at (n, d) points: (n,) float64, nats, differentiable."""
 
     @abstractmethod
@@ -53,7 +53,7 @@ class RewardUser(User[R, KnowsDensity]):
         log-odds are u up to a constant.
         """
         with torch.no_grad():
-            return torch.sigmoid(self.liking(images) - self._middle).cpu().numpy().astype(np.float64)
+            return torch.sigmoid(self.preference(images) - self._middle).cpu().numpy().astype(np.float64)
 
 
 class QuadraticReward(RewardUser[RewardTaste]):
@@ -77,7 +77,7 @@ class QuadraticReward(RewardUser[RewardTaste]):
             raise SettingsError(f"slope and centre of a reward need {dimensions} coordinates on this task.")
         super().meet(task)
 
-    def liking(self, images: Tensor) -> Tensor:
+    def preference(self, images: Tensor) -> Tensor:
         x = images.double()
         away = (x - self._centre.to(x.device)).square().sum(1)
         return x @ self._slope.to(x.device) - self._curvature / 2 * away
@@ -112,7 +112,7 @@ class ComponentReward(RewardUser[ComponentTaste]):
             raise SettingsError(f"component {self._component}: the mixture has 0 to {len(task.mixture.weights) - 1}.")
         super().meet(task)
 
-    def liking(self, images: Tensor) -> Tensor:
+    def preference(self, images: Tensor) -> Tensor:
         share = self._mixture.log_responsibilities(images)[:, self._component].exp()
         return torch.log1p(share * math.expm1(self._exact_at * self._bonus)) / self._exact_at
 

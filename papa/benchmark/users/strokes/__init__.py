@@ -17,7 +17,7 @@ class StrokeTaste(Taste):
     """The thickness that is liked best, in standard deviations above the real images' mean; None: the thicker the
     better."""
     width: Rate = 0.5
-    """With `best`: the liking of strokes that are so many standard deviations thicker or thinner is 0.61."""
+    """With `best`: the preference of strokes that are so many standard deviations thicker or thinner is 0.61."""
 
 
 STROKES = UserKind(StrokeTaste, "papa.benchmark.users.strokes.user:Strokes", needs="ink")

@@ -27,11 +27,11 @@ class Strokes(User[StrokeTaste, KnowsInk]):
         """Take over the statistics of the real images' ink."""
         self._mean, self._std = task.ink()
 
-    def liking(self, images: Tensor) -> Tensor:
+    def preference(self, images: Tensor) -> Tensor:
         z = (ink(images) - self._mean) / self._std
         if (best := self.taste.best) is not None:
             return (-((z - best) ** 2) / (2 * self.taste.width**2)).exp()
         return torch.sigmoid(2 * (z - 1))
 
     def verdict(self, images: Tensor) -> np.ndarray:
-        return self.liking(images).detach().cpu().numpy().astype(np.float64)
+        return self.preference(images).detach().cpu().numpy().astype(np.float64)

@@ -40,11 +40,11 @@ F = TypeVar("F", bound=FinetuneSettings)
 
 @dataclass(frozen=True)
 class Update:
-    """The items of one Adam step. x0: (m, ...) clean latents. liking: (m,) in [0, 1]. stream: its random numbers.
+    """The items of one Adam step. x0: (m, ...) clean latents. preference: (m,) in [0, 1]. stream: its random numbers.
     scale: factor on the loss (of half precision)."""
 
     x0: Tensor
-    liking: np.ndarray
+    preference: np.ndarray
     stream: Stream
     scale: float = 1.0
 
@@ -106,17 +106,17 @@ class FineTuned(Method[F]):
         """Items of an update; fewer where an item is a pair, so that updates of all methods cost the same."""
         return self.settings.items
 
-    def train(self, x0: Tensor, liking: np.ndarray) -> None:
+    def train(self, x0: Tensor, preference: np.ndarray) -> None:
         """The Adam steps of one round.
 
-        Args:    x0: (n, ...) items. liking: (n,) in [0, 1]. Without any item nothing happens.
+        Args:    x0: (n, ...) items. preference: (n,) in [0, 1]. Without any item nothing happens.
         """
         if not len(x0) or self.first >= self.total:
             return
         stream = self.stream.at("train", round=self.round)
         losses = []
         for index, items in enumerate(self._item_order(len(x0), stream.at("items"))):
-            losses.append(self._scaled(Update(x0[torch.from_numpy(items)], liking[items], stream.at(update=index))))
+            losses.append(self._scaled(Update(x0[torch.from_numpy(items)], preference[items], stream.at(update=index))))
             self.optimizer.step()
         self._losses = tuple(np.mean(losses, axis=0).tolist())
 
@@ -131,7 +131,7 @@ class FineTuned(Method[F]):
         scale = self.loss_scale
         while True:
             self.optimizer.zero_grad()
-            losses = self.gradient(Update(update.x0, update.liking, update.stream, scale or 1.0))
+            losses = self.gradient(Update(update.x0, update.preference, update.stream, scale or 1.0))
             if scale is None or unscaled(self.trained.values(), scale):
                 self.loss_scale = scale
                 return losses

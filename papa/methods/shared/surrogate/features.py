@@ -100,17 +100,17 @@ class FeatureSurrogate:
         return (self.raw(latents) - mean) / deviation
 
     def at(self, latents: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of the liking, (n,) each: of sigma(f), to first order in the deviation of f."""
+        """Mean and standard deviation of the preference, (n,) each: of sigma(f), to first order in f's deviation."""
         assert self.posterior is not None
         mean, variance = self.posterior.at(self.features(latents))
         p = torch.sigmoid(mean)
         return self.posterior.probability_of(mean, variance), p * (1 - p) * variance.sqrt()
 
-    def fit(self, latents: Tensor, liking: np.ndarray, stream: Stream) -> float:
-        answered = np.flatnonzero(~np.isnan(liking))
+    def fit(self, latents: Tensor, preference: np.ndarray, stream: Stream) -> float:
+        answered = np.flatnonzero(~np.isnan(preference))
         if not len(answered):
             return float("nan")
-        y = torch.from_numpy(liking[answered]).double()
+        y = torch.from_numpy(preference[answered]).double()
         with torch.no_grad():
             phi = self.features(latents[torch.from_numpy(answered)])
             self.posterior = fitted(phi, y)

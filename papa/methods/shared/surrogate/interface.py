@@ -1,4 +1,4 @@
-"""What a surrogate reward is: it learns a user's liking of clean latents from few answers."""
+"""What a surrogate reward is: it learns a user's preference of clean latents from few answers."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class RewardModel(Protocol):
     """A surrogate reward."""
 
     def __call__(self, latents: Tensor) -> Tensor:
-        """(n, ...) clean latents -> (n,) liking, differentiable."""
+        """(n, ...) clean latents -> (n,) preference, differentiable."""
         ...
 
-    def fit(self, latents: Tensor, liking: np.ndarray, stream: Stream) -> float:
+    def fit(self, latents: Tensor, preference: np.ndarray, stream: Stream) -> float:
         """Learn from all answers (NaN = unanswered); returns the mean squared error of what was answered."""
         ...
 

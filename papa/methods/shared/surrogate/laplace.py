@@ -63,9 +63,9 @@ def kernel(one: Tensor, other: Tensor, tau: float) -> Tensor:
     return tau**2 / one.shape[1] * one @ other.mT + TAU_BIAS**2
 
 
-def fitted(phi: Tensor, liking: Tensor) -> Posterior:
+def fitted(phi: Tensor, preference: Tensor) -> Posterior:
     """The posterior of answers (n,) in [0, 1] to items with (n, F) features, with the tau of the largest evidence."""
-    return max((_fitted(phi, liking, tau) for tau in TAUS), key=lambda found: found.evidence)
+    return max((_fitted(phi, preference, tau) for tau in TAUS), key=lambda found: found.evidence)
 
 
 def _fitted(phi: Tensor, y: Tensor, tau: float) -> Posterior:

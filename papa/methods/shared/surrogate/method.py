@@ -63,7 +63,7 @@ class WithSurrogate(Method[W]):
     def fit(self) -> float:
         """Fit the surrogate to all answers; returns its mean squared error."""
         stream = self.stream.at("surrogate", "fit", round=self.round)
-        return self.surrogate.fit(self.seen.latents, self.seen.liking, stream)
+        return self.surrogate.fit(self.seen.latents, self.seen.preference, stream)
 
     def state(self) -> dict[str, Any]:
         return super().state() | {"seen": self.seen.state(), "surrogate": self.surrogate.state()}

@@ -1,4 +1,4 @@
-"""The surrogate reward: a small network that learns a user's liking of latents from few labels."""
+"""The surrogate reward: a small network that learns a user's preference of latents from few labels."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Surrogate(nn.Module):
 
     Source:  the FKC document, "Surrogate Reward Model"; the ReLU before the pooling is ours, for
              without it the pooled features are linear in the image.
-    Input (n, C, H, W) clean latents, or (n, d) points; output (n,) liking. Points have no image
+    Input (n, C, H, W) clean latents, or (n, d) points; output (n,) preference. Points have no image
     plane, so the convolution becomes a linear layer there.
     """
 
@@ -50,17 +50,17 @@ class Surrogate(nn.Module):
     def forward(self, latents: Tensor) -> Tensor:
         return self.net(latents.float()).squeeze(-1)
 
-    def fit(self, latents: Tensor, liking: np.ndarray, stream: Stream) -> float:
-        """Fit the liking of all labelled items, in at most `epochs` passes; unanswered items (NaN) are left out.
+    def fit(self, latents: Tensor, preference: np.ndarray, stream: Stream) -> float:
+        """Fit the preference of all labelled items, in at most `epochs` passes; unanswered items (NaN) are left out.
 
         Returns: the mean squared error of the last step, NaN where nothing was answered.
         Raises:  DivergedError where the error is NaN or infinite.
         """
-        answered = np.flatnonzero(~np.isnan(liking))
+        answered = np.flatnonzero(~np.isnan(preference))
         if not len(answered):
             return math.nan
         x = latents[torch.from_numpy(answered)].float()
-        y = torch.from_numpy(liking[answered]).to(x)
+        y = torch.from_numpy(preference[answered]).to(x)
         rng, loss = stream.generator(), torch.zeros(())
         with torch.enable_grad():
             for _ in range(self.settings.epochs):

@@ -87,7 +87,10 @@ class Pool:
             return query
         if not seen.rounds():
             return "random"
-        liked, disliked = (seen.liking > 0.5).any(), (seen.liking <= 0.5).any()  # unanswered ones, NaN, are neither
+        liked, disliked = (
+            (seen.preference > 0.5).any(),
+            (seen.preference <= 0.5).any(),
+        )  # unanswered ones, NaN, are neither
         return query if liked and disliked else "diverse"
 
     def _free(self, seen: Labelled) -> np.ndarray:

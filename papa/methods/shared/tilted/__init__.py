@@ -22,7 +22,7 @@ class TiltedSettings(MethodSettings):
     beta_max: NonNegative = 2.0
     """Inverse temperature of the last round and of the final samples."""
     reward: Literal["surrogate", "true"] = "surrogate"
-    """What is tilted by. `true` is a control: it is handed the user's own liking."""
+    """What is tilted by. `true` is a control: it is handed the user's own preference."""
     surrogate: SurrogateSettings = SurrogateSettings()
 
     @property

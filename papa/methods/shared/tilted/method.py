@@ -1,6 +1,6 @@
 """Methods that leave the model's weights as they are and tilt the base by a reward while they sample.
 
-A surrogate learns the user's liking; the first round shows base samples, later ones what is drawn with the inverse
+A surrogate learns the user's preference; the first round shows base samples, later ones what is drawn with the inverse
 temperature of the round, and the final samples are drawn with that of the last one.
 """
 
@@ -41,11 +41,11 @@ class Tilted(WithSurrogate[T]):
 
     @property
     def tilted(self) -> bool:
-        """Whether there is anything to tilt by: labels, or the control's true liking."""
+        """Whether there is anything to tilt by: labels, or the control's true preference."""
         return self.round > 0 or self.settings.reward == "true"
 
-    def liking(self, z: Tensor) -> Tensor:
-        """(n,) reward of (n, ...) clean points: the surrogate, or the true liking."""
+    def preference(self, z: Tensor) -> Tensor:
+        """(n,) reward of (n, ...) clean points: the surrogate, or the true preference."""
         return self.oracle(self.model.decode(z)) if self.oracle is not None else self.surrogate(z)
 
     def noise(self, stream: Stream, n: int) -> Noise:

@@ -117,7 +117,7 @@ def test_other_weights_change_every_run_of_their_task(copied: Path, tmp_path: Pa
 
 REWORDED = {
     "an error": ("lower surrogate.lr", "make surrogate.lr smaller"),
-    "a docstring": ("Fit the liking of all labelled items", "Other words"),
+    "a docstring": ("Fit the preference of all labelled items", "Other words"),
     "layout": ("        return copy.deepcopy(", "        return copy.deepcopy(\n            "),
     "a comment": ("        answered = np.flatnonzero", "        # A comment.\n        answered = np.flatnonzero"),
     "line ends": ("\n", "\r\n"),

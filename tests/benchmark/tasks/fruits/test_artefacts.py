@@ -16,8 +16,8 @@ from papa.benchmark.tasks.images import to_range
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.files import sha256
-from papa.recipes.fruits.autoencoder import psnr
 from papa.rng import Stream
+from recipes.fruits.autoencoder import psnr
 
 
 def test_the_artefacts_are_whole_and_small() -> None:

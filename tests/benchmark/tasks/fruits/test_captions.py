@@ -20,7 +20,7 @@ from papa.benchmark.tasks.fruits.captions import (
     words,
 )
 from papa.benchmark.tasks.fruits.render import CONCEPTS, draw_attributes
-from papa.recipes.fruits.vocabulary import clip_tokenizer, merges, pieces, write_open_clip_merges
+from recipes.fruits.vocabulary import clip_tokenizer, merges, pieces, write_open_clip_merges
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -17,10 +17,10 @@ from papa.benchmark.tasks.mnist.task import Mnist, pictures
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.files import sha256
-from papa.recipes.digits.recipe import split_indices
-from papa.recipes.mnist.base import TIMESTEPS, new_scheduler, new_unet
-from papa.recipes.mnist.recipe import SEED
 from papa.rng import Stream
+from recipes.digits.recipe import split_indices
+from recipes.mnist.base import TIMESTEPS, new_scheduler, new_unet
+from recipes.mnist.recipe import SEED
 
 ROOT = Path(__file__).parents[4]
 

@@ -1,0 +1,123 @@
+"""The recipe of the `fruits` artefacts: pictures, autoencoder, diffusion model, judges, feature network.
+
+Run it with `papa prepare --task fruits --retrain`. About two hours of one CPU thread; a trial with
+`--steps 100` takes minutes. A recipe that was stopped goes on from its last finished part.
+The result is package data; users load it and never need to run this.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, StableDiffusionPipeline
+from safetensors.torch import save_file
+from torch import Tensor
+
+from papa.benchmark.tasks.fruits.nets import attribute_judge, feature_network
+from papa.benchmark.tasks.fruits.render import Attributes, pictures
+from papa.benchmark.tasks.fruits.task import NAME
+from papa.benchmark.tasks.images import to_range
+from papa.files import forget_paths
+from papa.rng import Stream
+from recipes.fruits.autoencoder import train_autoencoder
+from recipes.fruits.diffusion import new_scheduler, train_diffusion
+from recipes.fruits.judging import train_attributes, train_clip
+from recipes.shared import Log, hashes, install, only_figures_missing, staging
+
+SEED = 2026
+BLOCKS, BLOCK = 14, 1600
+"""The training pictures: 22,400."""
+HALF = BLOCKS * BLOCK // 2
+
+Pictures = tuple[Tensor, list[Attributes]]
+
+
+def stream() -> Stream:
+    return Stream(SEED).at(NAME, "recipe")
+
+
+def training_pictures(log: Log) -> Pictures:
+    """(22400, 3, 32, 32) in [-1, 1] and what they show; about two minutes."""
+    images, shown = [], []
+    for block in range(BLOCKS):
+        found, attributes = pictures(BLOCK, stream().at("pictures", block=block).generator())
+        images.append(found)
+        shown += attributes
+        log(f"pictures: {len(shown)} of {BLOCKS * BLOCK}")
+    return to_range(np.concatenate(images)), shown
+
+
+def train(place: Path, log: Log, steps: int | None = None) -> None:
+    """Make every artefact of the task in `place`; parts that are there already are kept.
+
+    The labelling proxy and the feature network are trained on the first half of the pictures, the held-out
+    judges on the second half, the autoencoder and the diffusion model on all of them.
+
+    Args:    steps: training steps of every part, for a trial; None takes each part's own.
+    """
+    x, shown = training_pictures(log)
+    first, second = (x[:HALF], shown[:HALF]), (x[HALF:], shown[HALF:])
+    once(place / "pipeline", lambda new: pipeline(new, x, shown, place, log, steps))
+    for name, part in (("proxy", first), ("held_out_clip", second)):
+        once(place / name, lambda new, name=name, part=part: clip(name, new, part, log, steps))
+    for name, new_net, part in (("attributes", attribute_judge, second), ("features", feature_network, first)):
+        if not (place / f"{name}.safetensors").exists():
+            net = train_attributes(new_net, *part, stream().at(name), log, **given(steps))
+            save_file(half(net.state_dict()), place / f"{name}.safetensors")
+
+
+def given(steps: int | None) -> dict[str, Any]:
+    return {} if steps is None else {"steps": steps}
+
+
+def half(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights in float16: half the size, and no effect on the judges' decisions."""
+    return {key: value.half().contiguous() for key, value in weights.items()}
+
+
+def once(place: Path, make: Callable[[Path], object]) -> None:
+    """Make a folder under another name and rename it, so that a folder under its own name is complete."""
+    if place.exists():
+        return
+    new = place.with_name(f".{place.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    make(new)
+    new.rename(place)
+
+
+def clip(name: str, place: Path, part: Pictures, log: Log, steps: int | None) -> None:
+    train_clip(name, *part, place, stream().at(name), log, steps)
+
+
+def pipeline(new: Path, x: Tensor, shown: list[Attributes], place: Path, log: Log, steps: int | None) -> None:
+    """The autoencoder (a part of its own, for it takes half an hour), then UNet and text encoder."""
+    kept = place / "autoencoder"
+    once(kept, lambda part: train_autoencoder(x, stream().at("autoencoder"), log, **given(steps)).save_pretrained(part))
+    vae = AutoencoderKL.from_pretrained(kept, low_cpu_mem_usage=False).eval()
+    unet, text_encoder, tokenizer = train_diffusion(x, shown, vae, stream().at("diffusion"), log, **given(steps))
+    parts: dict[str, Any] = {"vae": vae, "text_encoder": text_encoder, "tokenizer": tokenizer, "unet": unet}
+    parts |= {"scheduler": new_scheduler(), "safety_checker": None, "feature_extractor": None}
+    pipe = StableDiffusionPipeline(**parts, requires_safety_checker=False)
+    pipe.to(dtype=torch.float16).save_pretrained(new)
+    forget_paths(new)
+    shutil.rmtree(kept)
+
+
+def retrain(log: Log, steps: int | None = None) -> None:
+    """Train everything in a folder of its own, put it in the place of the shipped artefacts, measure it."""
+    from recipes.fruits import card
+
+    if not only_figures_missing(NAME):
+        new = staging(NAME, steps)
+        new.mkdir(parents=True, exist_ok=True)
+        train(new, log, steps)
+        spent = f"{steps} of every part" if steps else "as in the recipe"
+        card.begin(new, {"seed": SEED, "pictures": BLOCKS * BLOCK, "steps": spent}, hashes(new))
+        install(new, NAME)
+    card.finish(log)

@@ -1,0 +1,73 @@
+"""The command: what is refused before a model is loaded, and what the log says of the model."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from support import tiny_sd15
+from support.refusals import refused
+
+from papa import cli
+from papa.errors import ArtefactError, SettingsError
+from papa.serve import start
+from papa.serve.security import Access
+
+
+def arguments(*given: str) -> argparse.Namespace:
+    return cli.parser().parse_args(["serve", *given])
+
+
+def test_the_command_refuses_what_does_not_fit(tmp_path: Path, refused: Callable[..., str]) -> None:
+    here = ("--log", str(tmp_path / "me.jsonl"), "--port", "0")
+    refused("serve", *here, "--host", "0.0.0.0", words=("--token",))
+    refused("serve", *here, "--token", "short", words=("can be guessed",))
+    refused("serve", *here, "--settings", "{", words=("no JSON",))
+    refused("serve", *here, "--settings", "[]", words=("no JSON object",))
+    refused("serve", *here, "--method", "pappa", words=("did you mean 'papa'",))
+    refused("serve", *here, "--settings", '{"lrr": 1}', words=("unknown setting 'lrr'; did you mean 'lr'?",))
+    refused("serve", *here, "--given", str(tmp_path / "none.csv"), words=("none.csv is not there",))
+    refused("serve", *here, "--model", str(tmp_path), words=("model_index.json",))
+    refused("serve", *here, "--model", str(tiny_sd15.pipeline()), words=("give one", "--prompt"))
+    long = ("--model", str(tiny_sd15.pipeline()), "--prompt", "a long prompt " * 60)
+    said = refused("serve", *here, *long, words=("'a long prompt a long", "the model reads 75; shorten it"))
+    assert len(said) < 300, "not the whole prompt"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_is_not_there() -> None:
+    given = arguments("--model", "nowhere", "--prompt", "a house")
+    refused(ArtefactError, lambda: start.load(given), "there is no folder nowhere")
+    wrong = arguments("--guidance", "0.5")
+    refused(SettingsError, lambda: start.load(wrong), "guidance_scale")
+
+
+def test_the_page_says_what_to_install() -> None:
+    """In a process of its own: modules that are loaded twice in one are of two kinds afterwards."""
+    absent = "import sys; sys.modules |= dict.fromkeys(('starlette', 'uvicorn'))"
+    program = f"{absent}; from papa.cli import main; sys.exit(main(['serve']))"
+    ran = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 2 and "pip install papa[app]" in ran.stderr and "Traceback" not in ran.stderr
+
+
+def test_a_model_is_known_by_its_weights_wherever_it_lies(tmp_path: Path) -> None:
+    copies = [Path(shutil.copytree(tiny_sd15.pipeline(), tmp_path / where / "mine")) for where in ("a", "b")]
+    first, second = map(start.identity, copies)
+    assert first == second and first["name"] == "mine" and str(tmp_path) not in str(first)
+    weights: Any = next((copies[1] / "unet").glob("*.safetensors"))
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    assert start.identity(copies[1])["network_sha256"] != first["network_sha256"]
+    assert start.identity(start.FRUITS)["name"] == "fruits"
+
+
+def test_the_address_is_what_is_opened() -> None:
+    assert start.address(Access("127.0.0.1", 8000)) == "http://127.0.0.1:8000/"
+    assert start.address(Access("0.0.0.0", 80, "x" * 16)) == f"http://127.0.0.1:80/?token={'x' * 16}"
+    assert start.address(Access("::1", 8000)) == "http://[::1]:8000/"
