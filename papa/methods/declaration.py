@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from papa.registry import Declared
 from papa.settings import Positive, Settings
@@ -38,6 +38,8 @@ class MethodSettings(Settings):
     """Label budget B of a run, in items. Every shown item costs one, answered or not."""
     per_round: Positive = 8
     """Items shown per round, k."""
+    dial: ClassVar[Literal["weights", "beta_max", "n"] | None] = None
+    """What changes the strength of the result without new training: the trained weights, or one of the settings."""
 
     @property
     def rounds(self) -> int:

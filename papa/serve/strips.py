@@ -40,7 +40,7 @@ class Strips:
     def turn(self, value: float) -> None:
         """Set the dial, to the nearest value of its range."""
         if self._dial is not None:
-            self._value = self._dial.nearest(value)
+            self._value = self._dial.clip(value)
 
     def lacks_before(self) -> bool:
         """Whether the base's pictures are still to be drawn."""
@@ -67,7 +67,7 @@ class Strips:
         """Where the dial stands; None without one."""
         if self._dial is None:
             return None
-        return self._dial.start if self._value is None else self._dial.nearest(self._value)
+        return self._dial.default if self._value is None else self._dial.clip(self._value)
 
     def draw_now(self, session: Session, stamp: int) -> None:
         """Draw what the model draws now, at the dial's value."""

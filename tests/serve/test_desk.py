@@ -501,7 +501,7 @@ def test_a_method_without_weights_of_its_own_says_that_there_is_no_model_to_save
         at.export("model")
         state = wait(at)
         assert state["notes"][-1].startswith("Not written: BestOfN leaves the model's weights")
-        assert state["dial"]["name"] == "candidates for each picture"
+        assert state["dial"]["name"] == "candidates per image"
 
 
 def test_everything_is_deleted(log: Path) -> None:

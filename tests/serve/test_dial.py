@@ -11,7 +11,7 @@ from torch import Tensor
 
 from papa.methods import METHODS, declaration
 from papa.methods.interface import Method
-from papa.serve.dial import dial_of
+from papa.serve.dial import dial_of, method_at
 from papa.session import Session
 
 ALONE = [name for name in METHODS if not declaration(name).settings().needs_adapter]
@@ -38,10 +38,10 @@ def test_turning_the_dial_changes_nothing_that_was_learned(name: str) -> None:
     if dial is None:
         assert name in ("base", "distill"), "a method that could have a dial has none"
         return
-    assert dial.least <= dial.start <= dial.most
+    assert dial.least <= dial.default <= dial.most
     for value in (dial.least, dial.most):
-        assert torch.isfinite(drawn(dial.turned(session.method, value))).all()
-    assert torch.equal(drawn(dial.turned(session.method, dial.start)), before)
+        assert torch.isfinite(drawn(method_at(session.method, value))).all()
+    assert torch.equal(drawn(method_at(session.method, dial.default)), before)
     assert torch.equal(drawn(session.method), before)
 
 
@@ -53,8 +53,8 @@ def test_the_scale_goes_from_the_base_to_what_was_learned_and_beyond(settings: d
     base = method.draw(session.model.denoiser(method.cost), 3, method.stream.at("sample"))
     aligned = drawn(method)
     assert (aligned - base).abs().max() > 1e-3
-    assert torch.allclose(drawn(dial.turned(method, 0)), base, atol=1e-4)
-    near, far = ((drawn(dial.turned(method, value)) - base).norm() for value in (0.5, 1.5))
+    assert torch.allclose(drawn(method_at(method, 0)), base, atol=1e-4)
+    near, far = ((drawn(method_at(method, value)) - base).norm() for value in (0.5, 1.5))
     assert near < (aligned - base).norm() < far
 
 
@@ -63,7 +63,7 @@ def test_half_the_scale_is_half_the_change_of_every_weight() -> None:
         method: Any = told("papa", lr=0.02, **settings).method
         dial = dial_of(method)
         assert dial is not None
-        half: Any = dial.turned(method, 0.5)
+        half: Any = method_at(method, 0.5)
         for name, weight in half.network.named_parameters():
             learned, base = (dict(net.named_parameters())[name] for net in (method.network, method.base))
             wanted = learned if "lora_A" in name else (learned + base) / 2
@@ -73,7 +73,7 @@ def test_half_the_scale_is_half_the_change_of_every_weight() -> None:
 def test_one_candidate_is_the_base_and_no_temperature_tilts_nothing() -> None:
     best: Any = told("best_of_n").method
     dial = dial_of(best)
-    assert dial is not None and torch.equal(drawn(dial.turned(best, 1)), best.base_latents(3))
+    assert dial is not None and torch.equal(drawn(method_at(best, 1)), best.base_latents(3))
     fkc: Any = told("fkc").method
     dial = dial_of(fkc)
-    assert dial is not None and dial.turned(fkc, 0).strengths(last=True)["beta"] == 0  # type: ignore[attr-defined]
+    assert dial is not None and method_at(fkc, 0).strengths(last=True)["beta"] == 0  # type: ignore[attr-defined]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from papa.methods.declaration import Declaration, MethodSettings
 from papa.methods.shared.surrogate import SurrogateSettings
 from papa.settings import Positive
@@ -9,6 +11,8 @@ from papa.settings import Positive
 
 class BestOfNSettings(MethodSettings):
     """Best of n candidates of the base by a surrogate trained on B labels of base samples."""
+
+    dial: ClassVar = "n"
 
     n: Positive = 4
     """Candidates per returned sample."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from papa.methods.declaration import MethodSettings
 from papa.settings import Positive, Rate
@@ -10,6 +10,8 @@ from papa.settings import Positive, Rate
 
 class FinetuneSettings(MethodSettings):
     """What every method that fine-tunes has."""
+
+    dial: ClassVar = "weights"
 
     updates: Positive = 8
     """Adam steps per round."""

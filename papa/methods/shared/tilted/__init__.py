@@ -5,7 +5,7 @@ Imports no torch.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -16,6 +16,8 @@ from papa.settings import NonNegative
 
 class TiltedSettings(MethodSettings):
     """What all have: the inverse temperature along the rounds, and the reward."""
+
+    dial: ClassVar = "beta_max"
 
     beta_min: NonNegative = 0.5
     """Inverse temperature beta_h of the first tilted round."""
