@@ -145,11 +145,11 @@ class PersonalStudy(Settings):
 
 Form = Literal["own", "grades", "pairs"]
 FORMS: tuple[Form, ...] = get_args(Form)
-"""The forms that the answers of a user may have; see `Manner.answers`."""
+"""The forms that the answers of a user may have; see `AnswerModel.answers`."""
 
 
-class Manner(Settings):
-    """How a user answers: in which form, and with how much noise."""
+class AnswerModel(Settings):
+    """The answers of a simulated user: their form and noise."""
 
     answers: Form = "own"
     """How somebody answers who is asked about items one by one: "own", as the taste says it; "grades", the preference
@@ -164,7 +164,7 @@ class Manner(Settings):
     quarter of the dislikes pass for likes."""
 
     @model_validator(mode="after")
-    def _moods_say_yes_or_no(self) -> Manner:
+    def _moods_need_binary_answers(self) -> AnswerModel:
         if self.moods and self.answers != "own":
             raise ValueError(f"moods withhold likes, and answers: {self.answers} has none; leave one of them out")
         return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from papa.benchmark import tasks, users
-from papa.benchmark.config import Block, Config, Manner
+from papa.benchmark.config import AnswerModel, Block, Config
 from papa.methods import METHODS, declaration
 from papa.settings import Settings
 
@@ -32,7 +32,7 @@ def config_schema() -> dict[str, Any]:
 
     _labelled(properties["methods"], [own(declaration(name).settings, name, algorithm=name) for name in METHODS])
     _labelled(properties["tasks"], [own(tasks.declaration(name).settings, name, task=name) for name in tasks.TASKS])
-    manner = own(Manner, "manner")
+    manner = own(AnswerModel, "manner")
     kinds = [own(users.kind(name).taste, name, kind=name) for name in users.KINDS]
     for kind in kinds:
         kind["properties"] |= manner["properties"]

@@ -21,7 +21,7 @@ COMPARED: dict[str, str] = {
     "served_nearest_ratio": "request: nearest / mix's",
     "fid_preferred": "FID to preferred",
     "sample": "evaluations / image",
-    "image_of_100": "with learning, of 100",
+    "amortized_cost_100": "with learning, of 100",
 }
 """The measures, and their words."""
 

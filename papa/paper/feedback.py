@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from papa.benchmark.config import FORMS, Manner
+from papa.benchmark.config import FORMS, AnswerModel
 from papa.benchmark.grid import Grid
 from papa.benchmark.specs import RunSpec
 from papa.benchmark.users.declaration import UserSpec
@@ -32,7 +32,7 @@ def value_said(by: str, value: float) -> str:
 
 @dataclass(frozen=True)
 class Line:
-    """The preference of a method along one thing that is varied. by: "labels" or a setting of `Manner`. points: value
+    """The preference of a method along one thing that is varied. by: "labels" or a setting of `AnswerModel`. points: value
     of it (of "answers" its place in `FORMS`) -> (the method or the user that has it, the estimate)."""
 
     task: str
@@ -60,11 +60,11 @@ def budgets(grid: Grid, task: str) -> dict[str, dict[float, str]]:
 
 def _taste(who: UserSpec) -> str:
     """The same for all users who differ in their manner alone."""
-    return repr({key: value for key, value in who.described.items() if key not in (*Manner.model_fields, "user")})
+    return repr({key: value for key, value in who.described.items() if key not in (*AnswerModel.model_fields, "user")})
 
 
 def manners(grid: Grid, task: str) -> dict[tuple[str, str], dict[float, str]]:
-    """(user who answers as the taste says, setting of `Manner`) -> its value -> the user who has it; 0 is the first."""
+    """(user who answers as the taste says, setting of `AnswerModel`) -> its value -> the user who has it; 0 is the first."""
     people: dict[str, dict[str, RunSpec]] = {}
     for spec in grid:
         if spec.task == task:
@@ -75,7 +75,7 @@ def manners(grid: Grid, task: str) -> dict[tuple[str, str], dict[float, str]]:
         if clean is None:
             continue
         for label, spec in group.items():
-            own = spec.who.manner.model_dump(exclude_defaults=True)
+            own = spec.who.answer_model.model_dump(exclude_defaults=True)
             if len(own) == 1:
                 ((name, value),) = own.items()
                 at = float(FORMS.index(value)) if name == "answers" else value

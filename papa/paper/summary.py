@@ -18,7 +18,7 @@ POOLED: dict[str, tuple[str, int]] = {
     "served_nearest_ratio": ("nearest", 2),
     "served_unique": ("different", 1),
     "sample": ("evaluations / image", 0),
-    "image_of_100": ("with learning, of 100", 0),
+    "amortized_cost_100": ("with learning, of 100", 0),
 }
 """Measure -> its head and decimals; means over the users."""
 WORDS = (

@@ -49,8 +49,8 @@ def table(grid: Grid) -> pd.DataFrame:
     rows = []
     for spec in grid:
         axes = {"task": spec.task, "method": spec.method, "algorithm": spec.algorithm, "user": spec.user}
-        manner = spec.who.manner
-        value = spec.settings.labels / 100 - manner.flip + WORTH[manner.answers] + 0.01 * spec.seed
+        model = spec.who.answer_model
+        value = spec.settings.labels / 100 - model.flip + WORTH[model.answers] + 0.01 * spec.seed
         at = {"seed": spec.seed, "round": 10, "stage": "final", "metric": "preference_gold", "unit": "share"}
         rows.append(axes | at | {"value": value})
     return pd.DataFrame(rows)

@@ -200,7 +200,7 @@ def long_table(of: Grid, rounds: int = 10) -> pd.DataFrame:
         final |= {"liked_distance_ratio": (1.5 * ratio - 0.5 + draw.normal(0, 0.01), "share of the base's")}
         image = 25.0 * max(1, int(spec.settings.model_dump().get("n", 1)))
         spent = sum(final[name][0] for name in ("forward", "backward", "frozen"))
-        final |= {"sample": (image, "evaluations"), "image_of_100": (image + spent / 100, "evaluations")}
+        final |= {"sample": (image, "evaluations"), "amortized_cost_100": (image + spent / 100, "evaluations")}
         final |= {"like_rate": (final["preference_gold"][0] * 0.7, "share"), "labels_to_first_like": (2.0, "labels")}
         if spec.algorithm == "fkc":
             final["ess"] = (26 - 1.5 * spec.settings.model_dump()["beta_max"], "particles")

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from papa.registry import module_of
 
-IMAGES = 100
-"""Served images that the cost of learning is spread over."""
-
 METRICS: dict[str, str] = {
     "session": "papa.benchmark.metrics.session:Session",
     "preference": "papa.benchmark.metrics.preference:Preference",

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from papa.benchmark.metrics import IMAGES
 from papa.benchmark.metrics.interface import Metric, Row, RunView
+
+AMORTIZED_OVER = 100
+"""Generated images that the cost of learning is amortized over."""
 
 
 class Cost(Metric):
     """While learning, by round and in all: forward, backward, frozen: denoiser evaluations, one per item
     and noise level; train: what training alone took (a forward and a backward each, and the frozen
     base); seconds, without the samples drawn for measuring. In all: labels, peak_memory, sample
-    (evaluations per served image; of particle methods in whole populations), image_of_100 (the same with a hundredth of
+    (evaluations per served image; of particle methods in whole populations), amortized_cost_100 (the same with a hundredth of
     what learning took: forward, backward and frozen), diverged (1 where the run ended so)."""
 
     def measure(self, run: RunView) -> list[Row]:
@@ -27,7 +29,9 @@ class Cost(Metric):
             n = len(run.images["final"])
             sample = (total["forward"] - learning["forward"]) / n
             rows.append(Row("sample", sample, "evaluations", run.last))
-            rows.append(Row("image_of_100", sample + sum(learning.values()) / IMAGES, "evaluations", run.last))
+            rows.append(
+                Row("amortized_cost_100", sample + sum(learning.values()) / AMORTIZED_OVER, "evaluations", run.last)
+            )
         return rows
 
 

@@ -174,11 +174,11 @@ def align(spec: RunSpec, task: AnyTask, log: Log) -> None:
 
 def learn(spec: RunSpec, session: Session, user: AnyUser, taken: Taken, clock: Clock, log: Log) -> None:
     """The rounds, with samples after each but the last, whose samples are the final ones."""
-    whims = Stream(spec.config.root_seed).at(spec.task, "whims", spec.user, seed=spec.seed)
+    answer_noise = Stream(spec.config.root_seed).at(spec.task, "whims", spec.user, seed=spec.seed)
 
     def answer(question: Question) -> Feedback:
         now = user.at(question.round / session.rounds)
-        return now.answer(question.images, question.kind, whims.at(round=question.round))
+        return now.answer(question.images, question.kind, answer_noise.at(round=question.round))
 
     if session.logged:
         log(f"{spec.folder}: going on after round {session.logged} of {session.rounds}")

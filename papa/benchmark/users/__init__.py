@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from papa.benchmark.config import Manner
+from papa.benchmark.config import AnswerModel
 from papa.benchmark.users.declaration import UserKind, UserSpec
 from papa.errors import SettingsError
 from papa.registry import find
@@ -27,7 +27,7 @@ KINDS: dict[str, str] = {
     "component": "papa.benchmark.users.rewards:COMPONENT",
 }
 
-OF_ANOTHER = (*Manner.model_fields, "then")
+OF_ANOTHER = (*AnswerModel.model_fields, "then")
 """What a user who is made of another one may have."""
 
 
@@ -61,7 +61,9 @@ class _Tastes:
     def resolved(self, label: str, name: str, where: str, below: tuple[str, ...]) -> UserSpec:
         """The user of a name, under a label. below: the users that are made of it."""
         entry, place = self.entry(name, where, below), f"users.{name}"
-        manner = validated(Manner, {key: entry.pop(key) for key in Manner.model_fields if key in entry}, place)
+        manner = validated(
+            AnswerModel, {key: entry.pop(key) for key in AnswerModel.model_fields if key in entry}, place
+        )
         _either(entry, place)
         if "kind" in entry:
             name_of_kind = str(entry.pop("kind"))

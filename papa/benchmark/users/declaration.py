@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from papa.benchmark.config import Manner
+from papa.benchmark.config import AnswerModel
 from papa.benchmark.tasks.declaration import Offer
 from papa.registry import Declared
 from papa.settings import Settings
@@ -37,7 +37,7 @@ class UserSpec:
     label: str
     kind: str
     taste: Taste
-    manner: Manner
+    answer_model: AnswerModel
     then: UserSpec | None = None
 
     @property
@@ -48,10 +48,10 @@ class UserSpec:
     @property
     def plain(self) -> bool:
         """Whether answers come as the taste says them: in no other form, not flipped, coloured by moods or left out."""
-        return self.manner == Manner()
+        return self.answer_model == AnswerModel()
 
     @property
     def described(self) -> Mapping[str, Any]:
         """Everything that is asked of this user, defaults resolved, JSON-serializable."""
         own = {"user": self.label, "kind": self.kind, "taste": self.taste.model_dump(mode="json")}
-        return own | self.manner.model_dump() | ({} if self.then is None else {"then": self.then.described})
+        return own | self.answer_model.model_dump() | ({} if self.then is None else {"then": self.then.described})

@@ -82,7 +82,7 @@ AnyUser = User[Any, Any]
 class NoisyUser(User[Any, Any]):
     """A user whose answers have another form, or are flipped, coloured by moods, or missing at random.
 
-    answers: their form where items are asked about one by one (`Manner.answers`). flip: probability that an answer s
+    answers: their form where items are asked about one by one (`AnswerModel.answers`). flip: probability that an answer s
     becomes 1 - s, or that a pair is turned round. moods: probability that a round is answered in a mood, a bad or a
     good one in equal parts: in a bad one a like (s above 1/2) is withheld half of the time, in a good one a dislike
     passes for a like a quarter of the time. missing: probability of NaN; a pair with an item that stays unanswered is
@@ -197,4 +197,4 @@ def user_of(spec: UserSpec) -> AnyUser:
         return kind_of_user(of.kind).load()(of.taste)
 
     user = plain(spec) if spec.then is None else ChangingUser(plain(spec), plain(spec.then))
-    return user if spec.plain else NoisyUser(user, **spec.manner.model_dump())
+    return user if spec.plain else NoisyUser(user, **spec.answer_model.model_dump())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pandas as pd
 
 from papa.benchmark.grid import Grid
-from papa.benchmark.metrics import IMAGES
 from papa.paper import report, select
 from papa.paper.stats import Estimate
 from papa.paper.tables import Made
@@ -21,7 +20,7 @@ SHOWN: Shown = {
     "served_nearest_ratio": ("request: nearest / mix's", 3),
     "sample": ("evaluations / image (with learning)", 1),
 }
-ASIDE = {"fid_preferred": "fid_preferred_floor", "sample": "image_of_100"}
+ASIDE = {"fid_preferred": "fid_preferred_floor", "sample": "amortized_cost_100"}
 """Measure -> the one whose mean, without an interval, stands in brackets behind it."""
 SAID = (
     "Alignment to one user's taste: share of final samples that the judge behind the labels (gold) and a judge "
@@ -29,9 +28,9 @@ SAID = (
 )
 DIVERSITY = (
     "Diversity, 1 being a model tilted exactly to a yes-or-no taste: mean distance of two images over that of a mix "
-    f"of base samples of which as many are liked, and within one request ({{served}} images) the distance to the "
+    "of base samples of which as many are liked, and within one request ({served} images) the distance to the "
     "nearest other image over that in such mixes; a small one means near copies. Cost: denoiser evaluations for a "
-    f"served image, and in brackets with what learning took spread over {IMAGES} of them. The CSV has every measure."
+    "served image, and in brackets with what learning took spread over 100 of them. The CSV has every measure."
 )
 OF_THOSE_THAT_DID = {"labels_to_first_like"}
 """Measures without a value for runs that did not get there; a mean over the others would flatter."""

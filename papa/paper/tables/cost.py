@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from papa.benchmark.grid import Grid
-from papa.benchmark.metrics import IMAGES
 from papa.paper import report, select, stats
 from papa.paper.curve import first_at, rising
 from papa.paper.served import LEARNING, LEVEL
@@ -22,11 +21,11 @@ COSTS: dict[str, str] = {
     "backward": "backward",
     "frozen": "frozen base",
     "sample": "per image",
-    "image_of_100": "with learning, of 100",
+    "amortized_cost_100": "with learning, of 100",
     "seconds": "seconds",
     "peak_memory": "memory (MiB)",
 }
-IN_MARKDOWN = ("labels", "train", "forward", "sample", "image_of_100", "seconds", "peak_memory")
+IN_MARKDOWN = ("labels", "train", "forward", "sample", "amortized_cost_100", "seconds", "peak_memory")
 UP_TO_LEVEL = ("labels", "train", "forward", "seconds")
 """What is known after every round."""
 AXES = [
@@ -148,7 +147,7 @@ def _whole(lines: list[dict], names: dict[str, str]) -> str:
     shown = [m for m in IN_MARKDOWN if any(np.isfinite(line["mean"]) for line in lines if line["metric"] == m)]
     rows = []
     for method, found in _by_method(lines).items():
-        first, digits = next(iter(found.values())), {"seconds": 1, "labels": 1, "sample": 1, "image_of_100": 1}
+        first, digits = next(iter(found.values())), {"seconds": 1, "labels": 1, "sample": 1, "amortized_cost_100": 1}
         lost = f" ({first['diverged']} diverged)" if first["diverged"] else ""
         cells = [report.plus_minus(_estimate(found[m]), digits.get(m, 0)) for m in shown]
         rows.append([names[method] + lost, *cells, str(first["reached"])])
@@ -181,7 +180,7 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     return report.paragraph(
         "Cost: labels, denoiser evaluations while learning (training: backward, the forward that it needs, and the "
         "frozen base; forward: all of them, drawing what is shown included) and for each served image, alone and "
-        f"with what learning took spread over {IMAGES}, and seconds of a run by the clock, on a machine that may have "
+        f"with what learning took spread over 100, and seconds of a run by the clock, on a machine that may have "
         "done other things beside. Then what it took to reach a "
         f"preference of {LEVEL:g}: how many runs got there, and the median over all of them (Kaplan and Meier; runs "
         "that did not get there are censored at their end; a dash where fewer than half did), by the curve over the "

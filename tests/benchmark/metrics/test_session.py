@@ -55,7 +55,7 @@ def test_cost_by_hand() -> None:
         "peak_memory": 321.0,
         "diverged": 0.0,
         "sample": 4.0,
-        "image_of_100": 5.5,  # and a hundredth of 150
+        "amortized_cost_100": 5.5,  # and a hundredth of 150
         "seconds": 2.5,
     }
     lost = values(Cost().measure(view(bench(), meta=meta | {"status": "diverged"})))
