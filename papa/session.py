@@ -33,7 +33,7 @@ from papa.feedback import Feedback, Query, Question, feedback_of
 from papa.files import beside, sweep
 from papa.log import Log, feedback_from
 from papa.methods import declaration, refuse_given
-from papa.methods.interface import Method, Preference
+from papa.methods.interface import Method, Preference, recording_gradients
 from papa.models.interface import Model
 from papa.pictures import grid
 from papa.rng import Stream
@@ -71,6 +71,7 @@ class Session:
              for a method that cannot learn from such labels, and for a picture that cannot be read.
     """
 
+    @recording_gradients
     def __init__(
         self,
         model: Model,
@@ -154,6 +155,7 @@ class Session:
         """Rounds whose answers are in the log."""
         return 0 if self._log is None else len(self._log.rounds)
 
+    @recording_gradients
     def ask(self) -> Question:
         """The next question; the same one until it is answered.
 
@@ -167,6 +169,7 @@ class Session:
             self._open = self._question()
         return self._open
 
+    @recording_gradients
     def ask_ahead(self) -> None:
         """Draw the question after the open one while that is looked at, if there is one and no answer changes it.
 
@@ -190,6 +193,7 @@ class Session:
     def _shown(self, index: int, query: Query) -> Question:
         return Question(index, query, self.model.decode(query.latents))
 
+    @recording_gradients
     def answer(self, answers: Feedback | Sequence[Any]) -> Round:
         """Answer the open question; the method learns from it.
 
@@ -242,6 +246,7 @@ class Session:
                     )
                 bar.update(len(question.images))
 
+    @recording_gradients
     def replay(self) -> Iterator[Round]:
         """Go through the answers in the log that the method has not learned from yet; given labels come before them.
 
@@ -278,6 +283,7 @@ class Session:
 
     # ------------------------------------------------------------ the result
 
+    @recording_gradients
     def sample(self, n: int) -> Tensor:
         """n images of the aligned result; changes nothing that was learned.
 
@@ -298,6 +304,7 @@ class Session:
             raise SessionError(f"{type(self.model).__name__} draws points and no pictures; `sample` has them.")
         return grid(self.model.pack(images))
 
+    @recording_gradients
     def save(self, folder: str | Path, about: Mapping[str, Any] | None = None) -> Path:
         """Write the aligned model as a folder that diffusers loads, whole or not at all.
 

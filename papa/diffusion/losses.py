@@ -77,12 +77,11 @@ def errors(prediction: Tensor, target: Tensor) -> Tensor:
 def backward(loss: Tensor, scale: float = 1.0) -> None:
     """Add the gradient of a chunk's part of the loss, times `scale`.
 
-    Raises:  DivergedError where the loss is NaN or infinite.
+    Raises:  DivergedError where the loss is NaN or infinite. RuntimeError (PyTorch's) where it has no gradient.
     """
     if not torch.isfinite(loss):
         raise DivergedError("the loss is NaN or infinite; lower lr, or bound what pushes away from disliked items")
-    if loss.requires_grad:
-        (scale * loss).backward()
+    (scale * loss).backward()
 
 
 def denoising_gradient(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from papa.diffusion.denoiser import Cost, Denoiser
@@ -18,8 +19,15 @@ from papa.models.interface import Model
 from papa.rng import Stream
 
 S = TypeVar("S", bound=MethodSettings)
+P = ParamSpec("P")
+R = TypeVar("R")
 Preference = Callable[[Tensor], Tensor]
 """(n, ...) images -> (n,) preference in [0, 1], differentiable where it can be."""
+
+
+def recording_gradients(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorator: gradients are recorded whatever the caller has set (`no_grad`, `inference_mode`, ...)."""
+    return torch.inference_mode(False)(torch.enable_grad()(function))
 
 
 class Method(ABC, Generic[S]):

@@ -158,13 +158,12 @@ def test_the_mean_of_the_stratified_estimator_is_the_exact_sum(strata: int) -> N
 
     def values(timesteps: Tensor, weight: float) -> list[float]:
         """The loss of each row of timesteps."""
-        with torch.no_grad():
-            return [
-                denoising_gradient(
-                    net, one, row[None], torch.full((1, len(row)), weight), silence(len(row)), ABAR, 1000, Cost()
-                )
-                for row in timesteps
-            ]
+        return [
+            denoising_gradient(
+                net, one, row[None], torch.full((1, len(row)), weight), silence(len(row)), ABAR, 1000, Cost()
+            )
+            for row in timesteps
+        ]
 
     (exact,) = values(torch.arange(TOTAL)[None], 1.0)
     found = np.array(values(stratified_timesteps(Stream(4).uniform(draws, strata), 0, TOTAL), TOTAL / strata))

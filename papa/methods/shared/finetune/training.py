@@ -23,7 +23,7 @@ from papa.diffusion.denoiser import Denoiser
 from papa.diffusion.losses import denoising_gradient, stratified_timesteps, unscaled
 from papa.errors import DivergedError
 from papa.feedback import Query
-from papa.methods.interface import Method
+from papa.methods.interface import Method, recording_gradients
 from papa.methods.shared.finetune import FinetuneSettings
 from papa.methods.shared.labelled import Labelled
 from papa.models.lora import add_adapters, twin
@@ -106,6 +106,7 @@ class FineTuned(Method[F]):
         """Items of an update; fewer where an item is a pair, so that updates of all methods cost the same."""
         return self.settings.items
 
+    @recording_gradients
     def train(self, x0: Tensor, preference: np.ndarray) -> None:
         """The Adam steps of one round.
 
