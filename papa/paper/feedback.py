@@ -32,8 +32,8 @@ def value_said(by: str, value: float) -> str:
 
 @dataclass(frozen=True)
 class Line:
-    """The preference of a method along one thing that is varied. by: "labels" or a setting of `AnswerModel`. points: value
-    of it (of "answers" its place in `FORMS`) -> (the method or the user that has it, the estimate)."""
+    """The preference of a method along one thing that is varied. by: "labels" or a setting of `AnswerModel`. points:
+    value of it (of "answers" its place in `FORMS`) -> (the method or the user that has it, the estimate)."""
 
     task: str
     user: str
@@ -64,7 +64,7 @@ def _taste(who: UserSpec) -> str:
 
 
 def manners(grid: Grid, task: str) -> dict[tuple[str, str], dict[float, str]]:
-    """(user who answers as the taste says, setting of `AnswerModel`) -> its value -> the user who has it; 0 is the first."""
+    """(noiseless user, setting of `AnswerModel`) -> its value -> the user who has it; 0 is the first."""
     people: dict[str, dict[str, RunSpec]] = {}
     for spec in grid:
         if spec.task == task:

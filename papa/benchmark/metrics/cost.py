@@ -14,8 +14,8 @@ class Cost(Metric):
     """While learning, by round and in all: forward, backward, frozen: denoiser evaluations, one per item
     and noise level; train: what training alone took (a forward and a backward each, and the frozen
     base); seconds, without the samples drawn for measuring. In all: labels, peak_memory, sample
-    (evaluations per served image; of particle methods in whole populations), amortized_cost_100 (the same with a hundredth of
-    what learning took: forward, backward and frozen), diverged (1 where the run ended so)."""
+    (evaluations per served image; of particle methods in whole populations), amortized_cost_100 (the same with a
+    hundredth of what learning took: forward, backward and frozen), diverged (1 where the run ended so)."""
 
     def measure(self, run: RunView) -> list[Row]:
         meta = run.meta

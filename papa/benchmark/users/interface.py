@@ -82,8 +82,8 @@ AnyUser = User[Any, Any]
 class NoisyUser(User[Any, Any]):
     """A user whose answers have another form, or are flipped, coloured by moods, or missing at random.
 
-    answers: their form where items are asked about one by one (`AnswerModel.answers`). flip: probability that an answer s
-    becomes 1 - s, or that a pair is turned round. moods: probability that a round is answered in a mood, a bad or a
+    answers: their form where items are asked about one by one (`AnswerModel.answers`). flip: probability that an answer
+    s becomes 1 - s, or that a pair is turned round. moods: probability that a round is answered in a mood, a bad or a
     good one in equal parts: in a bad one a like (s above 1/2) is withheld half of the time, in a good one a dislike
     passes for a like a quarter of the time. missing: probability of NaN; a pair with an item that stays unanswered is
     left out.
