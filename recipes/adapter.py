@@ -19,10 +19,10 @@ from PIL import Image, ImageOps
 from pydantic import Field
 from torch import Tensor, nn
 
-from papa.benchmark import pick_a_pic
 from papa.benchmark.config import Folder, read
 from papa.benchmark.machine import pick_device
-from papa.benchmark.preferences import Gathered, Telling, gathered, training_pairs
+from papa.benchmark.personal import pick_a_pic
+from papa.benchmark.personal.preferences import Gathered, Telling, gathered, training_pairs
 from papa.benchmark.tasks.images import to_range
 from papa.errors import ModelError, PapaError
 from papa.files import write_json

@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from papa.benchmark.config import PersonalStudy
 from papa.benchmark.grid import Grid
 from papa.benchmark.machine import processor
+from papa.benchmark.personal import PersonalStudy
 from papa.benchmark.runs.record import read_record, stands
 from papa.benchmark.runs.scores import is_made
 from papa.benchmark.specs import BaseSpec, RunSpec, TaskSpec

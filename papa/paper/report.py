@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from papa.benchmark.grid import Grid
-from papa.benchmark.population import OFFLINE, SEEN
+from papa.benchmark.personal.population import OFFLINE, SEEN
 from papa.files import write_atomic
 from papa.paper import select
 from papa.paper.stats import Estimate

@@ -86,7 +86,7 @@ def _write_pairs(file: Path, rounds: Sequence[Answered], prompt: str) -> None:
 
     from PIL import Image
 
-    from papa.benchmark.pick_a_pic import Written, write
+    from papa.benchmark.personal.pick_a_pic import Written, write
 
     pictures = [picture for here in rounds for picture in here.pictures]
     rows = [Written("me", prompt, first, second, label) for first, second, label in pairs(rounds)]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from papa.benchmark.personal import drawn
-from papa.benchmark.preferences import Pool
+from papa.benchmark.personal.preferences import Pool
+from papa.benchmark.personal.study import drawn
 from papa.benchmark.runs.record import arrays_of, npz_bytes
 from papa.benchmark.tasks.fruits.captions import kind_prompt
 from papa.files import write_atomic

@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from papa.benchmark import pick_a_pic
-from papa.benchmark.population import OFFLINE, Population, numbers
-from papa.benchmark.preferences import Gathered, Pool, chosen_by, gathered, training_pairs
+from papa.benchmark.personal import pick_a_pic
+from papa.benchmark.personal.population import OFFLINE, Population, numbers
+from papa.benchmark.personal.preferences import Gathered, Pool, chosen_by, gathered, training_pairs
 from papa.benchmark.tasks.fruits import FruitsSettings
 from papa.benchmark.tasks.fruits.personal import ENCODER, NAME, user_encoder
 from papa.benchmark.tasks.fruits.render import pictures

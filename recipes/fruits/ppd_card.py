@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from papa.benchmark.population import SEEN, TUNING, UNSEEN
+from papa.benchmark.personal.population import SEEN, TUNING, UNSEEN
 from papa.benchmark.tasks.fruits.personal import NAME
 from papa.files import write_atomic
 from papa.models.personal.adapter import read_adapter
@@ -42,7 +42,7 @@ def finish(place: Path, seed: int, steps: str) -> None:
 Made by `papa prepare --task fruits --part ppd --retrain`; this page is generated. {size:.1f} MB in all.
 
 * **Data.** Choices of {SEEN} simulated persons between base samples of the `fruits` model
-  (`papa/benchmark/population.py`, `recipes/fruits/choices.py`); {UNSEEN} more persons were never seen, and
+  (`papa/benchmark/personal/population.py`, `recipes/fruits/choices.py`); {UNSEEN} more persons were never seen, and
   {TUNING} others were there for choosing settings. Seed {seed}.
 * **User encoder** (`encoder`): the image tower of a third OpenCLIP model, on pictures of its own. It labels nothing
   and judges nothing.

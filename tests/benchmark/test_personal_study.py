@@ -13,12 +13,11 @@ import torch
 import yaml
 from support import tiny
 
-from papa.benchmark import pick_a_pic
-from papa.benchmark.config import PersonalStudy
 from papa.benchmark.grid import Grid, load
 from papa.benchmark.machine import processor
-from papa.benchmark.personal import Study, won
-from papa.benchmark.population import OFFLINE
+from papa.benchmark.personal import PersonalStudy, pick_a_pic
+from papa.benchmark.personal.population import OFFLINE
+from papa.benchmark.personal.study import Study, won
 from papa.benchmark.runs import personal
 from papa.benchmark.tasks.fruits import FruitsSettings
 from papa.benchmark.tasks.fruits.task import Fruits

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from support.rated import changed
 
-from papa.benchmark.pick_a_pic import NEEDED, Written, encoded, labelled, read, write
+from papa.benchmark.personal.pick_a_pic import NEEDED, Written, encoded, labelled, read, write
 from papa.errors import PapaError
 from papa.rng import Stream
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from papa.benchmark import population
-from papa.benchmark.population import NU, SEEN, TUNING, UNSEEN, Population, choose, numbers, split_of
+from papa.benchmark.personal.population import NU, SEEN, TUNING, UNSEEN, Population, choose, numbers, split_of
 from papa.benchmark.tasks.fruits.attributes import VALUES
 from papa.benchmark.users.members import MemberTaste
 from papa.benchmark.users.members.user import Member

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from papa.benchmark import pick_a_pic
-from papa.benchmark.pick_a_pic import Choice
-from papa.benchmark.population import Population, standardized
-from papa.benchmark.preferences import Pool, Telling, chosen_by, gathered, shares_of, training_pairs
+from papa.benchmark.personal import pick_a_pic
+from papa.benchmark.personal.pick_a_pic import Choice
+from papa.benchmark.personal.population import Population, standardized
+from papa.benchmark.personal.preferences import Pool, Telling, chosen_by, gathered, shares_of, training_pairs
 from papa.benchmark.tasks.images import to_range
 from papa.errors import PapaError
 from papa.methods.ppd.training import Pairs

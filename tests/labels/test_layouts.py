@@ -22,7 +22,7 @@ from support.rated import changed, csv_file, encoded, files, folder, json_file, 
 from support.refusals import refused
 
 from papa import load_labels
-from papa.benchmark.pick_a_pic import Written, write
+from papa.benchmark.personal.pick_a_pic import Written, write
 from papa.errors import LabelsError
 from papa.labels.interface import Labels
 

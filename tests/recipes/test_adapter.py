@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from support import tiny_cascade, tiny_llava, tiny_sd15
 
 from papa.benchmark.config import read
-from papa.benchmark.pick_a_pic import Written, write
+from papa.benchmark.personal.pick_a_pic import Written, write
 from papa.cli import main
 from papa.errors import SettingsError
 from papa.models.personal.adapter import attach, read_adapter, weights_hash

@@ -20,7 +20,7 @@ from support.refusals import refused
 from support.served import ANN, BEN, Tab, desk, preference, small, wait
 
 from papa import log as logs
-from papa.benchmark import pick_a_pic
+from papa.benchmark.personal import pick_a_pic
 from papa.errors import PapaError, SessionError
 from papa.serve import drafts
 from papa.serve.desk import Desk

@@ -11,10 +11,10 @@ import pandas as pd
 import pyarrow
 import pyarrow.parquet
 
-from papa.benchmark.config import PersonalStudy
 from papa.benchmark.grid import Grid
 from papa.benchmark.machine import git_commit, processor
-from papa.benchmark.population import OFFLINE, Population, numbers
+from papa.benchmark.personal import PersonalStudy
+from papa.benchmark.personal.population import OFFLINE, Population, numbers
 from papa.benchmark.runs.key import completion_key
 from papa.benchmark.runs.record import read_record
 from papa.benchmark.specs import BaseSpec
@@ -23,7 +23,7 @@ from papa.files import replacing
 from papa.rng import Stream
 
 KEY, ABOUT = b"papa", b"papa.about"
-STUDY = "papa.benchmark.personal"
+STUDY = "papa.benchmark.personal.study"
 
 
 def asked_of(grid: Grid) -> PersonalStudy:
@@ -63,7 +63,7 @@ def study(grid: Grid, task: Any, log: Callable[[str], None]) -> pd.DataFrame:
 
     Raises:  RecordError for base samples that are missing or damaged.
     """
-    from papa.benchmark.personal import Study  # imports torch
+    from papa.benchmark.personal.study import Study  # imports torch
 
     asked = asked_of(grid)
     base = base_of(grid)
@@ -81,8 +81,8 @@ def write_pairs(grid: Grid, task: Any) -> Path:
 
     Raises:  RecordError for base samples that are missing or damaged. PapaError where the file cannot be written.
     """
-    from papa.benchmark import pick_a_pic
-    from papa.benchmark.preferences import Pool, chosen_by
+    from papa.benchmark.personal import pick_a_pic
+    from papa.benchmark.personal.preferences import Pool, chosen_by
 
     images = read_record(base_of(grid).folder, base_of(grid).key).arrays()["images"].transpose(0, 2, 3, 1)
     pool = Pool(images, np.zeros(len(images), dtype=np.int64), [task.model.settings.prompt])

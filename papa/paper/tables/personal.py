@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from papa.benchmark.grid import Grid
-from papa.benchmark.population import OFFLINE, SEEN
+from papa.benchmark.personal.population import OFFLINE, SEEN
 from papa.benchmark.runs import personal
 from papa.paper import report, stats
 from papa.paper.stats import Estimate

@@ -10,7 +10,7 @@ from papa.benchmark.users.declaration import Taste, UserKind
 
 
 class MemberTaste(Taste):
-    """A person of `papa.benchmark.population`."""
+    """A person of `papa.benchmark.personal.population`."""
 
     number: Annotated[int, Field(ge=0, lt=10**6)]
     """Which person. 0 to 299 were there when the shipped adapter was trained, 300 to 399 were not."""

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from papa.benchmark.population import Population
+from papa.benchmark.personal.population import Population
 from papa.benchmark.tasks.interface import KnowsAttributes
 from papa.benchmark.users.interface import User
 from papa.benchmark.users.members import MemberTaste

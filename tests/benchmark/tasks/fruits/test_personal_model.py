@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from papa.benchmark.personal import drawn, won
-from papa.benchmark.population import Population
-from papa.benchmark.preferences import shares_of
+from papa.benchmark.personal.population import Population
+from papa.benchmark.personal.preferences import shares_of
+from papa.benchmark.personal.study import drawn, won
 from papa.benchmark.tasks.fruits import FruitsSettings
 from papa.benchmark.tasks.fruits.personal import load
 from papa.benchmark.tasks.fruits.task import Fruits

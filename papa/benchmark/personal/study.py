@@ -19,10 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from papa.benchmark import pick_a_pic
-from papa.benchmark.config import SHOTS, STEPS, PersonalStudy
-from papa.benchmark.population import Person, Population, numbers, split_of, standardized
-from papa.benchmark.preferences import shares_of
+from papa.benchmark.personal import SHOTS, STEPS, PersonalStudy, pick_a_pic
+from papa.benchmark.personal.population import Person, Population, numbers, split_of, standardized
+from papa.benchmark.personal.preferences import shares_of
 from papa.benchmark.tasks.interface import Attributes
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise

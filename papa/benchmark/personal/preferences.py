@@ -1,6 +1,6 @@
 """From persons to pairs, and from pairs to a training: who chooses what among some pictures, what PPD learns from it.
 
-Both sides meet in Pick-a-Pic's rows (`papa.benchmark.pick_a_pic`): what simulated persons chose is written like that,
+Both sides use rows of Pick-a-Pic (`pick_a_pic`): what simulated persons chose is written like that,
 and a training reads those or the published files.
 """
 
@@ -15,8 +15,8 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from papa.benchmark.pick_a_pic import Choice, Written
-from papa.benchmark.population import Person, standardized
+from papa.benchmark.personal.pick_a_pic import Choice, Written
+from papa.benchmark.personal.population import Person, standardized
 from papa.benchmark.tasks.images import to_range
 from papa.benchmark.tasks.interface import Attributes
 from papa.errors import PapaError
