@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from papa.benchmark import population
+from papa.benchmark.personal import population
 from papa.benchmark.personal.population import NU, SEEN, TUNING, UNSEEN, Population, choose, numbers, split_of
 from papa.benchmark.tasks.fruits.attributes import VALUES
 from papa.benchmark.users.members import MemberTaste

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from papa.benchmark import population
+from papa.benchmark.personal import population
 from papa.benchmark.runs import key as provenance
 from papa.benchmark.tasks import artefacts
 from papa.benchmark.tasks.fruits import FruitsSettings
