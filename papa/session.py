@@ -35,7 +35,7 @@ from papa.log import Log, feedback_from
 from papa.methods import declaration, refuse_given
 from papa.methods.interface import Method, Preference, recording_gradients
 from papa.models.interface import Model
-from papa.pictures import grid
+from papa.images import grid
 from papa.rng import Stream
 from papa.settings import validated
 

@@ -10,7 +10,7 @@ from papa.benchmark.tasks.digits.task import Digits
 from papa.benchmark.tasks.gmm2d import Gmm2dSettings
 from papa.benchmark.tasks.gmm2d.task import Gmm2d
 from papa.errors import SessionError
-from papa.pictures import GAP, grid
+from papa.images import GAP, grid
 
 
 def test_a_session_shows_its_question_and_then_its_result(digits: Digits) -> None:
