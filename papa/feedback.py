@@ -5,12 +5,14 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from torch import Tensor
 
 from papa.errors import AnswerError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Kind = Literal["binary", "graded", "pairs"]
 
@@ -29,11 +31,19 @@ class Query:
 
 @dataclass(frozen=True)
 class Question:
-    """What is shown. round: counted from 0. images: (k, C, H, W) in [-1, 1], or (k, d) points."""
+    """What the user is shown.
+
+    Attributes:
+        round: counted from 0.
+        query: what the method asks about.
+        images: (k, C, H, W) in [-1, 1], or (k, d) points; a copy, so changing them in place affects nothing else.
+        marks: coarse values by which a log recognizes the images (`Model.marks`), taken when the question was made.
+    """
 
     round: int
     query: Query
     images: Tensor
+    marks: Sequence[Sequence[float]] = ()
 
     @property
     def kind(self) -> Kind:

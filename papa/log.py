@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -38,6 +39,7 @@ class Log:
 
     def __init__(self, file: Path, about: Mapping[str, Any]) -> None:
         self.file = file
+        self._writing = threading.Lock()
         # The lock is the process's, not a thread's: a server may open a session in one thread and close it in another.
         self._lock = FileLock(f"{file}.lock", thread_local=False)
         try:
@@ -99,24 +101,26 @@ class Log:
                 "give another log."
             ) from error
 
-    def append(self, question: Question, feedback: Feedback, marks: list[list[float]]) -> None:
+    def append(self, question: Question, feedback: Feedback) -> None:
         """Write a round; it is on the disk when this returns.
 
         Raises:  PapaError where it cannot be written; nothing was learned then. SessionError after `close`.
         """
-        self._refuse_closed()
-        line = log_line(question, feedback) | {"marks": marks}
-        self._write(json.dumps(line, allow_nan=False))
-        self.rounds.append(line)
+        line = log_line(question, feedback)
+        with self._writing:
+            self._refuse_closed()
+            self._write(json.dumps(line, allow_nan=False))
+            self.rounds.append(line)
 
     def begin(self, given: Mapping[str, Any]) -> None:
         """Write with which labels the session begins; before any round.
 
         Raises:  as `append` does.
         """
-        self._refuse_closed()
-        self._write(json.dumps(given, allow_nan=False))
-        self.given = dict(given)
+        with self._writing:
+            self._refuse_closed()
+            self._write(json.dumps(given, allow_nan=False))
+            self.given = dict(given)
 
     def _refuse_closed(self) -> None:
         if not self._lock.is_locked:
@@ -143,14 +147,14 @@ class Log:
         except OSError as error:
             raise cannot_write(self.file, error) from error
 
-    def compare(self, line: Mapping[str, Any], question: Question, marks: list[list[float]]) -> None:
+    def compare(self, line: Mapping[str, Any], question: Question) -> None:
         """Check that a replayed round is the one that was answered.
 
         Raises:  SessionError if it shows other items, for another prompt, or asks for another kind of answer.
         """
         place = f"round {line['round'] + 1} of {self.file}"
         try:
-            same = near(line["marks"], marks)
+            same = near(line["marks"], question.marks)
         except (KeyError, TypeError, ValueError) as error:
             raise SessionError(f"{place} does not say which items were answered ({error}); {REMEDY}") from None
         wanted = {"kind": question.kind, "condition": None if question.condition is None else list(question.condition)}
@@ -165,7 +169,8 @@ class Log:
             raise SessionError(f"{place} holds {len(line['preference'])} answers to {len(question)} items; {REMEDY}")
 
     def close(self) -> None:
-        self._lock.release()
+        with self._writing:
+            self._lock.release()
 
 
 def near(logged: Any, found: Any) -> bool:
@@ -199,7 +204,8 @@ REMEDY = "keep a copy of it, delete it or give another log, and start again."
 def log_line(question: Question, feedback: Feedback) -> dict[str, Any]:
     """A round as one JSON line.
 
-    Keys: round, kind, condition, preference (null where unanswered), probability (of simulated users), pairs, ties.
+    Keys: round, kind, condition, preference (null where unanswered), probability (of simulated users), pairs, ties,
+    marks (`Model.marks` of the images).
     """
     line: dict[str, Any] = {
         "round": question.round,
@@ -212,7 +218,7 @@ def log_line(question: Question, feedback: Feedback) -> dict[str, Any]:
         line["probability"] = [None if np.isnan(value) else float(value) for value in feedback.probability]
     if feedback.ties is not None:
         line["ties"] = feedback.ties.tolist()
-    return line
+    return line | {"marks": [list(row) for row in question.marks]}
 
 
 def feedback_from(line: Mapping[str, Any], log: str | Path = "the session log") -> Feedback:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import operator
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,11 +32,11 @@ from tqdm.auto import tqdm
 from papa.errors import LabelsError, PapaError, SessionError, SettingsError
 from papa.feedback import Feedback, Query, Question, feedback_of
 from papa.files import beside, sweep
+from papa.images import grid
 from papa.log import Log, feedback_from
 from papa.methods import declaration, refuse_given
 from papa.methods.interface import Method, Preference, recording_gradients
 from papa.models.interface import Model
-from papa.images import grid
 from papa.rng import Stream
 from papa.settings import validated
 
@@ -113,6 +114,7 @@ class Session:
         }
         self._given = None if given is None else self._read(given)  # before the log, which a refusal leaves alone
         self._log = None if log is None else Log(Path(log), self._about)
+        self._lock = threading.RLock()  # one thread at a time asks, answers and learns
         self._open: Question | None = None
         self._ahead: Question | None = None
         self._learning: str | None = None
@@ -161,13 +163,14 @@ class Session:
 
         Raises:  SessionError after the last round.
         """
-        for _ in self.replay():
-            pass
-        if self.round >= self.rounds:
-            raise SessionError(f"all {self.settings.labels} labels of this session are spent; it has no question left.")
-        if self._open is None:
-            self._open = self._question()
-        return self._open
+        with self._lock:
+            for _ in self.replay():
+                pass
+            if self.round >= self.rounds:
+                raise SessionError(f"all {self.settings.labels} labels of this session are used; no question is left.")
+            if self._open is None:
+                self._open = self._question()
+            return self._open
 
     @recording_gradients
     def ask_ahead(self) -> None:
@@ -191,7 +194,8 @@ class Session:
         return min(self.settings.per_round, self.settings.labels - index * self.settings.per_round)
 
     def _shown(self, index: int, query: Query) -> Question:
-        return Question(index, query, self.model.decode(query.latents))
+        images = self.model.decode(query.latents).clone()  # of a pixel model, decoded images are the latents themselves
+        return Question(index, query, images, self.model.marks(images))
 
     @recording_gradients
     def answer(self, answers: Feedback | Sequence[Any]) -> Round:
@@ -201,14 +205,15 @@ class Session:
                  item numbers, or `Tie(i, j)`.
         Raises:  AnswerError for answers that do not fit; the question stays open. SessionError without a question.
         """
-        if (question := self._open) is None:
-            raise SessionError("there is no open question; `ask` first, or loop over the session.")
-        feedback = feedback_of(answers, question.query)
-        self.method.check(question.query, feedback)
-        if self._log is not None:
-            self._log.append(question, feedback, self.model.marks(question.images))
-        self._open = None
-        return self._learn(question, feedback, replayed=False)
+        with self._lock:
+            if (question := self._open) is None:
+                raise SessionError("no question is open (it may have been answered already); call `ask` first.")
+            feedback = feedback_of(answers, question.query)
+            self.method.check(question.query, feedback)
+            if self._log is not None:
+                self._log.append(question, feedback)
+            self._open = None
+            return self._learn(question, feedback, replayed=False)
 
     def _learn(self, question: Question, feedback: Feedback, replayed: bool) -> Round:
         with self._undisturbed(f"round {question.round + 1}"):
@@ -264,7 +269,7 @@ class Session:
             while self._log is not None and self.round < min(self.logged, self.rounds):
                 line = self._log.rounds[self.round]
                 question, feedback = self._question(), feedback_from(line, self._log.file)
-                self._log.compare(line, question, self.model.marks(question.images))
+                self._log.compare(line, question)
                 yield self._learn(question, feedback, replayed=True)
         finally:
             self._replaying = False

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,7 @@ from torch import Tensor
 from papa.benchmark.tasks.digits.task import Digits
 from papa.benchmark.tasks.gmm2d.task import Gmm2d
 from papa.errors import AnswerError, ModelError, SessionError, SettingsError
-from papa.feedback import Query, Tie
+from papa.feedback import Query, Question, Tie
 from papa.methods.base.method import Base
 
 # ---------------------------------------------------------------- the loop
@@ -67,9 +71,9 @@ def test_an_unanswered_question_stops_the_loop_and_is_asked_again(plane: Gmm2d) 
 
 def test_an_answer_without_a_question_is_refused(plane: Gmm2d) -> None:
     of = session(plane.model)
-    refused(SessionError, lambda: of.answer([True, True]), "no open question", "`ask`")
+    refused(SessionError, lambda: of.answer([True, True]), "no question is open", "`ask`")
     of.answer(rule(of.ask()))
-    refused(SessionError, lambda: of.answer([True, True]), "no open question")
+    refused(SessionError, lambda: of.answer([True, True]), "no question is open")
     assert of.round == 1
 
 
@@ -195,3 +199,53 @@ def test_sampling_changes_nothing_that_was_learned(digits: Digits, method: str) 
         assert torch.equal(of.sample(3), of.sample(3)) and of.ask() is question
         of.answer(rule(question))
     assert torch.equal(of.sample(4), finish(session(digits.model, method)))
+
+
+# ---------------------------------------------------------------- images changed in place, several threads
+
+
+def clipped(question: Question) -> None:
+    question.images.clamp_(-0.1, 0.1)
+
+
+def through_numpy(question: Question) -> None:
+    question.images.numpy()[:] = 0
+
+
+@pytest.mark.parametrize("change", [clipped, through_numpy])
+@pytest.mark.parametrize("name", ["plane", "digits"])
+def test_images_changed_in_place_change_neither_the_log_nor_what_is_learned(
+    name: str, change: Callable[[Question], None], log: Path, request: pytest.FixtureRequest
+) -> None:
+    model = request.getfixturevalue(name).model
+    with session(model, log=log) as of:
+        for question in of:
+            answers = rule(question)
+            change(question)
+            of.answer(answers)
+        changed = of.sample(4)
+    assert torch.equal(changed, finish(session(model)))
+    with session(model, log=log) as again:
+        assert torch.equal(again.sample(4), changed) and again.round == ROUNDS
+
+
+def test_of_several_threads_one_answers_and_the_others_are_refused(
+    plane: Gmm2d, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with session(plane.model, log=log) as of:
+        of.ask()
+        check, together = of.method.check, threading.Barrier(3)
+        monkeypatch.setattr(of.method, "check", lambda *given: (time.sleep(0.05), check(*given)))
+
+        def answer(_: int) -> bool:
+            together.wait()
+            try:
+                of.answer([True, False])
+            except SessionError:
+                return False
+            return True
+
+        with ThreadPoolExecutor(3) as threads:
+            assert sorted(threads.map(answer, range(3))) == [False, False, True]
+        assert len(log.read_text().splitlines()) == 2
+    assert session(plane.model, log=log).ask().round == 1
