@@ -73,11 +73,11 @@ def measure(asked: argparse.Namespace) -> dict[str, float]:
     import torch
 
     from papa.benchmark.machine import peak_memory_mib, reset_peak_memory
-    from papa.models.lora import twin
+    from papa.models.lora import copy_sharing_frozen
 
     torch.set_num_threads(asked.threads)
     net = network(asked.network, asked.release).to(asked.device)
-    base = twin(net)
+    base = copy_sharing_frozen(net)
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-5)
     x0 = torch.randn(1, 1, 28, 28, device=asked.device)
     step = {"release": as_the_release, "papa": as_papa}[asked.way]

@@ -58,9 +58,9 @@ def open_task(of: TaskSpec, config: Config, threads: int, device: str | None = N
     if chosen == "cuda":
         take_gpu(log)
     if of.declaration.prompted:
-        from papa.models.pipeline import hush
+        from papa.models.pipeline import silence_logging
 
-        hush()
+        silence_logging()
     return of.declaration.load()(of.settings, chosen, Path(config.results, of.label, "real"))
 
 

@@ -121,11 +121,11 @@ def personal(args: argparse.Namespace) -> None:
 
 def adapter(args: argparse.Namespace) -> None:
     from papa.benchmark.machine import use_threads
-    from papa.models.pipeline import hush
+    from papa.models.pipeline import silence_logging
     from recipes.adapter import from_config
 
     use_threads(args.threads)
-    hush()
+    silence_logging()
     log(f"{from_config(args.config, overrides(args), log)}: ready")
 
 

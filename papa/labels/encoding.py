@@ -57,7 +57,7 @@ def encoded(labels: Labels, model: Model) -> Given:
     latents: list[Tensor] = []
     marks: list[list[float]] = []
     digests: list[str] = []
-    for chunk in _chunks(labels.pictures(model.picture_size())):
+    for chunk in _chunks(labels.pictures(model.image_size())):
         images = to_images(np.stack([picture.pixels for picture in chunk])).to(model.device)
         latents.append(_latents(model, images))
         marks += model.marks(images)

@@ -19,7 +19,7 @@ from papa.diffusion.denoiser import Cost, Denoiser
 from papa.errors import ModelError
 
 if TYPE_CHECKING:
-    from papa.models.personal.adapter import Personal
+    from papa.models.personal.adapter import UserAdapter
 
 MARKS = 4
 """Side of the grid of grey levels that an item is recognized by in a session's log."""
@@ -43,7 +43,7 @@ class Model(ABC):
     spread: float = 1.0
     alphas_cumprod: Tensor | None = None
     prompt: str | None = None
-    personal: Callable[[], Personal] | None = None
+    personal: Callable[[], UserAdapter] | None = None
 
     @staticmethod
     def from_pipeline(pipe: Any, prompt: str | None = None, **given: Any) -> Model:
@@ -98,7 +98,7 @@ class Model(ABC):
             "pictures, as PipelineModel and UNetModel."
         )
 
-    def picture_size(self) -> tuple[int, int]:
+    def image_size(self) -> tuple[int, int]:
         """(height, width) of what `decode` returns.
 
         Raises:  ModelError for a model of points.
@@ -133,21 +133,28 @@ class Model(ABC):
         """
         raise ModelError(f"{type(self).__name__} does not support prompts")
 
-    def personalized(self, personal: Personal, scale: float | None = None) -> Model:
-        """The same model with a person's part, which shares the frozen weights; it draws for nobody yet.
+    def with_adapter(self, personal: UserAdapter, scale: float | None = None) -> Model:
+        """The same model with the layers of an adapter; frozen weights are shared, and no user is set yet.
 
-        Args:    scale: s of its attention; None takes the adapter's own.
-        Raises:  ModelError for a model that cannot be told about a person, or an adapter of another one.
+        Args:
+            personal: the adapter and its user encoder.
+            scale: of the user attention; None takes the adapter's own.
+
+        Raises:
+            ModelError: for a model without cross-attention, or an adapter of another base model.
         """
-        raise ModelError(f"{type(self).__name__} has no cross-attention, so it cannot be told about a person")
+        raise ModelError(f"{type(self).__name__} has no cross-attention, so it cannot be conditioned on a user")
 
-    def drawing_for(self, person: Tensor | None) -> Model:
-        """A personalized model that draws for a person.
+    def conditioned_on(self, person: Tensor | None) -> Model:
+        """The same model conditioned on a user.
 
-        Args:    person: (tokens, width) of its user encoder; None for nobody.
-        Raises:  ModelError for a model that is not personalized.
+        Args:
+            person: (tokens, width) of its user encoder; None for the unconditional model.
+
+        Raises:
+            ModelError: for a model without an adapter.
         """
-        raise ModelError(f"{type(self).__name__} is not personalized, so it cannot be told about a person")
+        raise ModelError(f"{type(self).__name__} has no adapter, so it cannot be conditioned on a user")
 
     def save(self, folder: Path, network: nn.Module, about: Mapping[str, Any] | None = None) -> None:
         """Write an aligned model as a folder that its library loads.

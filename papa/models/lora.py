@@ -24,7 +24,7 @@ ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
 N = TypeVar("N", bound=nn.Module)
 
 
-def twin(net: N) -> N:
+def copy_sharing_frozen(net: N) -> N:
     """A copy that is trained separately. Frozen weights are shared, so a network with adapters costs its adapters."""
     return copy.deepcopy(net, {id(p): p for p in net.parameters() if not p.requires_grad})
 

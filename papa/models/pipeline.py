@@ -20,16 +20,16 @@ from papa.errors import DivergedError, ModelError
 from papa.files import forget_paths, write_json
 from papa.models.families import Condition, Told, family_of
 from papa.models.interface import Model
-from papa.models.lora import merged, twin
-from papa.models.personal.adapter import Personal, attach
-from papa.models.personal.attention import told_of
+from papa.models.lora import copy_sharing_frozen, merged
+from papa.models.personal.adapter import UserAdapter, attach
+from papa.models.personal.attention import user_state
 from papa.models.prompted import Guided, Prompted
 from papa.models.reading import reading
 from papa.models.settings import PipelineSettings
 from papa.models.switched import FromTimestep, add_clean
 
 
-def hush() -> None:
+def silence_logging() -> None:
     """Keep the loading bars and remarks of diffusers and transformers out of a log (for programs to call)."""
     for library in (diffusers.utils.logging, transformers.utils.logging):
         library.disable_progress_bar()
@@ -140,7 +140,7 @@ class PipelineModel(Model):
 
     def frozen_network(self) -> nn.Module:
         """The model's own weights, shared and in their own type."""
-        return self._prompted(twin(self.backbone), self.half_precision)
+        return self._prompted(copy_sharing_frozen(self.backbone), self.half_precision)
 
     def denoiser(self, cost: Cost, network: nn.Module | None = None) -> Denoiser:
         assert self.alphas_cumprod is not None
@@ -150,7 +150,7 @@ class PipelineModel(Model):
 
     # ------------------------------------------------------------ a person
 
-    def personalized(self, personal: Personal, scale: float | None = None) -> PipelineModel:
+    def with_adapter(self, personal: UserAdapter, scale: float | None = None) -> PipelineModel:
         return self.with_user_attention(lambda unet: attach(unet, personal.adapter, scale))
 
     def with_user_attention(self, put: Callable[[nn.Module], object]) -> PipelineModel:
@@ -160,7 +160,7 @@ class PipelineModel(Model):
         """
         if self.family.network != "unet":
             raise ModelError(f"a {self.family.pipeline} has no UNet, so it cannot be told about a person.")
-        unet: Any = twin(self.pipe.unet)
+        unet: Any = copy_sharing_frozen(self.pipe.unet)
         put(unet)
         unet.requires_grad_(False)
         other = copy.copy(self)
@@ -168,8 +168,8 @@ class PipelineModel(Model):
         other.pipe.unet = unet
         return other
 
-    def drawing_for(self, person: Tensor | None) -> PipelineModel:
-        if told_of(self.backbone) is None:
+    def conditioned_on(self, person: Tensor | None) -> PipelineModel:
+        if user_state(self.backbone) is None:
             raise ModelError("this model has no adapter that could be told about a person; attach one first.")
         other = copy.copy(self)
         other.person = None if person is None else person.to(self.device)[None]
@@ -199,7 +199,7 @@ class PipelineModel(Model):
 
         Raises:  ModelError for a personal model, which such a folder cannot hold.
         """
-        if told_of(network) is not None:
+        if user_state(network) is not None:
             raise ModelError(
                 "a folder of Stable Diffusion has no place for what a model was told about a person; keep the adapter "
                 "and the choices, which make the same model again."

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from papa.diffusion.predictions import Prediction
 from papa.models.families import Condition, Family
-from papa.models.personal.attention import telling, told_of
+from papa.models.personal.attention import user_conditioning, user_state
 
 
 def rows(given: Condition, n: int) -> dict[str, Tensor]:
@@ -44,7 +44,7 @@ class Prompted(nn.Module):
         super().__init__()
         self.network, self.family, self.prediction = network, family, prediction
         self.autocast, self.person = autocast, person
-        self.told = None if person is None else told_of(network)
+        self.told = None if person is None else user_state(network)
         self._names = list(given)
         for name, value in given.items():
             self.register_buffer(f"given_{name}", value, persistent=False)
@@ -61,7 +61,7 @@ class Prompted(nn.Module):
         person; None tells all of them."""
         if self.told is None or self.person is None:
             return self._noise(x_t, t, given)
-        with telling(self.told, self.person if told is None else told * self.person):
+        with user_conditioning(self.told, self.person if told is None else told * self.person):
             return self._noise(x_t, t, given)
 
     def _noise(self, x_t: Tensor, t: Tensor, given: Condition | None) -> SimpleNamespace:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from papa.methods.interface import Method
-from papa.models.lora import twin
+from papa.models.lora import copy_sharing_frozen
 from papa.session import Session
 
 MIXED = "This method picks from many images, so the two rows are not pairs."
@@ -68,7 +68,7 @@ def method_at(method: Method[Any], value: float) -> Method[Any]:
     elif strength == "beta_max":
         other.settings = method.settings.model_copy(update={"beta_max": value})
     elif value != 1:  # at 1 it is the method itself, bit for bit
-        other.network = twin(other.network)
+        other.network = copy_sharing_frozen(other.network)
         base = dict(other.base.named_parameters())
         with torch.no_grad():
             for name, weight in other.network.named_parameters():

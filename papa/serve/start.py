@@ -17,7 +17,7 @@ from papa.files import sha256
 from papa.labels import load_labels
 from papa.methods import declaration
 from papa.models.interface import Model
-from papa.models.pipeline import PipelineModel, hush
+from papa.models.pipeline import PipelineModel, silence_logging
 from papa.serve.desk import Desk
 from papa.serve.security import Access, is_loopback
 from papa.serve.server import listening, run
@@ -110,7 +110,7 @@ def load(args: argparse.Namespace) -> Model:
     given = {"prompt": args.prompt, "steps": args.steps, "guidance_scale": args.guidance}
     settings = dict(OTHERS if args.model else SHIPPED)
     settings |= {name: value for name, value in given.items() if value is not None}
-    hush()
+    silence_logging()
     with warnings.catch_warnings():  # of an argument that the oldest diffusers here knows by no other name
         warnings.filterwarnings("ignore", message="`torch_dtype` is deprecated")
         return Model.from_pretrained(args.model or FRUITS, device=pick_device(args.device), **settings)

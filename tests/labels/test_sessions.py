@@ -438,7 +438,7 @@ def test_the_inverse_temperature_reaches_its_end_in_the_last_round(rated: Labels
 def test_a_pipeline_encodes_what_it_decodes() -> None:
     """The autoencoder of the tiny fruits; that of random weights is no inverse of anything."""
     model = task_of("fruits").model
-    size = model.picture_size()
+    size = model.image_size()
     images = Session(model, "base").sample(4)
     assert images.shape == (4, 3, *size)
     again = model.decode(model.encode(images))
@@ -447,13 +447,13 @@ def test_a_pipeline_encodes_what_it_decodes() -> None:
 
 def test_a_pipeline_of_random_weights_has_the_shapes() -> None:
     model = task_of("sd15").model
-    images = torch.zeros(2, 3, *model.picture_size())
+    images = torch.zeros(2, 3, *model.image_size())
     assert model.encode(images).shape == (2, *model.shape)
 
 
 def test_a_pixel_model_takes_grey_levels(digits: Digits) -> None:
     model = digits.model
-    assert model.picture_size() == (8, 8)
+    assert model.image_size() == (8, 8)
     grey = torch.rand(2, 1, 8, 8) * 2 - 1
     assert torch.allclose(model.encode(grey.expand(2, 3, 8, 8)), grey, atol=1e-6)
     for channel, share in enumerate((0.299, 0.587, 0.114)):  # red, green, blue

@@ -11,7 +11,7 @@ from papa.benchmark.tasks.sd15.task import Sd15
 from papa.benchmark.tasks.text_to_image import TextToImage
 from papa.diffusion.denoiser import Cost
 from papa.errors import SettingsError
-from papa.models.lora import add_adapters, merged, twin
+from papa.models.lora import add_adapters, copy_sharing_frozen, merged
 from papa.rng import Stream
 
 
@@ -56,5 +56,5 @@ def test_adapters_want_attention_layers() -> None:
 
 def test_a_twin_shares_what_is_frozen_alone() -> None:
     net = nn.Sequential(nn.Linear(2, 2).requires_grad_(False), nn.Linear(2, 2))
-    copied = twin(net)
+    copied = copy_sharing_frozen(net)
     assert copied[0].weight is net[0].weight and copied[1].weight is not net[1].weight

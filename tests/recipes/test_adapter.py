@@ -19,7 +19,7 @@ from papa.cli import main
 from papa.errors import SettingsError
 from papa.models.personal.adapter import attach, read_adapter, weights_hash
 from papa.models.personal.attention import projections
-from papa.models.personal.cascade import drawing_for, load_prior
+from papa.models.personal.cascade import conditioned_on, load_prior
 from papa.models.personal.efficientnet import EfficientNetEncoder
 from papa.models.pipeline import PipelineModel
 from papa.rng import Stream
@@ -100,7 +100,7 @@ def test_stage_c_from_the_files_to_pictures_for_a_person(
         generator = torch.Generator().manual_seed(0)
         return pipe("a pear", height=256, width=256, num_inference_steps=2, generator=generator).image_embeddings
 
-    with drawing_for(pipe, person):
+    with conditioned_on(pipe, person):
         told = drawn()
     assert not torch.equal(told, drawn())
 

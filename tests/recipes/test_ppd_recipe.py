@@ -68,13 +68,13 @@ def test_from_the_command_to_a_model_that_draws_for_a_person(
     model = Fruits(FruitsSettings(steps=2)).model
     assert model.personal is not None
     personal = model.personal()
-    told = model.personalized(personal)
+    told = model.with_adapter(personal)
     image = torch.zeros(1, 3, 32, 32)
     tokens = personal.encoder.encode(Choices(image, image + 0.5))
     noise = torch.randn(1, *model.shape)
     from papa.diffusion.denoiser import Cost
 
-    base, drawn = (m.denoiser(Cost())(noise, 1.0) for m in (told, told.drawing_for(tokens)))
+    base, drawn = (m.denoiser(Cost())(noise, 1.0) for m in (told, told.conditioned_on(tokens)))
     assert (base - drawn).abs().max() > 0
 
 

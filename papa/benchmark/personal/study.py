@@ -25,7 +25,7 @@ from papa.benchmark.personal.preferences import shares_of
 from papa.benchmark.tasks.interface import Attributes
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
-from papa.models.personal.adapter import Personal
+from papa.models.personal.adapter import UserAdapter
 from papa.models.personal.encoder import Choices, ClipEncoder, ImageEncoder, some_of
 from papa.models.pipeline import PipelineModel
 from papa.rng import Stream
@@ -47,7 +47,7 @@ class PersonalTask(Protocol):
     @property
     def model(self) -> PipelineModel: ...
 
-    def personal(self, kind: str = "ppd") -> Personal:
+    def personal(self, kind: str = "ppd") -> UserAdapter:
         """An adapter with its encoder: "ppd", or one of the controls."""
         ...
 
@@ -87,7 +87,7 @@ class Study:
     stream: Stream
     log: Callable[[str], None] = lambda line: None
     rows: list[Row] = field(default_factory=list)
-    _models: dict[Personal, PipelineModel] = field(default_factory=dict)
+    _models: dict[UserAdapter, PipelineModel] = field(default_factory=dict)
     _nobody: dict[tuple[str, str], dict[str, dict[str, np.ndarray]]] = field(default_factory=dict)
 
     @cached_property
@@ -136,11 +136,11 @@ class Study:
         better, worse = self.decided(person, n, self.stream.at("choices", person=person.number).generator())
         return Choices(self.pool[torch.from_numpy(better)], self.pool[torch.from_numpy(worse)])
 
-    def told(self, personal: Personal, person: Person, shots: int = TOLD) -> Tensor:
+    def told(self, personal: UserAdapter, person: Person, shots: int = TOLD) -> Tensor:
         """The description of a person by their first choices."""
         return personal.encoder.encode(some_of(self.choices(person), np.arange(shots)))
 
-    def aware(self, personal: Personal, person: Person, caption: str) -> Tensor:
+    def aware(self, personal: UserAdapter, person: Person, caption: str) -> Tensor:
         """The description by those choices whose pictures are nearest to what will be drawn."""
         encoder, given = personal.encoder, self.choices(person)
         assert isinstance(encoder, ClipEncoder)
@@ -149,7 +149,7 @@ class Study:
         assert isinstance(near, Tensor)
         return encoder.encode(some_of(given, near[:, 0].cpu().numpy().argsort()[::-1][:TOLD].copy()))
 
-    def in_words(self, personal: Personal, person: Person) -> Tensor:
+    def in_words(self, personal: UserAdapter, person: Person) -> Tensor:
         """The description by what the person says in words."""
         assert isinstance(personal.encoder, ClipEncoder)
         return personal.encoder.stated(*self.task.in_words(person.tastes[0]), self.task.sentences())
@@ -166,7 +166,7 @@ class Study:
         if kind != "base":
             personal = self.task.personal(kind)
             nobody = personal.encoder.encode(Choices(self.pool[:0], self.pool[:0]))
-            model = model.personalized(personal).drawing_for(nobody)
+            model = model.with_adapter(personal).conditioned_on(nobody)
         return drawn(model, prompt, self.asked.images, self.noise(prompt))
 
     def of_nobody(self, kind: str, prompt: str) -> dict[str, dict[str, np.ndarray]]:
@@ -221,25 +221,25 @@ class Study:
         """The prompt that says nothing of what is to be drawn."""
         return self.task.model.settings.prompt
 
-    def images(self, personal: Personal, tokens: Tensor, prompt: str) -> Tensor:
+    def images(self, personal: UserAdapter, tokens: Tensor, prompt: str) -> Tensor:
         """Pictures of a personal model for somebody."""
         if personal not in self._models:
-            self._models[personal] = self.task.model.personalized(personal)
-        model = self._models[personal].drawing_for(tokens)
+            self._models[personal] = self.task.model.with_adapter(personal)
+        model = self._models[personal].conditioned_on(tokens)
         return drawn(model, prompt, self.asked.images, self.noise(prompt))
 
-    def draw(self, personal: Personal, tokens: Tensor, prompt: str) -> Seen:
+    def draw(self, personal: UserAdapter, tokens: Tensor, prompt: str) -> Seen:
         """What judges see on those."""
         return self.seen(self.images(personal, tokens, prompt))
 
-    def main(self, person: Person, ppd: Personal) -> None:
+    def main(self, person: Person, ppd: UserAdapter) -> None:
         """The personal model by four choices, and the one that is told about nobody."""
         shown = self.draw(ppd, self.told(ppd, person), self.generic)
         self.compare(person, shown, self.generic, part="main", model="ppd", shots=TOLD)
         nobody = self.of_nobody("dpo", self.generic)
         self.compare(person, nobody, self.generic, part="main", model="dpo", shots=0)
 
-    def pictured(self, persons: Sequence[Person], ppd: Personal) -> None:
+    def pictured(self, persons: Sequence[Person], ppd: UserAdapter) -> None:
         """Pictures to be looked at: what some persons chose, what is drawn for them, and for nobody."""
         for person in persons:
             given = self.choices(person, TOLD)
@@ -255,7 +255,7 @@ class Study:
         side_by_side = np.concatenate(list(self.task.model.pack(images)), 2).transpose(1, 2, 0)
         self.rows.append({"part": "pictures", "png": pick_a_pic.encoded(side_by_side), **about})
 
-    def described_otherwise(self, person: Person, ppd: Personal) -> None:
+    def described_otherwise(self, person: Person, ppd: UserAdapter) -> None:
         """By other numbers of choices, by words, and by the words in the prompt of the base."""
         for shots in SHOTS:
             shown = self.draw(ppd, self.told(ppd, person, shots), self.generic)
@@ -266,7 +266,7 @@ class Study:
         shown = self.seen(drawn(self.task.model, said, self.asked.images, self.noise(self.generic)))
         self.compare(person, shown, self.generic, part="words", model="caption", shots=0)
 
-    def with_prompts(self, person: Person, ppd: Personal) -> None:
+    def with_prompts(self, person: Person, ppd: UserAdapter) -> None:
         """Other prompts, with choices as they come and with those that are nearest to the prompt."""
         for prompt in [*self.asked.prompts, *self.asked.new_prompts]:
             for part, tokens in (("prompts", self.told(ppd, person)), ("aware", self.aware(ppd, person, prompt))):
@@ -281,7 +281,7 @@ class Study:
         alike = np.corrcoef([person.utility(self._pool["gold"]) for person in persons])
         return [(persons[i], persons[int(alike[i].argmin())]) for i in range(min(self.asked.between, len(persons)))]
 
-    def between(self, persons: Sequence[Person], personal: Personal) -> None:
+    def between(self, persons: Sequence[Person], personal: UserAdapter) -> None:
         """From one person's description to another's in equal steps: how both like what is drawn."""
         for first, second in self.opposites(persons):
             a, b = self.told(personal, first), self.told(personal, second)

@@ -30,7 +30,7 @@ from papa.diffusion.losses import backward, errors, frozen, noised, predicted
 from papa.feedback import Feedback, Query
 from papa.methods.diffusion_nft import DiffusionNftSettings
 from papa.methods.shared.finetune.training import FineTuned, Update
-from papa.models.lora import twin
+from papa.models.lora import copy_sharing_frozen
 
 
 def nft_loss(predicted: Tensor, old: Tensor, noise: Tensor, preference: Tensor, strength: float) -> Tensor:
@@ -45,7 +45,7 @@ class DiffusionNft(FineTuned[DiffusionNftSettings]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.old: nn.Module = twin(self.network)
+        self.old: nn.Module = copy_sharing_frozen(self.network)
 
     def learn(self, query: Query, feedback: Feedback) -> None:
         self.seen.add(query, feedback)

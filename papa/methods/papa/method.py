@@ -51,7 +51,7 @@ from papa.feedback import Feedback, Query
 from papa.methods.papa import PapaSettings
 from papa.methods.papa.loss import Networks, Pairs, accumulate_gradients, lambda_weights, released_sum
 from papa.methods.shared.finetune.training import FineTuned, Update
-from papa.models.lora import twin
+from papa.models.lora import copy_sharing_frozen
 from papa.models.switched import FromTimestep
 
 LEAST_SHARE = 1 / 8
@@ -108,7 +108,7 @@ class Papa(FineTuned[PapaSettings]):
     def learn(self, query: Query, feedback: Feedback) -> None:
         self.seen.add(query, feedback)
         if self.settings.anchor == "previous":
-            self.anchor = twin(self.network)
+            self.anchor = copy_sharing_frozen(self.network)
         latents, preference = (
             (self.seen.latents, self.seen.preference) if self.settings.accumulate else self.seen.last()
         )

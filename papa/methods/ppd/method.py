@@ -14,11 +14,11 @@ from papa.feedback import Feedback, Query
 from papa.methods.interface import Method
 from papa.methods.ppd import PpdFkcSettings, PpdPapaSettings, PpdSettings
 from papa.models.interface import Model
-from papa.models.personal.adapter import Personal
+from papa.models.personal.adapter import UserAdapter
 from papa.models.personal.encoder import Choices
 
 
-def personal_of(model: Model) -> Personal:
+def personal_of(model: Model) -> UserAdapter:
     """What makes a model personal.
 
     Raises:  ModelError for a model without an adapter.
@@ -73,7 +73,7 @@ class OfPairs(Method[S]):
         super().__init__(*args, **kwargs)
         self.personal = personal_of(self.model)
         self.chosen = Chosen()
-        self.told = self.model.personalized(self.personal, self.settings.user_scale)
+        self.told = self.model.with_adapter(self.personal, self.settings.user_scale)
 
     def base_query(self, k: int, ahead: int = 0) -> Query:
         """k base samples, to be compared two by two."""
@@ -111,4 +111,4 @@ class Ppd(OfPairs[PpdSettings]):
         person = self.described()
         if person is None:
             return self.base_latents(n)
-        return self.draw(self.told.drawing_for(person).denoiser(self.cost), n, self.stream.at("sample"))
+        return self.draw(self.told.conditioned_on(person).denoiser(self.cost), n, self.stream.at("sample"))

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from papa.errors import DivergedError
 from papa.methods.shared.dpo import dpo_loss, preference_margin
-from papa.models.personal.attention import projections, telling, told_of
+from papa.models.personal.attention import projections, user_conditioning, user_state
 from papa.models.training import Checkpoint, scheduled
 from papa.rng import Stream
 from papa.settings import Fraction, NonNegative, Positive, Rate, Settings
@@ -123,7 +123,7 @@ class Trainer:
         checkpoint: Path | None = None,
         device: str = "cpu",
     ) -> None:
-        told = told_of(net)
+        told = user_state(net)
         assert told is not None
         self.net, self.told, self.abar, self.settings, self.stream = net, told, abar, settings, stream
         self.device, self.checkpoint, self.done = device, Checkpoint(checkpoint, settings.model_dump_json()), 0
@@ -213,9 +213,9 @@ class Trainer:
             eps = self.net(x_t, t, prompt).sample.unflatten(0, (2, -1))
             return batch.omega * (eps - batch.noise).square().flatten(2).mean(2)
 
-        with telling(self.told, None), torch.no_grad():
+        with user_conditioning(self.told, None), torch.no_grad():
             reference = error()
-        with telling(self.told, batch.tokens.repeat(2, 1, 1)):
+        with user_conditioning(self.told, batch.tokens.repeat(2, 1, 1)):
             return error(), reference
 
     @torch.no_grad()

@@ -42,7 +42,7 @@ class WarmStart(OfPairs[Any]):
 
     def _start(self) -> None:
         """Begin the method that goes on; it adds to the cost of this one."""
-        model = self.told.drawing_for(self.described())
+        model = self.told.conditioned_on(self.described())
         self.inner = self.goes_on(self.settings, model, self.stream.at("warm"), None, self.oracle)
         self.inner.cost = self.cost
 

@@ -29,7 +29,7 @@ from papa.methods.shared.finetune.training import FineTuned, Update
 from papa.methods.shared.surrogate.choice import surrogate_of
 from papa.methods.shared.surrogate.features import FeatureSurrogate
 from papa.methods.shared.surrogate.interface import Known
-from papa.models.lora import twin
+from papa.models.lora import copy_sharing_frozen
 
 
 class Seiko(FineTuned[SeikoSettings]):
@@ -54,7 +54,7 @@ class Seiko(FineTuned[SeikoSettings]):
         if not len(answered):
             return
         self._fit(answered)
-        self.previous = twin(self.network)
+        self.previous = copy_sharing_frozen(self.network)
         self.train(torch.arange(self.items), np.ones(self.items))
 
     def _fit(self, answered: np.ndarray) -> None:

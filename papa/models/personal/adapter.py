@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from papa.errors import ArtefactError, ModelError
 from papa.files import replacing
-from papa.models.personal.attention import Told, UserAttention, add_user_attention, projections
+from papa.models.personal.attention import UserAttention, UserConditioning, add_user_attention, projections
 from papa.models.personal.encoder import UserEncoder
 from papa.rng import Stream
 
@@ -94,7 +94,7 @@ def read_adapter(file: Path) -> Adapter:
         raise ArtefactError(f"the adapter {file} cannot be read ({error}); fetch it or train it again.") from error
 
 
-def attach(net: nn.Module, adapter: Adapter, scale: float | None = None) -> Told:
+def attach(net: nn.Module, adapter: Adapter, scale: float | None = None) -> UserConditioning:
     """Put an adapter on a network, in place. scale: s; None takes the adapter's own.
 
     Raises:  ModelError for an adapter of another base, or one whose layers are not those of the network.
@@ -116,7 +116,7 @@ def attach(net: nn.Module, adapter: Adapter, scale: float | None = None) -> Told
 
 
 @dataclass(frozen=True, eq=False)
-class Personal:
+class UserAdapter:
     """What makes a model personal: an adapter, and the encoder that it was trained with.
 
     Raises:  ModelError where the two do not fit.

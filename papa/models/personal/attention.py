@@ -25,7 +25,7 @@ from papa.errors import ModelError
 from papa.rng import Stream
 
 
-class Told:
+class UserConditioning:
     """What the layers of one network are told. tokens: (n or 1, tokens, width), None for nothing. scale: s."""
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class UserAttention(nn.Module):
     Args:    attn: the layer. inner: its processor so far. width: of a person's token. told: shared by all layers.
     """
 
-    def __init__(self, attn: Attention, inner: Any, width: int, told: Told) -> None:
+    def __init__(self, attn: Attention, inner: Any, width: int, told: UserConditioning) -> None:
         super().__init__()
         self.inner, self.told = inner, told
         like = attn.to_q.weight
@@ -95,13 +95,13 @@ def _of_cascade(net: nn.Module, name: str) -> bool:
     return hasattr(net.get_submodule(name.rpartition(".")[0]), "kv_mapper")
 
 
-def add_user_attention(net: nn.Module, width: int, stream: Stream) -> Told:
+def add_user_attention(net: nn.Module, width: int, stream: Stream) -> UserConditioning:
     """Put a person's part on every cross-attention layer, in place. W'_v starts at zero, so nothing changes yet.
 
     Args:    width: of a person's token. stream: where W'_k comes from (uniform, as PyTorch starts a linear layer).
-    Returns: what the layers are told; set its tokens, or use `telling`.
+    Returns: what the layers are told; set its tokens, or use `user_conditioning`.
     """
-    told = Told()
+    told = UserConditioning()
     for name, attn in cross_attention(net):
         layer = UserAttention(attn, attn.processor, width, told)
         values = (2 * stream.at(name).uniform(*layer.user_k.weight.shape) - 1) / width**0.5
@@ -111,7 +111,7 @@ def add_user_attention(net: nn.Module, width: int, stream: Stream) -> Told:
     return told
 
 
-def told_of(net: nn.Module) -> Told | None:
+def user_state(net: nn.Module) -> UserConditioning | None:
     """What the layers of a network are told; None for a network without a person's part."""
     return next((module.told for module in net.modules() if isinstance(module, UserAttention)), None)
 
@@ -127,7 +127,7 @@ def projections(net: nn.Module) -> dict[str, nn.Parameter]:
 
 
 @contextmanager
-def telling(told: Told, tokens: Tensor | None) -> Iterator[None]:
+def user_conditioning(told: UserConditioning, tokens: Tensor | None) -> Iterator[None]:
     """Inside the block, the layers are told these tokens."""
     before, told.tokens = told.tokens, tokens
     try:

@@ -19,7 +19,7 @@ from diffusers import DDPMWuerstchenScheduler, StableCascadePriorPipeline
 from torch import Tensor, nn
 
 from papa.errors import ArtefactError, ModelError
-from papa.models.personal.attention import telling, told_of
+from papa.models.personal.attention import user_conditioning, user_state
 
 TOTAL = 1000
 """Ratios that a training tells apart."""
@@ -82,18 +82,18 @@ class StageC(nn.Module):
 
 
 @contextmanager
-def drawing_for(pipe: StableCascadePriorPipeline, person: Tensor, guided: bool = True) -> Iterator[None]:
+def conditioned_on(pipe: StableCascadePriorPipeline, person: Tensor, guided: bool = True) -> Iterator[None]:
     """Inside the block, the pipeline draws for a person.
 
     Args:    person: (tokens, width). guided: whether its `guidance_scale` is above 1; the branch without the prompt,
              the second half of the batch, is not told about the person.
     Raises:  ModelError for a prior without user attention.
     """
-    told = told_of(pipe.prior)
+    told = user_state(pipe.prior)
     if told is None:
         raise ModelError("this prior has no adapter that could be told about a person; attach one first.")
     if not guided:
-        with telling(told, person[None]):
+        with user_conditioning(told, person[None]):
             yield
         return
 
@@ -104,7 +104,7 @@ def drawing_for(pipe: StableCascadePriorPipeline, person: Tensor, guided: bool =
 
     hook = cast(nn.Module, pipe.prior).register_forward_pre_hook(halves, with_kwargs=True)
     try:
-        with telling(told, None):
+        with user_conditioning(told, None):
             yield
     finally:
         hook.remove()

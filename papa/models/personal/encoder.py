@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 SHRINK = 2.0
 """How many pairs' worth of an unknown person are mixed in: few choices make a small difference, many a full one."""
-SOMEBODY = 0.3
+USER_FLAG = 0.3
 """Value of the entries of the first token, which every person has: the network then knows that it draws for somebody,
 and the other tokens describe whom."""
 
@@ -79,7 +79,7 @@ class ImageEncoder(UserEncoder):
     def pooled(self, preferred: Tensor, rejected: Tensor) -> Tensor:
         """The tokens of (N, d) standardized features of both sides."""
         told = torch.cat([preferred.sum(0), rejected.sum(0), (preferred - rejected).sum(0)])
-        return torch.stack([torch.full((self.width,), SOMEBODY), told / (len(preferred) + SHRINK)])
+        return torch.stack([torch.full((self.width,), USER_FLAG), told / (len(preferred) + SHRINK)])
 
 
 class ClipEncoder(ImageEncoder):

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from papa.errors import ArtefactError
 from papa.files import replacing
-from papa.models.personal.encoder import SOMEBODY, Choices, UserEncoder
+from papa.models.personal.encoder import USER_FLAG, Choices, UserEncoder
 
 NAME = "llava-hf/llava-onevision-qwen2-0.5b-ov-hf"
 REVISION = "74dd0bf867a4cda7950c17663794267c60cf4b40"
@@ -68,7 +68,7 @@ class VisionLanguageEncoder(UserEncoder):
         self.width = int(net.config.text_config.hidden_size)
 
     def encode(self, choices: Choices) -> Tensor:
-        somebody = torch.full((1, self.width), SOMEBODY)
+        somebody = torch.full((1, self.width), USER_FLAG)
         if not len(choices):
             return torch.cat([somebody, torch.zeros(1, self.width)])
         order = sorted(range(len(choices)), key=lambda i: content(choices.preferred[i], choices.rejected[i]))

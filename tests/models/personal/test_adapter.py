@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from support.personal import TOKENS, WIDTH, person, predicted, prompted_unet, told_unet
 
 from papa.errors import ArtefactError, ModelError
-from papa.models.personal.adapter import About, Adapter, Personal, attach, read_adapter, save_adapter, weights_hash
-from papa.models.personal.attention import projections, telling
+from papa.models.personal.adapter import About, Adapter, UserAdapter, attach, read_adapter, save_adapter, weights_hash
+from papa.models.personal.attention import projections, user_conditioning
 from papa.models.personal.encoder import PixelEncoder
 
 
@@ -32,7 +32,7 @@ def test_a_fresh_network_with_the_adapter_says_the_same(saved: Path) -> None:
     told.scale = 0.5
     fresh = prompted_unet()
     here = attach(fresh, read_adapter(saved))
-    with telling(told, person()), telling(here, person()):
+    with user_conditioning(told, person()), user_conditioning(here, person()):
         assert torch.equal(predicted(fresh), predicted(unet))
     assert read_adapter(saved).about.recipe == {"steps": 3}
 
@@ -68,7 +68,7 @@ def test_missing_damaged_and_other_files(saved: Path, tmp_path: Path) -> None:
 def test_another_encoder_is_refused(saved: Path) -> None:
     encoder = PixelEncoder(torch.zeros(WIDTH // 3), torch.ones(WIDTH // 3))
     with pytest.raises(ModelError, match="trained with the user encoder 'clip'"):
-        Personal(read_adapter(saved), encoder)
+        UserAdapter(read_adapter(saved), encoder)
     adapter = read_adapter(saved)
     other = Adapter(replace(adapter.about, encoder="pixels", tokens=encoder.tokens), adapter.weights)
-    assert Personal(other, encoder).encoder is encoder
+    assert UserAdapter(other, encoder).encoder is encoder

@@ -11,9 +11,15 @@ from support import nets
 from support.personal import TEXT, TOKENS, WIDTH, inputs, person, predicted, prompted_unet, told_unet
 
 from papa.errors import ModelError
-from papa.models.lora import twin
+from papa.models.lora import copy_sharing_frozen
 from papa.models.personal.adapter import weights_hash
-from papa.models.personal.attention import add_user_attention, cross_attention, projections, telling, told_of
+from papa.models.personal.attention import (
+    add_user_attention,
+    cross_attention,
+    projections,
+    user_conditioning,
+    user_state,
+)
 from papa.rng import Stream
 
 
@@ -30,7 +36,7 @@ def test_the_formula_by_hand() -> None:
         weight.data.normal_()
     told.scale = 0.7
     x, text, u = torch.randn(2, 5, 8), torch.randn(2, 3, TEXT), person()
-    with torch.no_grad(), telling(told, u):
+    with torch.no_grad(), user_conditioning(told, u):
         found = attn(x, encoder_hidden_states=text)
         parts = []
         for row in x:  # out = Attn(Q, K, V) + s Attn(Q, u W'_k, u W'_v), head by head
@@ -49,13 +55,13 @@ def test_an_untrained_adapter_a_scale_of_zero_and_tokens_of_zero_give_the_base_b
     base = predicted(prompted_unet())
     fresh = prompted_unet()
     untrained = add_user_attention(fresh, WIDTH, Stream(0))
-    with telling(untrained, person()):
+    with user_conditioning(untrained, person()):
         torch.testing.assert_close(predicted(fresh), base, atol=1e-5, rtol=0)
     unet, told = told_unet()
     assert torch.equal(predicted(unet), base)  # told nothing
-    with telling(told, torch.zeros(1, TOKENS, WIDTH)):
+    with user_conditioning(told, torch.zeros(1, TOKENS, WIDTH)):
         torch.testing.assert_close(predicted(unet), base, atol=1e-5, rtol=0)
-    with telling(told, person()):
+    with user_conditioning(told, person()):
         assert (predicted(unet) - base).abs().max() > 1e-2
         told.scale = 0.0
         assert torch.equal(predicted(unet), base)
@@ -73,28 +79,28 @@ def test_no_pretrained_weight_changes_and_only_the_projections_are_new() -> None
 def test_each_row_has_a_person_of_its_own() -> None:
     unet, told = told_unet()
     both = person(3)
-    with telling(told, both):
+    with user_conditioning(told, both):
         together = predicted(unet)
     for row in range(3):
-        with telling(told, both[row : row + 1]):
+        with user_conditioning(told, both[row : row + 1]):
             alone = predicted(unet)[row]
         torch.testing.assert_close(together[row], alone, atol=1e-5, rtol=1e-4)
 
 
 def test_the_order_of_the_tokens_does_not_matter() -> None:
     unet, told = told_unet()
-    with telling(told, person()):
+    with user_conditioning(told, person()):
         found = predicted(unet)
-    with telling(told, person().flip(1)):
+    with user_conditioning(told, person().flip(1)):
         torch.testing.assert_close(predicted(unet), found, atol=1e-5, rtol=1e-5)
 
 
 def test_a_twin_is_told_for_itself() -> None:
     unet, told = told_unet()
-    other = twin(unet.requires_grad_(False))
-    mine = told_of(other)
+    other = copy_sharing_frozen(unet.requires_grad_(False))
+    mine = user_state(other)
     assert mine is not None and mine is not told
-    with telling(mine, person()):
+    with user_conditioning(mine, person()):
         assert told.tokens is None and (predicted(other) - predicted(unet)).abs().max() > 1e-2
 
 
@@ -105,6 +111,6 @@ def test_a_network_without_cross_attention_is_refused() -> None:
 
 def test_gradients_reach_the_projections() -> None:
     unet, told = told_unet()
-    with telling(told, person()):
+    with user_conditioning(told, person()):
         cast(Any, unet)(*inputs()).sample.square().mean().backward()
     assert all(weight.grad is not None and weight.grad.abs().max() > 0 for weight in projections(unet).values())

@@ -14,8 +14,8 @@ from support.personal import TOKENS, WIDTH, person, randomize
 from papa.errors import ArtefactError, ModelError
 from papa.methods.ppd.training import Pairs, PpdTraining, Trainer
 from papa.models.personal.adapter import About, attach, read_adapter, save_adapter, weights_hash
-from papa.models.personal.attention import add_user_attention, cross_attention, projections, telling
-from papa.models.personal.cascade import TOTAL, StageC, drawing_for, load_prior, prompt_tokens, ratio, ratio_schedule
+from papa.models.personal.attention import add_user_attention, cross_attention, projections, user_conditioning
+from papa.models.personal.cascade import TOTAL, StageC, conditioned_on, load_prior, prompt_tokens, ratio, ratio_schedule
 from papa.rng import Stream
 
 
@@ -47,11 +47,11 @@ def test_nobody_and_untrained_are_the_base_and_a_person_is_not(pipe: Any) -> Non
     base, before = drawn(pipe), weights_hash(pipe.prior)
     assert len(cross_attention(pipe.prior)) == 4
     add_user_attention(pipe.prior, WIDTH, Stream(0))
-    with drawing_for(pipe, person()[0]):
+    with conditioned_on(pipe, person()[0]):
         torch.testing.assert_close(drawn(pipe), base, atol=1e-5, rtol=1e-5)
     randomize(pipe.prior)
     torch.testing.assert_close(drawn(pipe), base, atol=1e-5, rtol=1e-5)
-    with drawing_for(pipe, person()[0]):
+    with conditioned_on(pipe, person()[0]):
         assert (drawn(pipe) - base).abs().max() > 1e-3
     torch.testing.assert_close(drawn(pipe), base, atol=1e-5, rtol=1e-5)
     assert weights_hash(pipe.prior) == before
@@ -63,7 +63,7 @@ def test_the_branch_without_the_prompt_is_not_told(pipe: Any) -> None:
     seen = []
     hook = pipe.prior.register_forward_pre_hook(lambda *_: seen.append(told.tokens))
     for guided, scale in ((True, 4.0), (False, 1.0)):
-        with drawing_for(pipe, person()[0], guided):
+        with conditioned_on(pipe, person()[0], guided):
             drawn(pipe, scale)
     hook.remove()
     halves, alone = seen[2], seen[-1]
@@ -79,7 +79,7 @@ def test_an_adapter_goes_into_a_fresh_pipeline(pipe: Any, folder: Path, tmp_path
     save_adapter(tmp_path / "a.safetensors", pipe.prior, About(weights_hash(pipe.prior), "clip", TOKENS, WIDTH))
     fresh = load_prior(folder)
     attach(cast(Any, fresh).prior, read_adapter(tmp_path / "a.safetensors"))
-    with drawing_for(pipe, person()[0]), drawing_for(fresh, person()[0]):
+    with conditioned_on(pipe, person()[0]), conditioned_on(fresh, person()[0]):
         assert torch.equal(drawn(pipe), drawn(fresh))
 
 
@@ -102,7 +102,7 @@ def test_a_training_learns_pairs(pipe: Any) -> None:
 def test_bad_folders(tmp_path: Path, pipe: Any) -> None:
     with pytest.raises(ArtefactError, match="cannot be loaded as a Stable Cascade prior"):
         load_prior(tmp_path)
-    with pytest.raises(ModelError, match="attach one first"), drawing_for(pipe, person()[0]):
+    with pytest.raises(ModelError, match="attach one first"), conditioned_on(pipe, person()[0]):
         pass
-    with telling(add_user_attention(pipe.prior, WIDTH, Stream(0)), None):
+    with user_conditioning(add_user_attention(pipe.prior, WIDTH, Stream(0)), None):
         assert drawn(pipe).isfinite().all()

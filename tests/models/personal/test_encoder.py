@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from papa.models.personal.encoder import SHRINK, SOMEBODY, Choices, PixelEncoder, some_of, standardization
+from papa.models.personal.encoder import SHRINK, USER_FLAG, Choices, PixelEncoder, some_of, standardization
 from papa.rng import Stream
 
 D = 6 * PixelEncoder.GRID**2
@@ -31,7 +31,7 @@ def test_by_hand(encoder: PixelEncoder) -> None:
     expected = torch.cat([a.sum(0), b.sum(0), (a - b).sum(0)]) / (3 + SHRINK)
     assert tokens.shape == (encoder.tokens, encoder.width) == (2, 3 * D)
     torch.testing.assert_close(tokens[1], expected)
-    assert (tokens[0] == SOMEBODY).all()
+    assert (tokens[0] == USER_FLAG).all()
 
 
 @given(st.permutations(range(5)))
@@ -44,7 +44,7 @@ def test_the_order_does_not_matter(order: list[int]) -> None:
 
 def test_nobody_is_somebody_of_whom_nothing_is_known(encoder: PixelEncoder) -> None:
     tokens = encoder.encode(Choices(images(0), images(0)))
-    assert (tokens[0] == SOMEBODY).all() and not tokens[1].any()
+    assert (tokens[0] == USER_FLAG).all() and not tokens[1].any()
 
 
 def test_more_of_the_same_choice_makes_a_larger_difference_up_to_a_bound(encoder: PixelEncoder) -> None:

@@ -10,7 +10,7 @@ import torch
 from support import tiny_llava
 
 from papa.errors import ArtefactError
-from papa.models.personal.encoder import SOMEBODY, Choices, UserEncoder
+from papa.models.personal.encoder import USER_FLAG, Choices, UserEncoder
 from papa.models.personal.vision_language import ASKED, Cached, VisionLanguageEncoder
 from papa.rng import Stream
 
@@ -34,7 +34,7 @@ def test_a_description_has_mean_square_1_and_says_who(encoder: VisionLanguageEnc
     one, other = encoder.encode(choices()), encoder.encode(choices(seed=1))
     assert one.shape == (2, 24) and (encoder.tokens, encoder.width) == (2, 24)
     assert one[1].square().mean().item() == pytest.approx(1, rel=1e-4)
-    assert torch.equal(one[0], torch.full((24,), SOMEBODY)) and (one - other).abs().max() > 1e-4
+    assert torch.equal(one[0], torch.full((24,), USER_FLAG)) and (one - other).abs().max() > 1e-4
     assert not encoder.encode(choices(0))[1].any()
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from papa.benchmark.tasks.artefacts import folder, verified_card
 from papa.benchmark.tasks.fruits.clip import clip_judge
 from papa.benchmark.tasks.prompts import PromptBank
-from papa.models.personal.adapter import Personal, read_adapter
+from papa.models.personal.adapter import UserAdapter, read_adapter
 from papa.models.personal.encoder import ClipEncoder, ImageEncoder, PixelEncoder
 
 NAME = "fruits_ppd"
@@ -23,7 +23,7 @@ ENCODER = "encoder"
 
 
 @cache
-def load(kind: str = "ppd", device: str = "cpu") -> Personal:
+def load(kind: str = "ppd", device: str = "cpu") -> UserAdapter:
     """An adapter and its encoder.
 
     Args:    kind: "ppd"; or a control: "dpo" (nobody is told apart), "shuffled" (persons shuffled in training),
@@ -32,7 +32,7 @@ def load(kind: str = "ppd", device: str = "cpu") -> Personal:
     """
     verified_card(NAME)
     adapter = read_adapter(folder(NAME) / f"{kind}.safetensors")
-    return Personal(adapter, user_encoder(folder(NAME) / ENCODER, adapter.about.encoder, device))
+    return UserAdapter(adapter, user_encoder(folder(NAME) / ENCODER, adapter.about.encoder, device))
 
 
 def user_encoder(place: Path, name: str, device: str = "cpu") -> ImageEncoder:

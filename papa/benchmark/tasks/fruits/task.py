@@ -30,7 +30,7 @@ from papa.benchmark.tasks.interface import Judge, References
 from papa.benchmark.tasks.prompts import ClipJudge
 from papa.benchmark.tasks.text_to_image import TextToImage
 from papa.files import write_atomic
-from papa.models.personal.adapter import Personal
+from papa.models.personal.adapter import UserAdapter
 from papa.models.pipeline import PipelineModel
 from papa.rng import Stream
 
@@ -85,7 +85,7 @@ class Fruits(TextToImage[FruitsSettings]):
     def _proxy(self) -> ClipJudge:
         return clip_judge(folder(NAME) / "proxy", self.settings.temperature, self.device)
 
-    def personal(self, kind: str = "ppd") -> Personal:
+    def personal(self, kind: str = "ppd") -> UserAdapter:
         """A shipped adapter with its user encoder."""
         return load(kind, self.device)
 

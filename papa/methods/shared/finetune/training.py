@@ -26,7 +26,7 @@ from papa.feedback import Query
 from papa.methods.interface import Method, recording_gradients
 from papa.methods.shared.finetune import FinetuneSettings
 from papa.methods.shared.labelled import Labelled
-from papa.models.lora import add_adapters, twin
+from papa.models.lora import add_adapters, copy_sharing_frozen
 from papa.rng import Stream
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class FineTuned(Method[F]):
         self.network = self._network()
         # Frozen by `no_grad` alone: for parameters with gradients disabled PyTorch takes other kernels, whose last
         # bits differ, and Adam makes full steps of a difference that should be exactly zero.
-        self.base = twin(self.network)
+        self.base = copy_sharing_frozen(self.network)
         self.trained = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
         self.optimizer = torch.optim.Adam(self.trained.values(), lr=self.settings.lr, fused=True)
         self.loss_scale = LOSS_SCALE if self.model.half_precision == torch.float16 else None

@@ -17,7 +17,7 @@ from papa.benchmark.tasks.fruits.task import Fruits
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.errors import ModelError
-from papa.models.personal.adapter import Personal, read_adapter, save_adapter, weights_hash
+from papa.models.personal.adapter import UserAdapter, read_adapter, save_adapter, weights_hash
 from papa.models.personal.attention import add_user_attention, projections
 from papa.models.personal.encoder import Choices
 from papa.models.pipeline import PipelineModel
@@ -47,9 +47,9 @@ def latents(model: PipelineModel) -> torch.Tensor:
 
 def test_scale_0_gives_the_base_back_and_no_weight_changes(task: Fruits, tokens: torch.Tensor) -> None:
     before = weights_hash(task.model.pipe.unet)
-    off = task.model.personalized(load(), 0.0).drawing_for(tokens)
+    off = task.model.with_adapter(load(), 0.0).conditioned_on(tokens)
     torch.testing.assert_close(latents(off), latents(task.model), atol=1e-5, rtol=0)
-    on = task.model.personalized(load()).drawing_for(tokens)
+    on = task.model.with_adapter(load()).conditioned_on(tokens)
     assert (latents(on) - latents(task.model)).abs().max() > 1e-2
     assert weights_hash(task.model.pipe.unet) == weights_hash(on.pipe.unet) == before
     assert not projections(task.model.pipe.unet), "the model itself was left as it was"
@@ -58,17 +58,17 @@ def test_scale_0_gives_the_base_back_and_no_weight_changes(task: Fruits, tokens:
 def test_saved_and_loaded_into_a_fresh_pipeline_it_draws_the_same(
     task: Fruits, tokens: torch.Tensor, tmp_path: Path
 ) -> None:
-    told = task.model.personalized(load()).drawing_for(tokens)
+    told = task.model.with_adapter(load()).conditioned_on(tokens)
     save_adapter(tmp_path / "again.safetensors", told.pipe.unet, load().adapter.about)
-    again = Personal(read_adapter(tmp_path / "again.safetensors"), load().encoder)
-    fresh = Fruits(FruitsSettings(steps=3)).model.personalized(again).drawing_for(tokens)
+    again = UserAdapter(read_adapter(tmp_path / "again.safetensors"), load().encoder)
+    fresh = Fruits(FruitsSettings(steps=3)).model.with_adapter(again).conditioned_on(tokens)
     assert torch.equal(pictures(fresh), pictures(told))
 
 
 def test_an_untrained_adapter_wins_half(task: Fruits, tokens: torch.Tensor) -> None:
     new = task.model.with_user_attention(lambda unet: add_user_attention(unet, tokens.shape[1], Stream(0)))
     person, shares = Population(task.attributes().values).person(300), []
-    for model in (new.drawing_for(tokens), task.model):
+    for model in (new.conditioned_on(tokens), task.model):
         shares.append(shares_of(task.attributes(), pictures(model)))
     assert won(*map(person.utility, shares)) == pytest.approx(0.5, abs=0.5 / np.sqrt(N))
 
@@ -77,15 +77,15 @@ def test_the_adapter_of_another_base_is_refused(task: Fruits) -> None:
     other = Fruits(FruitsSettings(steps=3)).model
     next(other.pipe.unet.parameters()).data.add_(1e-3)
     with pytest.raises(ModelError, match=r"trained for a base with weights"):
-        other.personalized(load())
+        other.with_adapter(load())
 
 
 def test_a_personal_model_is_no_folder_of_stable_diffusion(task: Fruits, tmp_path: Path) -> None:
-    told = task.model.personalized(load())
+    told = task.model.with_adapter(load())
     with pytest.raises(ModelError, match=r"keep the adapter and the choices"):
         told.save(tmp_path, told.network())
 
 
 def test_a_model_that_is_not_personal_draws_for_nobody(task: Fruits, tokens: torch.Tensor) -> None:
     with pytest.raises(ModelError, match=r"attach one first"):
-        task.model.drawing_for(tokens)
+        task.model.conditioned_on(tokens)
