@@ -1,4 +1,4 @@
-"""papa: aligning diffusion models to one person's taste from a handful of reactions.
+"""papa: aligning a diffusion model to one user's taste from a few labels.
 
     from papa import PipelineModel, Session
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from papa.feedback import Tie
-    from papa.labels import load_labels
-    from papa.labels.interface import Labels
+    from papa.images import save_images
+    from papa.labels import Labels, load_labels
     from papa.methods import load_method
     from papa.models.interface import Model
     from papa.models.mixture import MixtureModel
@@ -26,13 +26,14 @@ __version__ = "0.2.0"
 _FACE = {
     "Session": "papa.session",
     "Tie": "papa.feedback",
-    "Labels": "papa.labels.interface",
+    "Labels": "papa.labels",
     "load_labels": "papa.labels",
     "Model": "papa.models.interface",
     "PipelineModel": "papa.models.pipeline",
     "UNetModel": "papa.models.unet",
     "MixtureModel": "papa.models.mixture",
     "load_method": "papa.methods",
+    "save_images": "papa.images",
 }
 __all__ = [
     "Labels",
@@ -44,6 +45,7 @@ __all__ = [
     "UNetModel",
     "load_labels",
     "load_method",
+    "save_images",
 ]
 
 

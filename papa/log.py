@@ -112,15 +112,34 @@ class Log:
             self._write(json.dumps(line, allow_nan=False))
             self.rounds.append(line)
 
-    def begin(self, given: Mapping[str, Any]) -> None:
-        """Write with which labels the session begins; before any round.
+    def begin(self, given: Mapping[str, Any] | None) -> None:
+        """Record the labels that the session begins with, or check that the log began with the same.
 
-        Raises:  as `append` does.
+        Args:
+            given: the line of `papa.labels.encode`; None for a session that begins without labels.
+
+        Raises:
+            SessionError: if the log began with other labels, with none, or if none are given now.
+            PapaError: as `append`.
         """
-        with self._writing:
-            self._refuse_closed()
-            self._write(json.dumps(given, allow_nan=False))
-            self.given = dict(given)
+        if given is not None and self.given is None and not self.rounds:
+            with self._writing:
+                self._refuse_closed()
+                self._write(json.dumps(given, allow_nan=False))
+                self.given = dict(given)
+            return
+        try:
+            now, then = (_named(line) for line in (given, self.given))
+            differs = differences(then, now)
+            same = given is None or self.given is None or near(self.given["marks"], given["marks"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise SessionError(f"the session log {self.file} is damaged in line 2 ({error!r}); {REMEDY}") from None
+        if differs or not same:
+            what = differs or "this model sees the images in another size or cut"
+            raise SessionError(
+                f"the session log {self.file} began with other labels: {what}. Give the labels that the session began "
+                "with, or another log."
+            )
 
     def _refuse_closed(self) -> None:
         if not self._lock.is_locked:
@@ -180,6 +199,16 @@ def near(logged: Any, found: Any) -> bool:
     """
     then, now = np.array(logged, dtype=np.float64), np.array(found)
     return then.shape == now.shape and bool(np.abs(then - now).max() <= SAME * max(1.0, np.abs(then).max()))
+
+
+def _named(line: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The entries of a line of given labels, as `differences` names them."""
+    if line is None:
+        return {"given": 0}
+    named = {name: line[name] for name in ("given", "kind", "sha256")}
+    for name in ("images", "preference", "pairs", "ties"):
+        named |= {f"{name}[{index}]": value for index, value in enumerate(line[name] or [])}
+    return named
 
 
 def differences(logged: Mapping[str, Any], here: Mapping[str, Any]) -> str:

@@ -22,27 +22,24 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from papa.errors import LabelsError, PapaError, SessionError, SettingsError
+from papa.errors import LabelsError, ModelError, PapaError, SessionError, SettingsError
 from papa.feedback import Feedback, Query, Question, feedback_of
 from papa.files import beside, sweep
 from papa.images import grid
+from papa.labels import Labels, encode
 from papa.log import Log, feedback_from
 from papa.methods import declaration, refuse_given
 from papa.methods.interface import Method, Preference, recording_gradients
 from papa.models.interface import Model
 from papa.rng import Stream
 from papa.settings import validated
-
-if TYPE_CHECKING:
-    from papa.labels import Labels
-    from papa.labels.encoding import Given
 
 
 @dataclass(frozen=True)
@@ -94,8 +91,14 @@ class Session:
             k: v for k, v in (("labels", labels), ("per_round", per_round)) if v is not None
         }
         self.settings = validated(declared.settings, asked, method)
+        if not isinstance(model, Model):
+            opener = "from_pretrained" if isinstance(model, str | Path) else "from_pipeline"
+            raise ModelError(
+                f"the model is a {type(model).__name__}; open it first: papa.Model.{opener}(..., prompt='a photo of "
+                "fruit')."
+            )
         if isinstance(given, str | Path):
-            raise LabelsError(f"given: {given} is a place; give what papa.load_labels makes of it.")
+            raise LabelsError(f"given: {given} is a path; give papa.load_labels({str(given)!r}).")
         if given is not None:
             refuse_given(method, self.settings, given.kind)
         if self.settings.needs_oracle and oracle is None:
@@ -112,33 +115,19 @@ class Session:
             "seed": operator.index(seed),
             **dict(about or {}),
         }
-        self._given = None if given is None else self._read(given)  # before the log, which a refusal leaves alone
+        self._given = None if given is None else encode(given, self.model)  # an error here leaves the log alone
         self._log = None if log is None else Log(Path(log), self._about)
         self._lock = threading.RLock()  # one thread at a time asks, answers and learns
         self._open: Question | None = None
         self._ahead: Question | None = None
         self._learning: str | None = None
         self._replaying = False
-        try:
-            self._compare_given()
-        except BaseException:
-            self.close()
-            raise
-
-    def _read(self, given: Labels) -> Given:
-        from papa.labels.encoding import encoded
-
-        return encoded(given, self.model)
-
-    def _compare_given(self) -> None:
-        """Check that the log began with these labels, or write that it does."""
-        if self._log is None or (self._given is None and self._log.given is None):
-            return
-        from papa.labels.logged import line_of, refuse_others
-
-        refuse_others(self._log.given, self._given, self.logged, self._log.file)
-        if self._given is not None and self._log.given is None:
-            self._log.begin(line_of(self._given))
+        if self._log is not None:
+            try:
+                self._log.begin(None if self._given is None else self._given.line)
+            except BaseException:
+                self.close()
+                raise
 
     # ------------------------------------------------------------ ask and answer
 
@@ -294,6 +283,8 @@ class Session:
 
         Between the rounds of `replay` and `play`, the result is of what was learned up to that round.
         """
+        if operator.index(n) < 1:
+            raise SessionError(f"cannot sample {n} images; give a number from 1 on.")
         self._catch_up()
         return self.model.decode(self.method.sample(n))
 
@@ -306,8 +297,8 @@ class Session:
         """
         images = self.sample(n) if self._open is None else self._open.images
         if images.ndim != 4:
-            raise SessionError(f"{type(self.model).__name__} draws points and no pictures; `sample` has them.")
-        return grid(self.model.pack(images))
+            raise SessionError(f"{type(self.model).__name__} samples points, not images; use `sample`.")
+        return grid(images)
 
     @recording_gradients
     def save(self, folder: str | Path, about: Mapping[str, Any] | None = None) -> Path:
@@ -325,7 +316,8 @@ class Session:
         new = beside(place, "new")
         sweep(place)
         try:
-            began = {} if self._given is None else {"given": len(self._given), "given_sha256": self._given.digest}
+            line = None if self._given is None else self._given.line
+            began = {} if line is None else {"given": line["given"], "given_sha256": line["sha256"]}
             self.model.save(new, network, self._about | began | dict(about or {}))
             new.replace(place)
         except (OSError, SafetensorError) as error:

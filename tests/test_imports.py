@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 FACE = ""
 """`papa/__init__.py`: its names are loaded when they are first used, so it may name any of the library."""
 LEVELS = (
-    {"errors", "settings", "rng", "files", "registry", "pictures", FACE},
+    {"errors", "settings", "rng", "files", "registry", "images", FACE},
     {"feedback"},
     {"log"},
     {"diffusion", "smc"},
@@ -237,8 +237,7 @@ except SystemExit as stopped:
 LIGHT = {
     "import papa": "import papa; dir(papa)",
     "papa --help": HELP,
-    "labels": "from papa import Labels, load_labels; import papa.labels.folder, papa.labels.table, papa.labels.report",
-    "labels in parquet": "import papa.labels.pick_a_pic",
+    "labels": "from papa import Labels, load_labels, save_images",
     "reading all settings": READ_ALL_SETTINGS,
     "loading a grid": 'from papa.benchmark.grid import load; assert load("config.yaml").methods',
     "loading a larger grid": 'from papa.benchmark.grid import load; assert load("config/every.yaml").methods',
@@ -266,5 +265,5 @@ def test_loading_every_method_loads_no_benchmark() -> None:
 
 
 def test_the_names_of_the_face_are_there() -> None:
-    names = "Labels, Session, Tie, Model, PipelineModel, UNetModel, MixtureModel, load_labels, load_method"
+    names = "Labels, Session, Tie, Model, PipelineModel, UNetModel, MixtureModel, load_labels, load_method, save_images"
     assert "papa.session" in loaded(f"from papa import {names}")

@@ -19,20 +19,16 @@ def doctor(args: argparse.Namespace) -> None:
 
 
 def labels(args: argparse.Namespace) -> None:
-    from papa.labels import load_labels
-    from papa.labels.report import examine
+    from papa.labels import load_labels, report
     from papa.methods import learning_from
 
     given = load_labels(args.source, args.user)
-    report = examine(given)
-    for line in report.lines():
+    lines, problems = report(given)
+    for line in lines:
         print(line)
-    if report.problems:
-        raise LabelsError(
-            f"{len(report.problems)} of the {len(given)} pictures cannot be used; the lines above say why and what to "
-            "do with each."
-        )
-    print(f"methods that learn from {given.kind} of pictures: {', '.join(learning_from(given.kind))}")
+    if problems:
+        raise LabelsError(f"{problems} of the {len(given)} images cannot be used; the lines above say what to do.")
+    print(f"methods that learn from {given.kind} of images: {', '.join(learning_from(given.kind))}")
 
 
 def serve(args: argparse.Namespace) -> None:

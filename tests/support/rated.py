@@ -1,10 +1,9 @@
-"""Pictures that somebody rated, as files; and a model of tiny pictures whose score is exact."""
+"""Rated images as files, and a model of tiny images with an exact score."""
 
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +20,20 @@ SIDE = 16
 
 
 def pixels(number: int, light: bool = True, side: int = SIDE) -> np.ndarray:
-    """(side, side, 3) uint8 noise, light or dark; another one for each number."""
+    """(side, side, 3) uint8 noise, light or dark, different for each number."""
     noise = Stream(number).at("rated").uniform(side, side, 3)
     return (noise * 100 + 150 * light).astype(np.uint8)
 
 
 def encoded(image: Image.Image | np.ndarray, form: str = "PNG", **given: Any) -> bytes:
-    """A picture as the content of a file."""
+    """An image as the content of a file."""
     buffer = io.BytesIO()
     (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(buffer, format=form, **given)
     return buffer.getvalue()
 
 
 def folder(place: Path, liked: int = 3, disliked: int = 3) -> Path:
-    """A folder with light pictures that are liked and dark ones that are not."""
+    """A folder of labels: light images are liked, dark ones are not."""
     for name, n, light in (("liked", liked, True), ("disliked", disliked, False)):
         (place / name).mkdir(parents=True)
         for number in range(n):
@@ -43,7 +42,7 @@ def folder(place: Path, liked: int = 3, disliked: int = 3) -> Path:
 
 
 def files(place: Path, n: int) -> list[str]:
-    """n pictures beside a table, `0.png` and on; even ones are light."""
+    """n images `0.png`, `1.png`, ...; even ones are light."""
     for number in range(n):
         (place / f"{number}.png").write_bytes(encoded(pixels(number, number % 2 == 0)))
     return [f"{number}.png" for number in range(n)]
@@ -51,11 +50,6 @@ def files(place: Path, n: int) -> list[str]:
 
 def csv_file(place: Path, *lines: str, name: str = "labels.csv") -> Path:
     (place / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return place / name
-
-
-def json_file(place: Path, rows: Sequence[Any], name: str = "labels.jsonl") -> Path:
-    (place / name).write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
     return place / name
 
 
@@ -70,7 +64,7 @@ def changed(file: Path, row: int, **values: Any) -> Path:
 
 
 class Grey(Model):
-    """Grey pictures of 8 x 8 whose pixels are independent and normal; the score is exact. No network."""
+    """Grey images of 8 x 8 with independent normal pixels; the score is exact. No network."""
 
     def __init__(self, steps: int = 3) -> None:
         self.shape, self.steps, self.spread = (1, 8, 8), steps, 0.5

@@ -15,15 +15,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image, UnidentifiedImageError
-from PIL.Image import open as open_image
+from PIL import Image
 
 from papa.errors import PapaError
 from papa.files import replacing
-from papa.labels.pick_a_pic import BATCH, label_of, opened
+from papa.images import decode
+from papa.labels import BATCH, image_bytes, label_of, opened
 
 NEEDED = ("jpg_0", "jpg_1", "label_0", "label_1", "caption", "user_id")
 DICTIONARY = 2**28
@@ -131,11 +132,10 @@ def read(files: Sequence[Path], of: Mapping[str, int] | None = None) -> Iterator
                 yield Choice(user, entry["caption"], first, second, label)
 
 
-def _decoded(data: bytes | None, place: str) -> np.ndarray:
-    if not data:
+def _decoded(cell: Any, place: str) -> np.ndarray:
+    if not (data := image_bytes(cell)):
         raise PapaError(f"the image {place} is missing; leave the row out, or write the file with the images in it.")
     try:
-        with open_image(io.BytesIO(data)) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, UnidentifiedImageError, ValueError) as error:
-        raise PapaError(f"the image {place} is broken ({error}); leave the row out.") from error
+        return np.asarray(decode(data))
+    except ValueError as error:
+        raise PapaError(f"the image {place} cannot be read ({error}); leave the row out.") from error
