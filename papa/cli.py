@@ -134,31 +134,30 @@ def parser() -> argparse.ArgumentParser:
 
 
 def serve_arguments(stages: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """The arguments of `papa serve`, which knows no configuration: a model and a person are all there is."""
-    about = "answer a session in the browser, on this machine (docs/serve.md)"
+    """The arguments of `papa serve`, which takes no configuration."""
+    about = "rate images in the browser, on this machine (docs/serve.md)"
     command = stages.add_parser("serve", help=about, description=about[0].upper() + about[1:] + ".")
     command.set_defaults(run=without_runs.serve)
-    command.add_argument(
-        "--model", metavar="FOLDER", help="a pipeline that diffusers saved, docs/models.md (default: the fruits)"
-    )
-    command.add_argument("--prompt", metavar="TEXT", help="what is drawn, for a model that draws for a prompt")
-    command.add_argument("--given", metavar="SOURCE", help="labels that exist already, learned first (docs/labels.md)")
+    command.add_argument("--model", metavar="FOLDER", help="a diffusers pipeline, docs/models.md (default: fruits)")
+    command.add_argument("--prompt", metavar="TEXT", help="prompt, for a text-to-image model")
+    command.add_argument("--given", metavar="SOURCE", help="start from images that are rated already (docs/labels.md)")
     command.add_argument("--given-user", metavar="USER", help="whose rows of a parquet file")
-    command.add_argument("--method", default="papa", help="method of the registry (default: %(default)s)")
+    command.add_argument("--method", default="papa", help="name of the method (default: %(default)s)")
     command.add_argument("--settings", metavar="JSON", default="{}", help="its settings, e.g. '{\"c_qpde\": 0.5}'")
-    command.add_argument("--labels", type=positive, default=80, help="pictures to be judged (default: %(default)s)")
-    command.add_argument("--per-round", type=positive, default=8, help="pictures of a round (default: %(default)s)")
-    command.add_argument("--seed", type=int, default=0, help="everything follows from it (default: %(default)s)")
-    command.add_argument("--log", metavar="FILE", default="me.jsonl", help="all answers; continued if it is there")
-    command.add_argument(
-        "--pairs", action="store_true", help="show two pictures at a time, whatever the method asks for"
-    )
-    command.add_argument("--steps", type=positive, help="denoising steps (default: 10 of the fruits, 25 of others)")
-    command.add_argument("--guidance", type=float, help="guidance scale (default: 2 of the fruits, 7.5 of others)")
+    command.add_argument("--labels", type=positive, default=80, help="images to rate (default: %(default)s)")
+    command.add_argument("--per-round", type=positive, default=8, help="images per round (default: %(default)s)")
+    command.add_argument("--seed", type=int, default=0, help="random seed (default: %(default)s)")
+    command.add_argument("--log", metavar="FILE", default="me.jsonl", help="log of all answers; resumed if it exists")
+    command.add_argument("--pairs", action="store_true", help="compare two images at a time")
+    command.add_argument("--steps", type=positive, help="denoising steps (default: 10 for fruits, 25 otherwise)")
+    command.add_argument("--guidance", type=float, help="guidance scale (default: 2 for fruits, 7.5 otherwise)")
     command.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
-    command.add_argument("--host", default="127.0.0.1", help="address to listen at; another one needs --token")
-    command.add_argument("--port", type=int, default=8000, help="port; 0 takes a free one (default: %(default)s)")
-    command.add_argument("--token", help="a secret of 16 characters or more that the page's address then ends in")
+    command.add_argument("--host", default="127.0.0.1", help="address to listen at; any other needs --token")
+    command.add_argument("--port", type=int, default=8000, help="port; 0 for any free one (default: %(default)s)")
+    command.add_argument("--token", help="secret of at least 16 characters in the page's address")
+    command.add_argument(
+        "--allow-host", metavar="NAME", action="append", default=[], help="host name of a proxy in front (repeatable)"
+    )
 
 
 def out_of_memory(error: RuntimeError, task: str | None) -> str | None:

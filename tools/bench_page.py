@@ -26,7 +26,7 @@ from papa.benchmark.tasks.fruits import FRUITS, FruitsSettings
 from papa.benchmark.tasks.fruits.task import Fruits
 from papa.benchmark.users import user_spec
 from papa.benchmark.users.interface import user_of
-from papa.serve.pictures import pngs
+from papa.serve.images import pngs
 from papa.session import Session
 
 K = 8

@@ -33,11 +33,13 @@ def labels(args: argparse.Namespace) -> None:
 
 def serve(args: argparse.Namespace) -> None:
     try:
-        from papa.serve.start import start
+        import jinja2  # noqa: F401
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in ("starlette", "uvicorn", "jinja2", "anyio"):
-            raise
-        raise PapaError(f"the page needs {error.name}; `pip install papa[app]` brings it.") from None
+        raise PapaError(f"the page needs {error.name}; install it with `pip install papa[app]`.") from None
+    from papa.serve.start import start
+
     start(args, log)
 
 

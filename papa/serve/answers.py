@@ -1,17 +1,18 @@
-"""What a keystroke means to a method, and what a log line means to the page.
+"""From keystrokes to the answers of a session, and back.
 
-A round is shown as units: single pictures, or pairs of two pictures that follow each other. A unit has one answer:
+A round is shown as units, single images or pairs of neighbours, with one answer each:
 
-    single pictures   like, dislike, skip
-    pairs             first, second, tie, skip
+    single   like, dislike, skip
+    pairs    first, second, tie, skip
 
-A method that asks for likes may be answered by pairs: the better picture counts as liked, the other one as disliked,
-and a tie as one half for both.
+A method that asks for likes may be answered in pairs: the better image counts as liked, the other as disliked, both as
+1/2 in a tie.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,66 +22,78 @@ from papa.feedback import Feedback, Tie
 
 SKIP = "skip"
 SINGLE = {"like": 1.0, "dislike": 0.0, SKIP: None}
-"""Answer -> preference of the picture."""
+"""Answer -> preference of the image."""
 PAIRS = {"first": (1.0, 0.0), "second": (0.0, 1.0), "tie": (0.5, 0.5), SKIP: (None, None)}
-"""Answer -> preferences of the two pictures."""
+"""Answer -> preferences of the two images."""
 
 
-def units(items: int, paired: bool) -> int:
-    """How many answers a round of so many pictures takes. Of an odd number of pictures the last one has no partner."""
-    return items // 2 if paired else items
+@dataclass
+class Shown:
+    """A round as the page shows it.
 
-
-def told(answers: Sequence[str], items: int, kind: str, paired: bool) -> list[Any]:
-    """What a session is answered.
-
-    Args:    answers: one for each unit. items: pictures of the round. kind: of the question. paired: whether it was
-             shown as pairs.
-    Returns: preferences of the pictures, or pairs and ties where the question asks for those.
-    Raises:  AnswerError for an answer that is unknown, or another number of them.
+    Args:
+        images: PNG files.
+        kind: kind of the question.
+        paired: two by two.
+        stamp: differs between different images of the same round.
+        feedback: its answers, once learned.
     """
-    known = PAIRS if paired else SINGLE
-    if len(answers) != units(items, paired) or not set(answers) <= known.keys():
-        raise AnswerError(f"{units(items, paired)} answers are needed, each one of {', '.join(known)}.")
-    if kind == "pairs":
-        return [pair for index, answer in enumerate(answers) if (pair := _compared(index, answer)) is not None]
-    if not paired:
-        return [SINGLE[answer] for answer in answers]
-    preferences = [preference for answer in answers for preference in PAIRS[answer]]
-    return preferences + [None] * (items - len(preferences))
 
+    images: list[bytes]
+    kind: str
+    paired: bool
+    stamp: int = 0
+    feedback: Feedback | None = None
 
-def _compared(index: int, answer: str) -> tuple[int, int] | Tie | None:
-    first, second = 2 * index, 2 * index + 1
-    made = {"first": (first, second), "second": (second, first), "tie": Tie(first, second), SKIP: None}
-    return made[answer]
+    @property
+    def units(self) -> int:
+        """Number of answers; the last of an odd number of paired images has no partner."""
+        return len(self.images) // 2 if self.paired else len(self.images)
 
+    def takes(self, unit: int, answer: str | None) -> bool:
+        """Whether this is an answer to this unit; None clears one."""
+        return unit < self.units and answer in (None, *(PAIRS if self.paired else SINGLE))
 
-def shown(feedback: Feedback, kind: str, paired: bool) -> list[str]:
-    """The answers that feedback was made of, one for each unit; a grade between like and dislike goes to the nearer."""
-    if kind == "pairs":
-        return _shown_pairs(feedback)
-    if not paired:
+    def encode(self, answers: Sequence[str]) -> list[Any]:
+        """One answer per unit -> the answers that `Session.answer` takes.
+
+        Raises:
+            AnswerError: on an unknown answer or another number of answers.
+        """
+        known = PAIRS if self.paired else SINGLE
+        if len(answers) != self.units or not set(answers) <= known.keys():
+            raise AnswerError(f"expected {self.units} answers, each one of {', '.join(known)}.")
+        if self.kind == "pairs":
+            return [pair for unit, answer in enumerate(answers) if (pair := _pair(unit, answer)) is not None]
+        if not self.paired:
+            return [SINGLE[answer] for answer in answers]
+        preferences = [preference for answer in answers for preference in PAIRS[answer]]
+        return preferences + [None] * (len(self.images) - len(preferences))
+
+    def decode(self) -> list[str]:
+        """One answer per unit, from the feedback; a grade between like and dislike is rounded to the nearer."""
+        assert self.feedback is not None
+        preference = self.feedback.preference
+        if self.kind == "pairs":
+            return self._decode_pairs(self.feedback)
+        if not self.paired:
+            return [SKIP if np.isnan(p) else "like" if p > 0.5 else "dislike" for p in preference]
         return [
-            SKIP if np.isnan(preference) else "like" if preference > 0.5 else "dislike"
-            for preference in feedback.preference
+            SKIP if np.isnan([a, b]).any() else "tie" if a == b else "first" if a > b else "second"
+            for a, b in preference[: 2 * self.units].reshape(-1, 2)
         ]
-    halves = feedback.preference[: 2 * units(len(feedback.preference), True)].reshape(-1, 2)
-    return [_of_two(first, second) for first, second in halves]
+
+    def _decode_pairs(self, feedback: Feedback) -> list[str]:
+        found = [SKIP] * self.units
+        for better, worse in () if feedback.pairs is None else feedback.pairs.tolist():
+            if better // 2 == worse // 2 < self.units:  # a script may have compared others
+                found[better // 2] = "first" if better < worse else "second"
+        for first, second in () if feedback.ties is None else feedback.ties.tolist():
+            if first // 2 == second // 2 < self.units:
+                found[first // 2] = "tie"
+        return found
 
 
-def _of_two(first: float, second: float) -> str:
-    if np.isnan(first) or np.isnan(second):
-        return SKIP
-    return "tie" if first == second else "first" if first > second else "second"
-
-
-def _shown_pairs(feedback: Feedback) -> list[str]:
-    found = [SKIP] * units(len(feedback.preference), True)
-    for better, worse in () if feedback.pairs is None else feedback.pairs.tolist():
-        if better // 2 == worse // 2 < len(found):  # a script may have compared others
-            found[better // 2] = "first" if better < worse else "second"
-    for first, second in () if feedback.ties is None else feedback.ties.tolist():
-        if first // 2 == second // 2 < len(found):
-            found[first // 2] = "tie"
-    return found
+def _pair(unit: int, answer: str) -> tuple[int, int] | Tie | None:
+    first, second = 2 * unit, 2 * unit + 1
+    return {"first": (first, second), "second": (second, first), "tie": Tie(first, second), SKIP: None}[answer]

@@ -1,144 +1,151 @@
-"""The desk: a session, the draft beside its log, and one worker thread that does everything that takes long.
+"""The desk: one session, the draft beside its log, and one worker thread for everything slow.
 
-What a person does is written to the draft first. The worker then brings the session in line with the draft (`_settle`):
-it takes reopened rounds out of the log, replays, answers what was confirmed, and asks the next question. It does the
-same after a start, an undo, an error or a kill, so there is one way only, and it may be interrupted anywhere.
+A step of the user is written to the draft first. The worker then brings the session in line with the draft (`_settle`):
+it removes reopened rounds from the log, replays, submits confirmed answers and asks the next question. Starts, undo,
+errors and kills all take this path, and it may be interrupted anywhere.
 """
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from papa.errors import PapaError
 from papa.feedback import Feedback, Question
+from papa.methods.interface import Method
 from papa.serve import exports
-from papa.serve.answers import SKIP
+from papa.serve.answers import SKIP, Shown
 from papa.serve.dial import session_at
 from papa.serve.drafts import Draft
-from papa.serve.pictures import pngs
-from papa.serve.rounds import Rounds, Shown
-from papa.serve.steps import KNOWN, LATER, NEWER, TAKEN, Reply, Sent
-from papa.serve.strips import Strips
+from papa.serve.images import pngs
+from papa.serve.previews import Previews
+from papa.serve.steps import KNOWN, LATER, NEWER, TAKEN, Step
 from papa.serve.worker import Worker
 from papa.session import Session
 
 
 class Desk:
-    """One person at one session.
+    """One user at one session.
 
-    Args:    make: opens the session; called again after a round was reopened. log: its log. paired: show pairs even
-             where the method asks for likes.
-    Raises:  what `make` and `Draft` raise: what does not fit is refused here, before anything is served.
+    Args:
+        make: opens the session; called again after a round was reopened.
+        log: log of the session.
+        paired: show pairs even if the method asks for likes.
+
+    Raises:
+        PapaError: as `make` and `Draft`, before anything is served.
     """
 
     def __init__(self, make: Callable[[], Session], log: Path, paired: bool = False) -> None:
-        self.log, self.draft_file, self.exports = log, *exports.places(log)
+        self.log, self.paired = log, paired
+        draft, self.exports = exports.paths(log)
         self.boot = uuid.uuid4().hex
         self._make = make
         self._worker = Worker()
         self._lock = self._worker.lock
         self._session: Session | None = make()
         self.settings = self._session.settings
+        self.saves = type(self._session.method).aligned is not Method.aligned
         try:
             with open(log, encoding="utf-8") as handle:
-                self._head = json.loads(handle.readline())
-            self.draft = Draft(self.draft_file, self._head)
+                self.draft = Draft(draft, json.loads(handle.readline()))
         except BaseException:
             self._session.close()
             raise
         self._logged = self._session.logged
-        reopened = self.draft.reopened
-        self.draft.forget_before(self._logged if reopened is None else min(reopened, self._logged))
-        self._rounds = Rounds(paired)
-        self._strips = Strips()
-        self._waiting = 0
-        self._notes: list[str] = []  # sentences
-        self._gone: str | None = None  # why nothing is taken now
+        self.draft.forget_before(self._first)
+        self._rounds: dict[int, Shown] = {}
+        self._previews = Previews()
+        self._queued = 0
+        self._notes: list[str] = []
+        self._gone: str | None = None  # why no steps are accepted any more
 
-    # ------------------------------------------------------------ what a person does
+    # ------------------------------------------------------------ steps of the user
+
+    @property
+    def _first(self) -> int:
+        """Rounds of the log that are to stay."""
+        reopened = self.draft.reopened
+        return self._logged if reopened is None else min(reopened, self._logged)
 
     @property
     def open(self) -> int:
-        """The round that is answered now, counted from 0; the number of rounds where all are confirmed."""
-        reopened = self.draft.reopened
-        index = self._logged if reopened is None else min(reopened, self._logged)
+        """The open round, from 0; the number of rounds if all are confirmed."""
+        index = self._first
         while index in self.draft.confirmed:
             index += 1
         return index
 
-    def act(self, sent: Sent) -> Reply:
-        """Take steps, in order. Each one is on the disk before this returns; one that was sent before is known.
+    def act(self, steps: Sequence[Step]) -> dict[str, Any]:
+        """Take steps, in order; each one is on disk before this returns.
 
-        Returns: what became of each step. Where the disk is full it stops there, with the error; where the pictures of
-                 the round are not there yet, after a start, it stops without one.
+        Returns:
+            results: one per step; fewer if the disk is full or the images of the round are not ready.
+            message: the error if the disk is full.
         """
         results: list[str] = []
         with self._lock:
-            for step in sent.steps:
+            for step in steps:
                 try:
                     if (result := self._step(step)) == LATER:
                         break
                     results.append(result)
                 except PapaError as error:
-                    return Reply(results, str(error))
+                    return {"results": results, "message": str(error)}
                 finally:
                     self._worker.changed()
-        return Reply(results)
+        return {"results": results, "message": None}
 
-    def _step(self, step: Any) -> str:
+    def _step(self, step: Step) -> str:
         if self._gone:
             return self._gone
         if self.draft.sent(step.client, step.seq):
             return KNOWN
-        if step.op == "rate":
-            return self._rate(step)
-        if self.draft.changed_by_others(step.client, step.seen):
+        if step.op != "rate" and self.draft.changed_by_others(step.client, step.seen):
             return NEWER
-        return self._undo(step) if step.op == "undo" else self._confirm(step)
-
-    def _rate(self, step: Any) -> str:
+        if step.op == "undo":
+            return self._undo(step)
         if step.round != self.open:
             return NEWER
         if (here := self._rounds.get(step.round)) is None:
             return LATER
+        return self._rate(step, here) if step.op == "rate" else self._confirm(step, here)
+
+    def _rate(self, step: Step, here: Shown) -> str:
         if step.item is None or not here.takes(step.item, step.answer):
-            return "This is no answer to this picture."
+            return "This is not an answer to this image."
         self.draft.append("rate", step.client, step.seq, round=step.round, item=step.item, answer=step.answer)
         return TAKEN
 
-    def _confirm(self, step: Any) -> str:
-        if step.round != self.open:
-            return NEWER
-        if (here := self._rounds.get(step.round)) is None:
-            return LATER
+    def _confirm(self, step: Step, here: Shown) -> str:
         rated = self.draft.answers.get(step.round, {})
         answers = [rated.get(item, SKIP) for item in range(here.units)]
         self.draft.append("confirm", step.client, step.seq, round=step.round, answers=answers)
         self.settle()
         return TAKEN
 
-    def _undo(self, step: Any) -> str:
-        last, here = self.draft.undoes(), self.open
+    def _undo(self, step: Step) -> str:
+        last, here = self.draft.last(), self.open
         if last is not None and last.round == (here if last.item is not None else here - 1):
             self.draft.append("undo", step.client, step.seq)
             if last.item is None:
                 self._forget_after(last.round)
             return TAKEN
+        if here == 0:
+            return "There is nothing to undo."
         before = self._rounds.get(here - 1)
-        if here == 0 or before is None or before.feedback is None:
-            return (
-                "There is nothing to undo." if here == 0 else "The session is still being read; undo when it is there."
-            )
-        self.draft.append("reopen", step.client, step.seq, round=here - 1, answers=before.answers())
+        if before is None or before.feedback is None:
+            return "The session is still loading; undo again in a moment."
+        self.draft.append("reopen", step.client, step.seq, round=here - 1, answers=before.decode())
         self._forget_after(here - 1)
         return TAKEN
 
     def _forget_after(self, index: int) -> None:
-        self._rounds.forget_after(index)
+        """Later rounds followed from answers that were taken back."""
+        self._rounds = {known: here for known, here in self._rounds.items() if known <= index}
         self.settle()
 
     # ------------------------------------------------------------ the worker
@@ -147,46 +154,45 @@ class Desk:
         """Bring the session in line with the draft, in the background."""
         with self._lock:
             self._worker.error = None
-            self._waiting += 1
+            self._queued += 1
         self._worker.later(self._settle)
 
     def _settle(self) -> None:
         with self._lock:
-            self._waiting -= 1
-            if self._waiting or self._gone:  # a later one does it
+            self._queued -= 1
+            if self._queued or self._gone:  # a later call does it
                 return
         session = self._in_line()
         try:
-            with self._worker.doing("reading the answers so far", session.round, session.logged):
+            with self._worker.doing("replaying your answers", session.round, session.logged):
                 for happened in session.replay():
                     self._learned(happened.question, happened.feedback)
             while session.round < session.rounds and self._answer(session):
                 pass
             if session.round < session.rounds:
-                with self._worker.doing("drawing the pictures of the next round"):
+                with self._worker.doing("generating the next images"):
                     self._show(session.ask())
         except BaseException:
-            self._drop_session()  # half a round may have been learned
+            self._drop_session()  # it may have learned half a round
             raise
-        self._look(session)
-        if self._may_look(session):  # last, for the person sees nothing of it yet
+        self._sample_previews(session)
+        if self._idle(session):  # last: the user does not see it yet
             session.ask_ahead()
 
     def _answer(self, session: Session) -> bool:
-        """Let the session learn from the next round, if it was confirmed."""
+        """Learn from the next round, if it is confirmed."""
         with self._lock:
             answers = self.draft.confirmed.get(session.round)
-            if answers is None or self.draft.reopened is not None:  # a later `_settle` waits, which takes a round back
+            if answers is None or self.draft.reopened is not None:  # a queued `_settle` reopens a round
                 return False
         with self._worker.doing(f"learning from round {session.round + 1}"):
             question = session.ask()
-            self._show(question)
-            happened = session.answer(self._rounds.told(question, answers))
-            self._learned(happened.question, happened.feedback)
+            happened = session.answer(self._show(question).encode(answers))
+            self._learned(question, happened.feedback)
         return True
 
     def _in_line(self) -> Session:
-        """The session, with no round in its log that was reopened."""
+        """The session, without reopened rounds in its log."""
         with self._lock:
             reopened, session = self.draft.reopened, self._session
             if session is None or (reopened is not None and session.logged > reopened):
@@ -198,7 +204,7 @@ class Desk:
                 self.draft.append("cut", round=reopened)
                 self._logged = min(self._logged, reopened)
         if session is None:
-            session = self._make()  # takes a while for a large model; the page goes on meanwhile
+            session = self._make()  # slow for a large model; the page stays responsive
             with self._lock:
                 self._session, self._logged = session, session.logged
         return session
@@ -208,96 +214,88 @@ class Desk:
             self._session.close()
             self._session = None
 
-    def _show(self, question: Question) -> None:
+    def _show(self, question: Question) -> Shown:
+        """The question as the page shows it; kept unless it followed from answers that were taken back."""
         with self._lock:
-            if self.draft.reopened is not None and question.round > self.draft.reopened:
-                return  # it followed from answers that were taken back since
             assert self._session is not None
-            model = self._session.model
-            self._rounds.show(question, lambda: pngs(model, question.images), self._worker.tick)
-            self._worker.changed()
+            here = self._rounds.get(question.round)
+            if here is None:
+                paired = self.paired or question.kind == "pairs"
+                here = Shown(pngs(self._session.model, question.images), question.kind, paired, self._worker.tick)
+                if self.draft.reopened is None or question.round <= self.draft.reopened:
+                    self._rounds[question.round] = here
+                    self._worker.changed()
+            return here
 
     def _learned(self, question: Question, feedback: Feedback) -> None:
-        self._show(question)
         with self._lock:
             assert self._session is not None
+            self._show(question).feedback = feedback
             self._logged = self._session.logged
-            self._rounds.learned(question.round, feedback)
-            self._worker.changed()
             if self._worker.busy is not None:
                 self._worker.busy.done = question.round + 1
+            self._worker.changed()
 
-    # ------------------------------------------------------------ before and now
+    # ------------------------------------------------------------ previews
 
     def turn(self, value: float) -> None:
-        """Set the dial; what the model draws now is drawn at that value."""
+        """Set the dial; "now" is sampled at that value."""
         with self._lock:
-            self._strips.turn(value)
-            if self._session is not None:  # an error was of a strip, perhaps of the value before
+            self._previews.turn(value)
+            if self._session is not None:  # an error may come from the previous value
                 self._worker.error = None
-        self._worker.later(lambda: self._look(self._session))
+        self._worker.later(lambda: self._sample_previews(self._session))
 
-    def _look(self, session: Session | None) -> None:
-        """Draw what is missing of the strips, unless something more urgent waits.
+    def _sample_previews(self, session: Session | None) -> None:
+        """Sample missing previews, unless something more urgent is queued."""
+        if self._idle(session) and "before" not in self._previews.ready:
+            with self._worker.doing("generating images before learning"):
+                self._previews.sample_before(session)
+        if self._idle(session) and self._previews.lacks_now(session):
+            with self._worker.doing("generating images with what it learned"):
+                self._previews.sample_now(session, self._worker.tick)
 
-        The base samples do not depend on the answers, so they are drawn while the person looks at the first round.
-        """
-        if self._may_look(session) and self._strips.lacks_before():
-            with self._worker.doing("drawing what the model draws before"):
-                self._strips.draw_before(session)
-        if self._may_look(session) and self._strips.lacks_now(session):
-            with self._worker.doing("drawing what the model draws now"):
-                self._strips.draw_now(session, self._worker.tick)
-
-    def _may_look(self, session: Session | None) -> TypeGuard[Session]:
+    def _idle(self, session: Session | None) -> TypeGuard[Session]:
         with self._lock:
-            return session is not None and not self._waiting and not self._gone
+            return session is not None and not self._queued and not self._gone
 
-    # ------------------------------------------------------------ what is taken away, and the end
+    # ------------------------------------------------------------ saving, and the end
 
     def export(self, what: str) -> None:
-        """Write the model as the dial shows it ("model") or the pictures with their answers ("answers"), in the
-        background."""
-        strength = self._strips.value  # the dial may be turned on before it is written
+        """Save the model at the dial's strength ("model") or the rated images ("answers"), in the background."""
+        strength = self._previews.value  # the dial may be turned before it is saved
         self._worker.later(lambda: self._export(what, strength))
 
     def _export(self, what: str, strength: float | None) -> None:
         if (session := self._session) is None:
             raise PapaError("the session is not open.")
-        with self._worker.doing("writing files"):
-            place = exports.fresh(self.exports, what, session.round)
+        with self._worker.doing("saving files"):
             try:
-                if what == "model":
-                    self.exports.mkdir(parents=True, exist_ok=True)
-                    note = f"Written: {self._save(session, place, strength)}"
-                else:
-                    note = f"Written: {exports.write_answers(place, self._answered(), session.model.prompt or '')}"
+                note = f"Saved: {self._save(session, what, strength)}"
             except PapaError as error:
-                note = f"Not written: {error}"
+                note = f"Not saved: {error}"
         with self._lock:
             self._notes.append(note)
 
-    def _save(self, session: Session, place: Path, strength: float | None) -> str:
-        """Save the model; returns where, and how strong it is."""
-        if strength is None:
-            return f"{session.save(place)}"
-        return f"{session_at(session, strength).save(place, {'strength': strength})}, at strength {strength:g}"
-
-    def _answered(self) -> list[Shown]:
-        """The confirmed rounds.
-
-        Raises:  PapaError where there is none.
-        """
+    def _save(self, session: Session, what: str, strength: float | None) -> str:
+        """Save the model or the answers; returns where."""
+        path = exports.new_path(self.exports, what, session.round)
+        if what == "model":
+            self.exports.mkdir(parents=True, exist_ok=True)
+            if strength is None:
+                return f"{session.save(path)}"
+            return f"{session_at(session, strength).save(path, {'strength': strength})}, at strength {strength:g}"
         with self._lock:
-            found = self._rounds.answered(before=self.open)
-        if not found:
-            raise PapaError("no round was confirmed yet.")
-        return found
+            learned = [here for index, here in sorted(self._rounds.items()) if here.feedback and index < self.open]
+        if not learned:
+            raise PapaError("no round is confirmed yet.")
+        return f"{exports.write_answers(path, learned, session.model.prompt or '')}"
 
     def delete(self) -> None:
-        """Delete the log, the draft and the exports; nothing is taken afterwards.
+        """Delete the log, the draft and the exports; no step is accepted afterwards.
 
-        Raises:  PapaError where a file cannot be deleted.
+        Raises:
+            PapaError: if a file cannot be deleted.
         """
         with self._lock:
             before, self._gone = self._gone, "Everything of this session was deleted."
@@ -314,35 +312,36 @@ class Desk:
         exports.delete_all(self.log)
         with self._lock:
             self._rounds.clear()
-            self._strips = Strips()
+            self._previews = Previews()
             self.draft.forget()
             self._notes.clear()
 
     def stop(self) -> None:
-        """Take nothing more: the server ends."""
+        """Accept no further steps: the server ends."""
         with self._lock:
-            self._gone = self._gone or "Stopped. Start `papa serve` again to go on where you are."
+            self._gone = self._gone or "Stopped. Start `papa serve` again to resume."
             self._worker.changed()
 
     def close(self) -> None:
-        """Wait for what the worker is doing, and release the log."""
+        """Wait for the current job and release the log."""
         self.stop()
         self._worker.close()
         self._drop_session()
 
-    # ------------------------------------------------------------ what the page is told
+    # ------------------------------------------------------------ what the page shows
 
-    def picture(self, index: int, item: int) -> bytes | None:
-        """The PNG of an item of a round that was shown; None where there is none."""
+    def image(self, index: int, item: int) -> bytes | None:
+        """The PNG of an item of a round, or None."""
         with self._lock:
-            return self._rounds.picture(index, item)
+            here = self._rounds.get(index)
+            return here.images[item] if here is not None and item < len(here.images) else None
 
-    def strip(self, which: str, item: int) -> bytes | None:
-        """The PNG of a strip, "before" or "now"; None where there is none."""
-        return self._strips.picture(which, item)
+    def preview(self, which: str, item: int) -> bytes | None:
+        """The PNG of a preview, "before" or "now", or None."""
+        return self._previews.image(which, item)
 
     def state(self) -> dict[str, Any]:
-        """Everything that the page shows, as JSON; `tick` grows with every change, within a `boot`."""
+        """Everything that the page shows, as JSON; `tick` grows with every change within one `boot`."""
         with self._lock:
             index, busy = self.open, self._worker.busy
             here = None if self._gone else self._rounds.get(index)
@@ -353,30 +352,18 @@ class Desk:
                 "round": index,
                 "rounds": self.settings.rounds,
                 "labels": self.settings.labels,
-                "spent": self._spent(index, here),
+                "confirmed": min(index * self.settings.per_round, self.settings.labels),
                 "finished": index >= self.settings.rounds,
-                "asking": None if here is None else self._question(index, here),
+                "question": None if here is None else self._question(index, here),
                 "busy": None if busy is None else vars(busy).copy(),
                 "error": self._worker.error,
                 "notes": list(self._notes),
                 "gone": self._gone,
-                "undo": index > 0 or self.draft.undoes() is not None,
-            } | self._strips.state()
+                "undo": index > 0 or self.draft.last() is not None,
+                "saves": self.saves,
+            } | self._previews.state()
 
     def _question(self, index: int, here: Shown) -> dict[str, Any]:
         rated = self.draft.answers.get(index, {})
-        return {
-            "round": index,
-            "stamp": here.stamp,
-            "pictures": len(here.pictures),
-            "paired": here.paired,
-            "answers": [rated.get(item) for item in range(here.units)],
-        }
-
-    def _spent(self, index: int, here: Shown | None) -> int:
-        """Pictures that were answered: of the rounds before, and of this one so far."""
-        before = min(index * self.settings.per_round, self.settings.labels)
-        if here is None:
-            return before
-        each = 2 if here.paired else 1
-        return before + each * len(self.draft.answers.get(index, {}))
+        answers = [rated.get(item) for item in range(here.units)]
+        return {"round": index, "stamp": here.stamp, "paired": here.paired, "answers": answers}

@@ -1,24 +1,23 @@
-"""The draft: every keystroke of a person, on the disk before it counts.
+"""The draft: every keystroke, on disk before it counts.
 
-The draft is a file of JSON lines beside the session's log. Its first line repeats the log's first line; each further
-line is one step with a version, counted from 1:
+A file of JSON lines beside the session's log. Its first line repeats the log's first line; each further line is a step
+with a version, from 1:
 
     {"version": 1, "client": "a1", "seq": 1, "op": "rate", "round": 0, "item": 2, "answer": "like"}
     {"version": 2, "client": "a1", "seq": 2, "op": "confirm", "round": 0, "answers": ["skip", "skip", "like"]}
     {"version": 3, "client": "b7", "seq": 1, "op": "undo"}
     {"version": 4, "client": "", "seq": 0, "op": "cut", "round": 0}
 
-`undo` takes the last step back. Where that was a confirmation, the round is open again and has to go from the log;
-`cut` says that this was done. `reopen` does the same for a round that the draft knows nothing of (a log without a
-draft), and carries its answers. A step is known by its client (one page in one tab) and that client's sequence number,
-so a step that is sent twice is written once.
+`undo` reverts the last step. If that was a confirmation, the round is open again and must go from the log; `cut` says
+that it did. `reopen` does the same for a round that the draft does not have (a log without a draft) and carries its
+answers. A step is identified by its client (a page in a tab) and number, so a step sent twice counts once.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,12 +28,12 @@ from papa.log import differences
 
 VERSION = 1
 """Version of the draft's format."""
-REMEDY = "Move it away and start again: rounds that were confirmed are in the log, those of the draft alone are lost."
+REMEDY = "Move it away and start again: confirmed rounds are in the log, only unconfirmed answers are lost."
 
 
 @dataclass(frozen=True)
-class Step:
-    """A step that can be taken back. item: None for a confirmation. before: the answer that `item` had."""
+class Undoable:
+    """A step that can be undone. item: None for a confirmation. before: the previous answer."""
 
     round: int
     item: int | None
@@ -42,14 +41,22 @@ class Step:
 
 
 class Draft:
-    """The steps of one person, in order, and the state that they add up to.
+    """The steps of one user, in order, and the resulting state.
 
-    Args:    file: made if missing; a last line that a killed process left unfinished is cut off. head: the first line
-             of the log that it belongs to.
-    Attributes: version: how many steps there are. answers: round -> item -> answer of what was rated here. confirmed:
-             round -> one answer for each item. reopened: the earliest round that is to go from the log, or None. lines:
-             all steps.
-    Raises:  SessionError for a draft that is damaged or of another session. PapaError where it cannot be written.
+    Args:
+        file: created if missing; an unfinished last line (killed process) is removed.
+        head: first line of the log.
+
+    Attributes:
+        version: number of steps.
+        answers: round -> item -> answer.
+        confirmed: round -> one answer per item.
+        reopened: first round to be removed from the log, or None.
+        lines: all steps.
+
+    Raises:
+        SessionError: if the draft is damaged or belongs to another session.
+        PapaError: if it cannot be written.
     """
 
     def __init__(self, file: Path, head: Mapping[str, Any]) -> None:
@@ -58,7 +65,7 @@ class Draft:
         self.confirmed: dict[int, list[str]] = {}
         self.reopened: int | None = None
         self.lines: list[dict[str, Any]] = []
-        self._stack: list[Step] = []
+        self._stack: list[Undoable] = []
         self._sent: dict[str, int] = {}
         self._read({"draft": VERSION, "of": dict(head)})
 
@@ -74,36 +81,30 @@ class Draft:
         except OSError as error:
             raise SessionError(f"cannot read the draft {self.file} ({error.strerror or error}).") from error
         whole = data[: data.rfind(b"\n") + 1]
-        if not whole:
-            if not json.dumps(head).encode().startswith(data):  # somebody's file that is no draft
-                raise SessionError(f"{self.file} is no draft of a session. {REMEDY}")
+        if not whole and json.dumps(head).encode().startswith(data):
             self._write(json.dumps(head), 0)
             return
         try:
             first, *lines = [json.loads(line) for line in whole.decode("utf-8").splitlines()]
-            if not isinstance(first, dict) or first.get("draft") != VERSION:
-                raise SessionError(f"{self.file} is no draft of this version. {REMEDY}")
+            if first.get("draft") != VERSION:
+                raise ValueError(f"draft: {VERSION} is missing")
             if differs := differences(first, head):
-                raise SessionError(f"the draft {self.file} is of another session: {differs}. {REMEDY}")
+                raise SessionError(f"the draft {self.file} belongs to another session: {differs}. {REMEDY}")
             for line in lines:
                 self._take(line)
-        except (ValueError, KeyError, TypeError, IndexError) as error:
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
             raise SessionError(
-                f"the draft {self.file} is damaged in line {self.version + 2} ({error}). {REMEDY}"
+                f"the draft {self.file} is damaged after step {self.version} ({error}). {REMEDY}"
             ) from None
         if len(whole) < len(data):
             self._write("", len(whole))
 
     def _write(self, line: str, at: int | None = None) -> None:
-        """Append a line and wait until it is on the disk; a write that fails leaves the file as it was.
-
-        Args:    at: the length that the file is cut to first.
-        """
+        """Append a line and sync it to disk; if that fails the file is as before. at: length to cut the file to."""
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            with open(
-                self.file, "ab", buffering=0
-            ) as handle:  # a buffer would keep what did not fit, and write it later
+            # Unbuffered: a buffer would keep what did not fit and write it later.
+            with open(self.file, "ab", buffering=0) as handle:
                 end = handle.seek(0, os.SEEK_END) if at is None else at
                 try:
                     handle.truncate(end)
@@ -120,88 +121,86 @@ class Draft:
     # ------------------------------------------------------------ steps
 
     def sent(self, client: str, seq: int) -> bool:
-        """Whether this step of a client was taken already."""
+        """Whether the draft has this step of a client."""
         return self._sent.get(client, 0) >= seq
 
     def changed_by_others(self, client: str, seen: int) -> bool:
-        """Whether another client has taken a step after the version that this one has seen."""
+        """Whether another client made a step after this version."""
         return any(line["client"] not in ("", client) for line in self.lines[seen:])
 
-    def append(self, op: str, client: str = "", seq: int = 0, **more: Any) -> None:
-        """Write a step, and take it.
+    def last(self) -> Undoable | None:
+        """What the next undo reverts."""
+        return self._stack[-1] if self._stack else None
 
-        Raises:  PapaError where it cannot be written; the draft is then as before.
+    def append(self, op: str, client: str = "", seq: int = 0, **more: Any) -> None:
+        """Write a step, then apply it.
+
+        Raises:
+            PapaError: if it cannot be written; the draft is then as before.
         """
         line = {"version": self.version + 1, "client": client, "seq": seq, "op": op, **more}
         self._write(json.dumps(line))
         self._take(line)
 
-    def undoes(self) -> Step | None:
-        """What the next undo takes back; None where the draft has nothing to take back."""
-        return self._stack[-1] if self._stack else None
-
     def _take(self, line: dict[str, Any]) -> None:
         if line["version"] != self.version + 1:
             raise ValueError(f"version {line['version']} after {self.version}")
-        if line["op"] not in STEPS:
-            raise ValueError(f"unknown step {line['op']!r}")
-        getattr(self, f"_take_{line['op']}")(line)
+        self._apply(line["op"], line)
         self.lines.append(line)
         if line["client"]:
             self._sent[line["client"]] = max(line["seq"], self._sent.get(line["client"], 0))
 
-    def _take_rate(self, line: dict[str, Any]) -> None:
-        self._stack.append(Step(line["round"], line["item"], self._put(line["round"], line["item"], line["answer"])))
-
-    def _take_confirm(self, line: dict[str, Any]) -> None:
-        self.confirmed[line["round"]] = line["answers"]
-        self._stack.append(Step(line["round"], None))
-
-    def _take_undo(self, line: dict[str, Any]) -> None:
-        step = self._stack.pop()
-        if step.item is not None:
-            self._put(step.round, step.item, step.before)
+    def _apply(self, op: str, line: dict[str, Any]) -> None:
+        if op == "rate":
+            self._rate(line["round"], line["item"], line["answer"])
+        elif op == "confirm":
+            self.confirmed[line["round"]] = line["answers"]
+            self._stack.append(Undoable(line["round"], None))
+        elif op == "undo":
+            step = self._stack.pop()
+            if step.item is not None:
+                self._put(step.round, step.item, step.before)
+            else:
+                del self.confirmed[step.round]  # `answers` still has what was rated
+                self._reopen(step.round)
+        elif op == "reopen":
+            self._stack.clear()
+            self.confirmed.pop(line["round"], None)
+            self.answers[line["round"]] = {}
+            for item, answer in enumerate(line["answers"]):
+                self._rate(line["round"], item, answer)
+            self._reopen(line["round"])
+        elif op == "cut":
+            self.reopened = None
         else:
-            del self.confirmed[step.round]  # what was rated there stands in `answers` still
-            self._reopen(step.round)
+            raise ValueError(f"unknown step {op!r}")
 
-    def _take_reopen(self, line: dict[str, Any]) -> None:
-        self._stack.clear()
-        self.confirmed.pop(line["round"], None)
-        self.answers[line["round"]] = {}
-        for item, answer in enumerate(line["answers"]):
-            self._take_rate({"round": line["round"], "item": item, "answer": answer})
-        self._reopen(line["round"])
-
-    def _take_cut(self, line: dict[str, Any]) -> None:
-        self.reopened = None
-
-    def _reopen(self, index: int) -> None:
-        self.reopened = index if self.reopened is None else min(index, self.reopened)
+    def _rate(self, index: int, item: int, answer: str | None) -> None:
+        self._stack.append(Undoable(index, item, self._put(index, item, answer)))
 
     def _put(self, index: int, item: int, answer: str | None) -> str | None:
-        """Set an answer, None takes it away; returns the one before."""
+        """Set an answer (None clears it); returns the previous one."""
         answers = self.answers.setdefault(index, {})
         before = answers.pop(item, None)
         if answer is not None:
             answers[item] = answer
         return before
 
+    def _reopen(self, index: int) -> None:
+        self.reopened = index if self.reopened is None else min(index, self.reopened)
+
     def forget(self) -> None:
-        """Leave no step in memory."""
+        """Clear everything in memory."""
         for kept in (self.answers, self.confirmed, self.lines, self._stack, self._sent):
             kept.clear()
         self.reopened = None
 
     def forget_before(self, rounds: int) -> None:
-        """Leave out open steps of rounds that the log has answers of: they were answered elsewhere since."""
+        """Drop open steps of rounds that the log already has: they were answered elsewhere since."""
         if any(step.round < rounds and step.round not in self.confirmed for step in self._stack):
             self._stack.clear()
 
 
-STEPS: Sequence[str] = ("rate", "confirm", "undo", "reopen", "cut")
-
-
 def write(handle: Any, data: memoryview) -> int:
-    """One write of a file; a name of its own, for tests that fill the disk."""
+    """One write; a function of its own so that tests can fill the disk."""
     return handle.write(data)

@@ -1,4 +1,4 @@
-"""One thread for everything that takes long, one job after another, and what the page is told of it meanwhile."""
+"""One thread for everything slow, one job after another, and its progress."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from papa.errors import PapaError
 
 @dataclass
 class Busy:
-    """What the worker is doing, in words. done, of: how far it is, 0 of 0 where that is not known."""
+    """The current job, in words. done, of: its progress; 0 of 0 if unknown."""
 
     what: str
     done: int = 0
@@ -22,9 +22,12 @@ class Busy:
 
 
 class Worker:
-    """The thread, and the lock that whoever reads or changes what its jobs change has to hold.
+    """The thread, and the lock of everything that its jobs change.
 
-    tick: grows with every change. busy: what is done now. error: what the last job failed by, as a sentence.
+    Attributes:
+        tick: counts the changes.
+        busy: the current job.
+        error: message of the last job that failed.
     """
 
     def __init__(self) -> None:
@@ -35,26 +38,26 @@ class Worker:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="papa-session")
 
     def changed(self) -> None:
-        """Something is to be seen that was not there before."""
+        """Count a change."""
         with self.lock:
             self.tick += 1
 
     def later(self, job: Callable[[], None]) -> None:
-        """Run a job after those that wait already. An error of it becomes `error`."""
+        """Queue a job. An error ends up in `error`."""
 
         def run() -> None:
             try:
                 job()
             except PapaError as error:
                 self._failed(str(error))
-            except Exception as error:  # the page must say it, and the terminal where
+            except Exception as error:
                 traceback.print_exc()
-                self._failed(f"{type(error).__name__}: {error}. The answers are kept; the terminal shows where it was.")
+                self._failed(f"{type(error).__name__}: {error}. The answers are kept; see the terminal for details.")
 
         self._thread.submit(run)
 
     def wait_for(self, job: Callable[[], None]) -> None:
-        """Run a job after those that wait already, and raise what it raises."""
+        """Queue a job, wait for it and raise its error."""
         self._thread.submit(job).result()
 
     def _failed(self, message: str) -> None:
@@ -65,7 +68,7 @@ class Worker:
 
     @contextmanager
     def doing(self, what: str, done: int = 0, of: int = 0) -> Iterator[None]:
-        """Say what is done within this block."""
+        """Set `busy` within this block."""
         with self.lock:
             self.busy, self.tick = Busy(what, done, of), self.tick + 1
         try:
@@ -75,5 +78,5 @@ class Worker:
                 self.busy, self.tick = None, self.tick + 1
 
     def close(self) -> None:
-        """Wait for the job that runs; those that wait are not begun."""
+        """Wait for the running job; drop the queue."""
         self._thread.shutdown(wait=True, cancel_futures=True)

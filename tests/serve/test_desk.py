@@ -24,6 +24,7 @@ from papa.benchmark.personal import pick_a_pic
 from papa.errors import PapaError, SessionError
 from papa.serve import drafts
 from papa.serve.desk import Desk
+from papa.serve.images import pngs
 from papa.session import Session
 
 
@@ -33,11 +34,11 @@ def log(tmp_path: Path) -> Path:
 
 
 ROUND = ("like", "dislike", "skip", "like")
-TOLD = [1.0, 0.0, None, 1.0]
+ANSWERS = [1.0, 0.0, None, 1.0]
 
 
-def pictures(at: Desk, index: int) -> list[bytes | None]:
-    found = list(itertools.takewhile(lambda png: png is not None, (at.picture(index, k) for k in itertools.count())))
+def images(at: Desk, index: int) -> list[bytes | None]:
+    found = list(itertools.takewhile(lambda png: png is not None, (at.image(index, k) for k in itertools.count())))
     assert found
     return found
 
@@ -49,48 +50,32 @@ def test_a_whole_session(log: Path) -> None:
     with desk(log) as at:
         tab = Tab(at)
         state = at.state()
-        assert (state["round"], state["rounds"], state["spent"], state["labels"]) == (0, 3, 0, 10)
-        assert state["asking"]["answers"] == [None] * 4 and not state["undo"] and state["busy"] is None
-        assert list(state["strips"]) == ["before"], "drawn while the person looks at the first round"
-        assert tab.rate(0, "like") == "taken" and at.state()["spent"] == 1
+        assert (state["round"], state["rounds"], state["confirmed"], state["labels"]) == (0, 3, 0, 10)
+        assert state["question"]["answers"] == [None] * 4 and not state["undo"] and state["busy"] is None
+        assert state["saves"] and list(state["previews"]) == ["before"], "sampled while the user rates the first round"
+        assert tab.rate(0, "maybe") == tab.rate(4, "like") == "This is not an answer to this image."
         tab.answer(*ROUND)
-        assert preference(log) == [TOLD]
+        assert preference(log) == [ANSWERS]
         state = at.state()
-        assert state["round"] == 1 and state["spent"] == 4 and state["strips"]["now"]["after"] == 1
+        assert state["round"] == 1 and state["confirmed"] == 4 and state["previews"]["now"]["after"] == 1
         tab.answer(*ROUND)
         tab.answer("like", "dislike")
         state = at.state()
-        assert state["finished"] and state["asking"] is None and state["spent"] == 10 and state["error"] is None
-        assert preference(log) == [TOLD, TOLD, [1.0, 0.0]]
+        assert state["finished"] and state["question"] is None and state["confirmed"] == 10 and state["error"] is None
+        assert preference(log) == [ANSWERS, ANSWERS, [1.0, 0.0]]
 
 
-def test_the_page_teaches_what_a_session_is_taught(log: Path, tmp_path: Path) -> None:
+def test_the_page_asks_what_a_session_asks(log: Path, tmp_path: Path) -> None:
     with desk(log) as at:
         tab = Tab(at)
         tab.answer(*ROUND)
         tab.answer(*ROUND)
-        third = pictures(at, 2)
+        third = images(at, 2)
     own = Session(served.model(), "papa", labels=served.LABELS, per_round=served.K, settings=small("papa"))
     for _ in range(2):
         own.ask()
-        own.answer(TOLD)
-    assert third == served_pngs(own)
-
-
-def served_pngs(own: Session) -> list[bytes]:
-    from papa.serve.pictures import pngs
-
-    return pngs(own.model, own.ask().images)
-
-
-def test_pictures_are_those_of_the_question(log: Path) -> None:
-    with desk(log) as at:
-        found = at.picture(0, 3)
-        assert found is not None
-        image = np.asarray(Image.open(io.BytesIO(found)))
-        assert image.shape == (64, 64, 3)
-        assert at.picture(0, 4) is None and at.picture(1, 0) is None and at.strip("now", 0) is None
-        assert at.strip("before", 5) is not None and at.strip("before", 6) is None
+        own.answer(ANSWERS)
+    assert third == pngs(own.model, own.ask().images)
 
 
 def test_items_without_an_answer_are_skipped_by_a_confirmation(log: Path) -> None:
@@ -102,7 +87,7 @@ def test_items_without_an_answer_are_skipped_by_a_confirmation(log: Path) -> Non
         assert preference(log) == [[None, None, 1.0, None]]
         tab.look()
         assert tab.undo() == "taken"
-        assert at.state()["asking"]["answers"] == [None, None, "like", None], "they are open again, not skipped"
+        assert at.state()["question"]["answers"] == [None, None, "like", None], "they are open again, not skipped"
 
 
 # ---------------------------------------------------------------- undo
@@ -116,7 +101,7 @@ def test_undo_within_the_round_has_no_limit(log: Path) -> None:
         seen = []
         for _ in range(5):
             assert tab.undo() == "taken"
-            seen.append(at.state()["asking"]["answers"][1])
+            seen.append(at.state()["question"]["answers"][1])
         assert seen == ["skip", None, "dislike", "like", None]
         assert tab.undo() == "There is nothing to undo." and not at.state()["undo"]
 
@@ -125,35 +110,26 @@ def test_undo_goes_back_over_confirmed_rounds(log: Path) -> None:
     with desk(log) as at:
         tab = Tab(at)
         tab.answer(*ROUND)
-        second = pictures(at, 1)
+        second = images(at, 1)
         tab.answer(*ROUND)
-        for _ in range(2):
-            assert tab.undo() == "taken"
+        assert at.state()["confirmed"] == 8 and tab.undo() == "taken"
+        assert at.state()["confirmed"] == 4, "at once, not when the session is replayed"
+        assert tab.undo() == "taken"
         state = wait(at)
-        assert state["round"] == 1 and state["asking"]["answers"] == ["like", "dislike", "skip", None]
-        assert preference(log) == [TOLD] and pictures(at, 1) == second and state["error"] is None
+        assert state["round"] == 1 and state["question"]["answers"] == ["like", "dislike", "skip", None]
+        assert preference(log) == [ANSWERS] and images(at, 1) == second and state["error"] is None
         for _ in range(5):
             assert tab.undo() == "taken"
         state = wait(at)
-        assert (
-            state["round"] == 0
-            and preference(log) == []
-            and state["asking"]["answers"] == ["like", "dislike", "skip", None]
-        )
+        assert state["round"] == 0 and preference(log) == []
+        assert state["question"]["answers"] == ["like", "dislike", "skip", None]
+        tab.answer(*ROUND)
+        assert images(at, 1) == second, "the same answers lead to the same images"
+        for _ in range(5):
+            tab.undo()
         tab.answer("dislike", "dislike", "dislike", "dislike")
         assert preference(log) == [[0.0] * 4]
-        assert pictures(at, 1) != second, "another answer leads to other pictures"
-
-
-def test_what_is_answered_again_the_same_way_leads_to_the_same_pictures(log: Path) -> None:
-    with desk(log) as at:
-        tab = Tab(at)
-        tab.answer(*ROUND)
-        second = pictures(at, 1)
-        tab.undo()
-        tab.confirm()
-        wait(at)
-        assert pictures(at, 1) == second and preference(log) == [TOLD]
+        assert images(at, 1) != second, "other answers lead to other images"
 
 
 def test_undo_and_confirm_while_the_model_learns(log: Path) -> None:
@@ -163,10 +139,10 @@ def test_undo_and_confirm_while_the_model_learns(log: Path) -> None:
             tab.rate(item, answer)
         steps: list[dict[str, Any]] = [tab.step("confirm", round=0), tab.step("undo")]
         steps += [tab.step("rate", round=0, item=0, answer="dislike"), tab.step("confirm", round=0)]
-        assert tab.send(*steps).results == ["taken"] * 4
+        assert tab.send(*steps)["results"] == ["taken"] * 4
         for _ in range(3):
             state = wait(at)
-        assert state["round"] == 1 and state["error"] is None and state["asking"]["round"] == 1
+        assert state["round"] == 1 and state["error"] is None and state["question"]["round"] == 1
         assert preference(log) == [[0.0, 0.0, None, 1.0]]
 
 
@@ -180,14 +156,14 @@ def test_undo_into_a_log_without_a_draft(log: Path) -> None:
         assert at.state()["round"] == 2
         assert tab.undo() == "taken"
         state = wait(at)
-        assert state["round"] == 1 and state["asking"]["answers"] == ["like", "skip", "dislike", "like"]
+        assert state["round"] == 1 and state["question"]["answers"] == ["like", "skip", "dislike", "like"]
         assert len(preference(log)) == 1
         for _ in range(5):
             assert tab.undo() == "taken"
         assert wait(at)["round"] == 0 and preference(log) == []
 
 
-def test_rounds_that_a_script_answered_since_are_not_lost_by_an_undo(log: Path) -> None:
+def test_undo_keeps_rounds_that_a_script_answered_since(log: Path) -> None:
     with desk(log) as at:
         Tab(at).answer(*ROUND)
         Tab(at, BEN).rate(0, "like")
@@ -197,39 +173,39 @@ def test_rounds_that_a_script_answered_since_are_not_lost_by_an_undo(log: Path) 
     with desk(log) as at:
         assert at.state()["round"] == 2 and len(preference(log)) == 2
         assert Tab(at, BEN[:-1] + "c").undo() == "taken"
-        assert wait(at)["round"] == 1 and preference(log) == [TOLD]
+        assert wait(at)["round"] == 1 and preference(log) == [ANSWERS]
 
 
 # ---------------------------------------------------------------- restarts
 
 
-def test_a_restart_goes_on_at_the_item(log: Path) -> None:
+def test_a_restart_resumes_within_the_round(log: Path) -> None:
     with desk(log) as at:
         tab = Tab(at)
         tab.answer(*ROUND)
         tab.rate(2, "dislike")
-        second = pictures(at, 1)
+        second = images(at, 1)
     with desk(log) as at:
         state = at.state()
-        assert state["round"] == 1 and state["asking"]["answers"] == [None, None, "dislike", None]
-        assert pictures(at, 1) == second and preference(log) == [TOLD]
+        assert state["round"] == 1 and state["question"]["answers"] == [None, None, "dislike", None]
+        assert images(at, 1) == second and preference(log) == [ANSWERS]
         assert Tab(at, BEN).undo() == "taken"
-        assert at.state()["asking"]["answers"] == [None] * 4
+        assert at.state()["question"]["answers"] == [None] * 4
 
 
-def test_a_confirmation_that_the_log_does_not_hold_yet_is_carried_out(log: Path) -> None:
-    """The process was killed after the draft took it and before the log did."""
+def test_a_confirmation_missing_in_the_log_is_submitted(log: Path) -> None:
+    """Killed after the draft was written and before the log was."""
     with desk(log) as at:
         tab = Tab(at)
         tab.answer(*ROUND)
         at.draft.append("confirm", ANN, 90, round=1, answers=list(ROUND))
     assert len(preference(log)) == 1
     with desk(log) as at:
-        assert at.state()["round"] == 2 and preference(log) == [TOLD, TOLD]
+        assert at.state()["round"] == 2 and preference(log) == [ANSWERS, ANSWERS]
 
 
-def test_a_round_that_was_reopened_goes_from_the_log_at_the_next_start(log: Path) -> None:
-    """The process was killed after the draft took the undo and before the log was rewritten."""
+def test_a_reopened_round_is_cut_from_the_log_at_the_next_start(log: Path) -> None:
+    """Killed after the draft was written and before the log was rewritten."""
     with desk(log) as at:
         tab = Tab(at)
         tab.answer(*ROUND)
@@ -237,15 +213,15 @@ def test_a_round_that_was_reopened_goes_from_the_log_at_the_next_start(log: Path
         at.draft.append("undo", ANN, 90)
     assert len(preference(log)) == 2
     with desk(log) as at:
-        assert at.state()["round"] == 1 and preference(log) == [TOLD]
+        assert at.state()["round"] == 1 and preference(log) == [ANSWERS]
 
 
-def test_a_log_that_was_lost_is_made_again_from_the_draft(log: Path) -> None:
+def test_a_lost_log_is_restored_from_the_draft(log: Path) -> None:
     with desk(log) as at:
         Tab(at).answer(*ROUND)
     log.unlink()
     with desk(log) as at:
-        assert at.state()["round"] == 1 and preference(log) == [TOLD]
+        assert at.state()["round"] == 1 and preference(log) == [ANSWERS]
 
 
 def test_a_log_of_another_session_is_refused_before_anything_is_served(log: Path) -> None:
@@ -269,20 +245,20 @@ def test_a_log_of_another_session_is_refused_before_anything_is_served(log: Path
         assert at.state()["round"] == 1
 
 
-# ---------------------------------------------------------------- two tabs, and steps that come twice
+# ---------------------------------------------------------------- two tabs, and steps sent twice
 
 
-def test_a_step_that_is_sent_twice_is_taken_once(log: Path) -> None:
+def test_a_step_sent_twice_counts_once(log: Path) -> None:
     with desk(log) as at:
         tab = Tab(at)
         steps = [tab.step("rate", round=0, item=item, answer="like") for item in range(3)]
-        assert tab.send(*steps).results == ["taken"] * 3
+        assert tab.send(*steps)["results"] == ["taken"] * 3
         undo = tab.step("undo")
-        assert tab.send(undo).results == ["taken"]
-        assert tab.send(*steps, undo).results == ["known"] * 4
-        assert at.state()["asking"]["answers"] == ["like", "like", None, None] and at.draft.version == 4
+        assert tab.send(undo)["results"] == ["taken"]
+        assert tab.send(*steps, undo)["results"] == ["known"] * 4
+        assert at.state()["question"]["answers"] == ["like", "like", None, None] and at.draft.version == 4
         confirm = tab.step("confirm", round=0)
-        assert tab.send(confirm, confirm).results == ["taken", "known"]
+        assert tab.send(confirm, confirm)["results"] == ["taken", "known"]
         wait(at)
         assert len(preference(log)) == 1
 
@@ -301,40 +277,28 @@ def test_two_tabs_do_not_undo_each_others_steps_unseen(log: Path) -> None:
         assert wait(at)["round"] == 0
 
 
-def test_steps_that_come_before_the_pictures_are_there_wait(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page sends what it kept as soon as the server is back, which may still be reading the session."""
+def test_steps_wait_until_the_images_are_ready(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page sends its queue as soon as the server is back, which may still be loading the session."""
     with desk(log) as at:
         Tab(at).answer(*ROUND)
     with desk(log) as at:
         tab = Tab(at, BEN)
-        monkeypatch.setattr(at._rounds, "get", lambda _: None)
+        monkeypatch.setattr(at, "_rounds", {})
         steps = [tab.step("rate", round=1, item=0, answer="like"), tab.step("confirm", round=1)]
-        assert tab.send(*steps).results == [] and at.draft.version == 5
-        assert tab.send(tab.step("rate", round=0, item=0, answer="like"), *steps).results == ["newer"]
+        assert tab.send(*steps)["results"] == [] and at.draft.version == 5
+        assert tab.send(tab.step("rate", round=0, item=0, answer="like"), *steps)["results"] == ["newer"]
         monkeypatch.undo()
-        assert tab.send(*steps).results == ["taken", "taken"]
-
-
-def test_answers_that_fit_nothing_are_refused(log: Path) -> None:
-    with desk(log) as at:
-        tab = Tab(at)
-        assert (
-            tab.rate(0, "first") == tab.rate(4, "like") == tab.rate(0, "maybe") == "This is no answer to this picture."
-        )
-        assert tab.rate(0, "like", round=1) == tab.confirm(round=2) == "newer"
-        assert at.draft.version == 0
+        assert tab.send(*steps)["results"] == ["taken", "taken"]
 
 
 # ---------------------------------------------------------------- pairs
 
 
-def test_pairs_of_a_method_that_asks_for_likes(log: Path) -> None:
+def test_pairs_for_a_method_that_asks_for_likes(log: Path) -> None:
     with desk(log, paired=True) as at:
         tab = Tab(at)
-        assert at.state()["asking"]["answers"] == [None, None] and at.state()["asking"]["paired"]
-        assert tab.rate(0, "like") == "This is no answer to this picture."
-        tab.rate(0, "second")
-        assert at.state()["spent"] == 2
+        assert at.state()["question"]["answers"] == [None, None] and at.state()["question"]["paired"]
+        assert tab.rate(0, "like") == "This is not an answer to this image."
         tab.answer("second", "tie")
         tab.answer("skip", "first")
         assert preference(log) == [[0.0, 1.0, 0.5, 0.5], [None, None, 1.0, 0.0]]
@@ -342,7 +306,7 @@ def test_pairs_of_a_method_that_asks_for_likes(log: Path) -> None:
     draft.unlink()
     with desk(log, paired=True) as at:
         Tab(at).undo()
-        assert wait(at)["asking"]["answers"] == ["skip", "first"]
+        assert wait(at)["question"]["answers"] == ["skip", "first"]
 
 
 # ---------------------------------------------------------------- full disks and other errors
@@ -356,17 +320,21 @@ def test_a_full_disk_at_a_keystroke_loses_nothing(log: Path, monkeypatch: pytest
     with desk(log) as at:
         tab = Tab(at)
         steps = [tab.step("rate", round=0, item=item, answer="like") for item in range(4)]
-        assert tab.send(*steps[:2]).results == ["taken"] * 2
+        assert tab.send(*steps[:2])["results"] == ["taken"] * 2
         with monkeypatch.context() as patch:
             patch.setattr(drafts, "write", no_space)
             reply = tab.send(*steps)
-        assert reply.results == ["known"] * 2 and reply.error is not None
-        assert "No space left" in reply.error and "Free disk space" in reply.error and "results:" not in reply.error
-        assert at.state()["asking"]["answers"] == ["like", "like", None, None]
-        assert tab.send(*steps).results == ["known", "known", "taken", "taken"], "sent again, they are taken"
+        assert reply["results"] == ["known"] * 2 and reply["message"] is not None
+        assert (
+            "No space left" in reply["message"]
+            and "Free disk space" in reply["message"]
+            and "results:" not in reply["message"]
+        )
+        assert at.state()["question"]["answers"] == ["like", "like", None, None]
+        assert tab.send(*steps)["results"] == ["known", "known", "taken", "taken"], "sent again, they are accepted"
 
 
-def test_a_full_disk_at_the_log_is_told_and_tried_again(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_at_the_log_is_reported_and_tried_again(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with desk(log) as at:
         tab = Tab(at)
         with monkeypatch.context() as patch:
@@ -376,14 +344,14 @@ def test_a_full_disk_at_the_log_is_told_and_tried_again(log: Path, monkeypatch: 
             tab.confirm()
             state = wait(at)
         assert "No space left" in state["error"] and "Try again" in state["error"] and preference(log) == []
-        assert state["asking"] is None
+        assert state["question"] is None
         at.settle()
         state = wait(at)
-        assert state["error"] is None and state["round"] == 1 and preference(log) == [TOLD]
+        assert state["error"] is None and state["round"] == 1 and preference(log) == [ANSWERS]
 
 
 def only_drafts(fsync: Any, log: Path) -> Any:
-    """A disk that has no room for the log."""
+    """A disk without room for the log."""
 
     def sync(descriptor: int) -> None:
         if Path(f"/proc/self/fd/{descriptor}").resolve() == log.resolve():
@@ -393,24 +361,24 @@ def only_drafts(fsync: Any, log: Path) -> Any:
     return sync
 
 
+def no_room(*_: object) -> None:
+    raise PapaError("No room.")
+
+
 def test_a_full_disk_at_an_undo_over_a_round_leaves_the_log_whole(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with desk(log) as at:
         tab = Tab(at)
         tab.answer(*ROUND)
         data = log.read_bytes()
         with monkeypatch.context() as patch:
-            patch.setattr("papa.serve.exports.write_atomic", lambda *_: refuse())
+            patch.setattr("papa.serve.exports.write_atomic", no_room)
             tab.undo()
             assert "No room" in wait(at)["error"] and log.read_bytes() == data
         at.settle()
         assert wait(at)["error"] is None and preference(log) == [] and at.state()["round"] == 0
 
 
-def refuse() -> None:
-    raise PapaError("No room.")
-
-
-def test_learning_that_breaks_off_is_told_and_made_again(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_learning_that_fails_is_reported_and_repeated(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with desk(log) as at, desk(log.with_name("other.jsonl")) as other:
         Tab(other).answer(*ROUND)
         with monkeypatch.context() as patch:
@@ -420,55 +388,55 @@ def test_learning_that_breaks_off_is_told_and_made_again(log: Path, monkeypatch:
                 tab.rate(item, answer)
             tab.confirm()
             assert "ZeroDivisionError" in wait(at)["error"]
-        assert preference(log) == [TOLD], "what was said is kept"
+        assert preference(log) == [ANSWERS], "the answers are kept"
         at.settle()
-        assert wait(at)["error"] is None and pictures(at, 1) == pictures(other, 1)
+        assert wait(at)["error"] is None and images(at, 1) == images(other, 1)
 
 
-# ---------------------------------------------------------------- the dial, exports, the end
+# ---------------------------------------------------------------- dial, exports, end
 
 
-def strip(at: Desk, which: str) -> np.ndarray:
-    """(6, H, W, 3) pictures of a strip."""
-    found = [at.strip(which, item) for item in range(6)]
+def preview(at: Desk, which: str) -> np.ndarray:
+    """(6, H, W, 3) images of a preview."""
+    found = [at.preview(which, item) for item in range(6)]
     return np.stack([np.asarray(Image.open(io.BytesIO(data or b"")), dtype=float) for data in found])
 
 
-def test_the_dial_draws_at_another_strength_and_changes_nothing_else(log: Path) -> None:
+def test_the_dial_changes_the_strength_and_nothing_else(log: Path) -> None:
     with desk(log, settings=small("papa") | {"lr": 0.01}) as at:
         assert at.state()["dial"] is None
         Tab(at).answer(*ROUND)
-        learned, before = strip(at, "now"), strip(at, "before")
+        learned, before = preview(at, "now"), preview(at, "before")
         assert np.abs(learned - before).max() > 10 and at.state()["dial"]["value"] == 1
         at.turn(0)
-        assert wait(at)["strips"]["now"]["value"] == 0
-        assert np.abs(strip(at, "now") - before).max() <= 2, "but for rounding, the base"
+        assert wait(at)["previews"]["now"]["value"] == 0
+        assert np.abs(preview(at, "now") - before).max() <= 2, "the base, up to rounding"
         at.turn(99)
         assert wait(at)["dial"]["value"] == 1.5
-        assert np.abs(strip(at, "now") - learned).max() > 10
+        assert np.abs(preview(at, "now") - learned).max() > 10
         at.turn(1)
         wait(at)
-        assert np.array_equal(strip(at, "now"), learned)
+        assert np.array_equal(preview(at, "now"), learned)
 
 
 def test_exports(log: Path) -> None:
     with desk(log) as at:
         at.export("answers")
-        assert "no round was confirmed" in wait(at)["notes"][0]
+        assert "no round is confirmed" in wait(at)["notes"][0]
         Tab(at).answer(*ROUND)
         for what in ("model", "answers", "answers"):
             at.export(what)
         notes = wait(at)["notes"]
         folder = log.with_name("me.jsonl.exports")
         assert notes[1:] == [
-            f"Written: {folder / 'model-after-1-rounds-1'}, at strength 1",
-            f"Written: {folder / 'answers-after-1-rounds-1'}.jsonl",
-            f"Written: {folder / 'answers-after-1-rounds-2'}.jsonl",
+            f"Saved: {folder / 'model-after-1-rounds-1'}, at strength 1",
+            f"Saved: {folder / 'answers-after-1-rounds-1'}.jsonl",
+            f"Saved: {folder / 'answers-after-1-rounds-2'}.jsonl",
         ]
         StableDiffusionPipeline.from_pretrained(folder / "model-after-1-rounds-1", safety_checker=None)
         lines = [json.loads(line) for line in (folder / "answers-after-1-rounds-1.jsonl").read_text().splitlines()]
-        assert [line["label"] for line in lines] == TOLD and {line["caption"] for line in lines} == {"a fruit"}
-        assert [base64.b64decode(line["png"]) for line in lines] == pictures(at, 0)
+        assert [line["label"] for line in lines] == ANSWERS and {line["caption"] for line in lines} == {"a fruit"}
+        assert [base64.b64decode(line["png"]) for line in lines] == images(at, 0)
         rows = list(pick_a_pic.read([folder / "answers-after-1-rounds-1.pairs.parquet"]))
         assert [row.label for row in rows] == [1.0, 1.0] and rows[0].caption == "a fruit"
 
@@ -479,7 +447,7 @@ def test_the_model_is_saved_at_the_strength_of_the_dial(log: Path) -> None:
         for value in (1, 0.5, 0):
             at.turn(value)
             at.export("model")
-            at.turn(1.5)  # while it is being written, which is too late
+            at.turn(1.5)  # too late for this save
         assert wait(at)["notes"][1].endswith("model-after-1-rounds-2, at strength 0.5")
         folders = [log.with_name("me.jsonl.exports") / f"model-after-1-rounds-{i}" for i in (1, 2, 3)]
         assert [json.loads((folder / "papa.json").read_text())["strength"] for folder in folders] == [1, 0.5, 0]
@@ -495,12 +463,12 @@ def saved_weights(folder: Path) -> dict[str, torch.Tensor]:
     return StableDiffusionPipeline.from_pretrained(folder, safety_checker=None).unet.state_dict()
 
 
-def test_a_method_without_weights_of_its_own_says_that_there_is_no_model_to_save(log: Path) -> None:
+def test_a_method_without_trained_weights_has_no_model_to_save(log: Path) -> None:
     with desk(log, "best_of_n") as at:
         Tab(at).answer(*ROUND)
         at.export("model")
         state = wait(at)
-        assert state["notes"][-1].startswith("Not written: BestOfN leaves the model's weights")
+        assert not state["saves"] and state["notes"][-1].startswith("Not saved")
         assert state["dial"]["name"] == "candidates per image"
 
 
@@ -512,19 +480,19 @@ def test_everything_is_deleted(log: Path) -> None:
         at.delete()
         assert list(log.parent.iterdir()) == []
         state = at.state()
-        assert state["gone"] == "Everything of this session was deleted." and state["asking"] is None
-        assert at.picture(0, 0) is None and at.strip("before", 0) is None
+        assert state["gone"] == "Everything of this session was deleted." and state["question"] is None
+        assert at.image(0, 0) is None and at.preview("before", 0) is None
         assert tab.rate(0, "like", round=1) == state["gone"] and list(log.parent.iterdir()) == []
 
 
-def test_what_is_drawn_now_follows_answers_that_were_changed(log: Path) -> None:
+def test_the_preview_follows_changed_answers(log: Path) -> None:
     with desk(log, settings=small("papa") | {"lr": 0.01}) as at:
         tab = Tab(at)
         tab.answer("like", "like", "dislike", "dislike")
-        first = strip(at, "now")
+        first = preview(at, "now")
         steps = [tab.step("undo"), tab.step("rate", round=0, item=0, answer="dislike")]
         steps += [tab.step("rate", round=0, item=3, answer="like"), tab.step("confirm", round=0)]
-        assert tab.send(*steps).results == ["taken"] * 4
+        assert tab.send(*steps)["results"] == ["taken"] * 4
         for _ in range(3):
             wait(at)
-        assert at.state()["strips"]["now"]["after"] == 1 and np.abs(strip(at, "now") - first).max() > 2
+        assert at.state()["previews"]["now"]["after"] == 1 and np.abs(preview(at, "now") - first).max() > 2

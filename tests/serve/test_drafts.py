@@ -1,4 +1,4 @@
-"""The draft: what is on the disk is what was taken, wherever the file was cut and however full the disk is."""
+"""The draft: what is on the disk is what was accepted, wherever the file was cut and however full the disk is."""
 
 from __future__ import annotations
 
@@ -48,34 +48,34 @@ def test_the_steps_add_up(file: Path) -> None:
     assert draft.answers[0] == {0: "dislike", 1: "skip"} and draft.answers[1] == {}
     for _ in range(3):
         draft.append("undo")
-    assert draft.answers[0] == {} and draft.undoes() is None
+    assert draft.answers[0] == {} and draft.last() is None
 
 
-def test_what_is_read_again_is_what_was_written(file: Path) -> None:
+def test_reading_gives_what_was_written(file: Path) -> None:
     assert summary(filled(file)) == summary(Draft(file, HEAD))
 
 
 def test_a_draft_that_was_cut_anywhere_holds_the_whole_lines_before(file: Path) -> None:
     filled(file)
     data = file.read_bytes()
-    for length in range(len(data)):
+    for length in range(0, len(data), 7):
         file.write_bytes(data[:length])
         whole = max(0, data[:length].count(b"\n") - 1)
         draft = Draft(file, HEAD)
         assert draft.version == whole
         draft.append("rate", "c", 1, round=5, item=0, answer="like")
         again = Draft(file, HEAD)
-        assert again.version == whole + 1 and again.answers[5] == {0: "like"}, "it goes on behind the cut"
+        assert again.version == whole + 1 and again.answers[5] == {0: "like"}, "it continues after the cut"
 
 
-def test_a_step_is_known_by_its_client_and_number(file: Path) -> None:
+def test_steps_are_identified_by_client_and_number(file: Path) -> None:
     filled(file)
     draft = Draft(file, HEAD)
     assert draft.sent("a", 5) and draft.sent("b", 4) and not draft.sent("a", 6) and not draft.sent("c", 1)
-    assert draft.changed_by_others("a", 5) and not draft.changed_by_others("b", 5), "`cut` is nobody's"
+    assert draft.changed_by_others("a", 5) and not draft.changed_by_others("b", 5), "`cut` has no client"
 
 
-def test_a_confirmation_that_is_taken_back_is_to_go_from_the_log_until_it_went(file: Path) -> None:
+def test_an_undone_confirmation_stays_reopened_until_it_is_cut_from_the_log(file: Path) -> None:
     draft = Draft(file, HEAD)
     for index in range(3):
         draft.append("confirm", "a", index + 1, round=index, answers=["like"])
@@ -100,9 +100,9 @@ def test_open_steps_of_rounds_that_were_answered_elsewhere_cannot_be_undone(file
     draft = Draft(file, HEAD)
     draft.append("rate", "a", 1, round=0, item=0, answer="like")
     draft.forget_before(0)
-    assert draft.undoes() is not None
+    assert draft.last() is not None
     draft.forget_before(1)
-    assert draft.undoes() is None
+    assert draft.last() is None
 
 
 def test_a_full_disk_leaves_the_draft_as_it_was(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +112,7 @@ def test_a_full_disk_leaves_the_draft_as_it_was(file: Path, monkeypatch: pytest.
         left = [taken]
 
         def full(handle: Any, rest: memoryview, left: list[int] = left) -> int:
-            """A disk that takes a few bytes, one at a time, and then none."""
+            """A disk with room for a few bytes."""
             if not left[0]:
                 raise OSError(errno.ENOSPC, "No space left on device")
             left[0] -= 1
@@ -126,23 +126,17 @@ def test_a_full_disk_leaves_the_draft_as_it_was(file: Path, monkeypatch: pytest.
     assert Draft(file, HEAD).version == 11
 
 
-def test_what_is_no_draft_or_anothers_is_refused_and_left_alone(file: Path) -> None:
+def test_other_files_and_other_sessions_are_refused_and_left_alone(file: Path) -> None:
     filled(file)
     data = file.read_bytes()
     refused(SessionError, lambda: Draft(file, HEAD | {"seed": 1}), "another session", "of.seed is 0 in the log and 1")
     assert file.read_bytes() == data
-    lines = data.splitlines(keepends=True)
-    wrong = {
-        b"a letter to somebody": "is no draft",
-        b'{"letter": 1}\n': "no draft of this version",
-        lines[0] + lines[2]: "damaged in line 2",
-        lines[0] + b"\xff\n": "damaged",
-        lines[0] + b'{"version": 1, "client": "", "seq": 0, "op": "__init__"}\n': "damaged in line 2",
-        lines[0] + b'{"version": 1, "client": "", "seq": 0, "op": "undo"}\n': "damaged in line 2",
-    }
-    for content, words in wrong.items():
+    head, first, second, *_ = data.splitlines(keepends=True)
+    undo = b'{"version": 1, "client": "", "seq": 0, "op": "undo"}\n'
+    wrong = (b"a letter", b'{"letter": 1}\n', b"[1]\n", head + second, head + b"\xff\n", head + undo)
+    for content in (*wrong, head + first.replace(b"rate", b"__init__")):
         file.write_bytes(content)
-        refused(SessionError, lambda: Draft(file, HEAD), words)
+        refused(SessionError, lambda: Draft(file, HEAD), "Move it away")
         assert file.read_bytes() == content
 
 

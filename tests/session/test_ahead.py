@@ -10,7 +10,7 @@ import torch
 from support.served import LABELS, K, Tab, desk, model, small
 
 from papa.methods import METHODS, declaration
-from papa.serve.pictures import pngs
+from papa.serve.images import pngs
 from papa.session import Session
 
 ALONE = [name for name in METHODS if not declaration(name).settings().needs_adapter]
@@ -67,7 +67,7 @@ def test_the_log_of_the_page_is_that_of_a_session(name: str, tmp_path: Path) -> 
             tab.answer(*answers)
         tab.undo()  # over the confirmation: what was drawn ahead is of the session before
         tab.answer(*answers)
-        third = [at.picture(2, item) for item in range(LABELS - 2 * K)]
+        third = [at.image(2, item) for item in range(LABELS - 2 * K)]
         tab.answer(*answers[:2])
     with Session(model(), name, log=tmp_path / "own.jsonl", **given) as own:
         for told in ([1.0, 0.0, None, 1.0], [1.0, 0.0, None, 1.0]):

@@ -1,4 +1,4 @@
-"""A person's page on a tiny pipeline: the desk, a client of its routes, and a server in a process of its own."""
+"""`papa serve` on a tiny pipeline: the desk, a client of its routes, a server in a thread, a server process."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from starlette.testclient import TestClient
 
 from papa.methods import declaration
@@ -23,16 +26,18 @@ from papa.models.pipeline import PipelineModel
 from papa.models.settings import PipelineSettings
 from papa.serve.desk import Desk
 from papa.serve.security import Access
-from papa.serve.server import application
-from papa.serve.steps import Reply, Sent
+from papa.serve.server import Page, listening
+from papa.serve.steps import Steps
 from papa.session import Session
 from support import tiny, tiny_sd15
 
 ROOT = Path(__file__).parents[2]
 PROMPT = "a fruit"
-LABELS, K = 10, 4  # three rounds, the last one of two pictures
+LABELS, K = 10, 4  # three rounds, the last one of two images
 ANN, BEN = "a" * 24, "b" * 24
 """Two tabs."""
+PATIENCE = 300
+"""Seconds to wait for what takes one to ten on an idle machine."""
 
 
 @cache
@@ -42,14 +47,14 @@ def model() -> PipelineModel:
 
 
 def small(method: str) -> dict[str, Any]:
-    """Settings that make a method quick, without the budget."""
+    """Settings that make a method fast, without the budget."""
     known = declaration(method).settings.model_fields
     return {name: value for name, value in tiny.SMALL.items() if name in known and name not in ("labels", "per_round")}
 
 
 @contextmanager
 def desk(log: Path, method: str = "papa", paired: bool = False, **given: Any) -> Iterator[Desk]:
-    """A desk that is settled, and is closed in the end."""
+    """A settled desk."""
     given = {"labels": LABELS, "per_round": K, "settings": small(method)} | given
     at = Desk(lambda: Session(model(), method, log=log, **given), log, paired)
     try:
@@ -67,7 +72,7 @@ def wait(at: Desk) -> dict[str, Any]:
 
 
 class Tab:
-    """A page in one tab: it numbers its steps, and knows the version that it saw last."""
+    """A page in a tab: it numbers its steps and knows the version that it saw last."""
 
     def __init__(self, at: Desk, client: str = ANN) -> None:
         self.at, self.client, self.seq, self.seen = at, client, 0, at.state()["version"]
@@ -76,8 +81,8 @@ class Tab:
         self.seq += 1
         return {"op": op, "client": self.client, "seq": self.seq, "seen": self.seen, **more}
 
-    def send(self, *steps: dict[str, Any]) -> Reply:
-        reply = self.at.act(Sent.model_validate({"steps": list(steps)}))
+    def send(self, *steps: dict[str, Any]) -> dict[str, Any]:
+        reply = self.at.act(Steps.model_validate({"steps": list(steps)}).steps)
         self.look()
         return reply
 
@@ -85,8 +90,7 @@ class Tab:
         self.seen = self.at.state()["version"]
 
     def rate(self, item: int, answer: str | None, round: int | None = None) -> str:
-        index = self.at.open if round is None else round
-        return self.only(self.step("rate", round=index, item=item, answer=answer))
+        return self.only(self.step("rate", round=self.at.open if round is None else round, item=item, answer=answer))
 
     def confirm(self, round: int | None = None) -> str:
         return self.only(self.step("confirm", round=self.at.open if round is None else round))
@@ -96,8 +100,8 @@ class Tab:
 
     def only(self, step: dict[str, Any]) -> str:
         reply = self.send(step)
-        assert reply.error is None, reply.error
-        return reply.results[0]
+        assert reply["message"] is None
+        return reply["results"][0]
 
     def answer(self, *answers: str) -> None:
         """Rate all, confirm, and wait."""
@@ -108,18 +112,57 @@ class Tab:
         self.look()
 
 
-def client_of(at: Desk, access: Access | None = None, ended: Callable[[], None] = lambda: None) -> TestClient:
-    """A browser that stands on the page of this desk."""
+def page_of(at: Desk, access: Access, given: int = 0, stop: Callable[[], None] = lambda: None) -> Any:
+    """The ASGI application of a desk."""
+    return Page(at, access, {"prompt": PROMPT, "model": "tiny", "method": "papa", "given": given}, stop).application()
+
+
+def client_of(at: Desk, access: Access | None = None, stop: Callable[[], None] = lambda: None) -> TestClient:
+    """A browser on the page of this desk."""
     access = access or Access("127.0.0.1", 8000)
-    title = {"prompt": PROMPT, "model": "tiny", "method": "papa"}
-    base = "http://127.0.0.1:8000"
-    headers = {"origin": base, "x-csrf-token": access.csrf}
-    return TestClient(application(at, access, title, ended), base_url=base, headers=headers)
+    headers = {"x-csrf-token": access.csrf}
+    return TestClient(page_of(at, access, stop=stop), base_url="http://127.0.0.1:8000", headers=headers)
 
 
 def preference(log: Path) -> list[list[float | None]]:
     """The answers of the rounds in a log."""
     return [json.loads(line)["preference"] for line in log.read_text().splitlines()[1:]]
+
+
+def draft(log: Path) -> list[dict[str, Any]]:
+    """The user's steps in the draft of a log."""
+    lines = log.with_name(f"{log.name}.draft").read_text().splitlines()[1:]
+    return [line for line in map(json.loads, lines) if line["client"]]
+
+
+# ---------------------------------------------------------------- a server in a thread
+
+
+@dataclass
+class Hosted:
+    log: Path
+    port: int
+    url: str
+
+
+@contextmanager
+def hosted(
+    log: Path, *, port: int = 0, token: str | None = None, proxy: Callable[[Any], Any] = lambda app: app,
+    shown: int = 0, **given: Any,
+) -> Iterator[Hosted]:  # fmt: skip
+    """A desk that is served. proxy: wraps the ASGI application. shown: number of given images in the heading."""
+    with desk(log, **given) as at, listening("127.0.0.1", port) as listens:
+        access = Access("127.0.0.1", listens.getsockname()[1], token)
+        app = proxy(page_of(at, access, shown))
+        config = uvicorn.Config(app, ws="none", lifespan="off", log_level="error", timeout_graceful_shutdown=1)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listens]})
+        thread.start()
+        try:
+            yield Hosted(log, access.port, f"http://127.0.0.1:{access.port}/{f'?token={token}' if token else ''}")
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 # ---------------------------------------------------------------- a server in a process of its own
@@ -131,61 +174,56 @@ def take_interrupts() -> None:
 
 
 class Server:
-    """`papa serve` on a tiny pipeline. wait: until the page is there; without, it has no address yet."""
+    """`papa serve` on a tiny pipeline. ready: wait for the address."""
 
-    def __init__(self, folder: Path, *more: str, port: int = 0, labels: int = LABELS, wait: bool = True) -> None:
+    def __init__(self, folder: Path, *more: str, ready: bool = True) -> None:
         self.log, self.out = folder / "me.jsonl", folder / "out.txt"
         command = [sys.executable, "-m", "papa", "serve", "--model", str(tiny_sd15.pipeline()), "--prompt", PROMPT]
         command += ["--steps", "2", "--guidance", "1", "--settings", json.dumps(small("papa"))]
-        command += ["--labels", str(labels), "--per-round", str(K), "--log", str(self.log), "--port", str(port), *more]
+        command += ["--labels", str(LABELS), "--per-round", str(K), "--log", str(self.log), "--port", "0", *more]
         environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         with open(self.out, "w") as out:
             self.process = subprocess.Popen(
                 command, stdout=out, stderr=out, env=environment, cwd=folder, preexec_fn=take_interrupts
             )
         self._csrf: str | None = None
-        if not wait:
-            return
-        try:
-            self.url = self._url()
-        except BaseException:  # no `with` ends it then
-            self.kill()
-            raise
-        self.port = int(self.url.split(":")[2].split("/")[0])
+        if ready:
+            try:
+                self.url = self.said(r"http://\S+(?=\n)")
+            except BaseException:  # no `with` ends it then
+                self.kill()
+                raise
 
-    def _url(self) -> str:
+    def said(self, pattern: str) -> str:
+        """Wait for a line on the terminal."""
         start = time.monotonic()
-        while time.monotonic() - start < 90:
-            said = self.out.read_text()
-            if found := re.findall(r"http://\S+\n", said):
-                return found[-1].strip()
-            assert self.process.poll() is None, said
-            time.sleep(0.1)
-        raise AssertionError(self.out.read_text())
+        while not (found := re.findall(pattern, self.out.read_text())):
+            assert self.process.poll() is None and time.monotonic() - start < PATIENCE, self.out.read_text()
+            time.sleep(0.05)
+        return found[-1]
 
     def state(self) -> dict[str, Any]:
-        with urllib.request.urlopen(f"{self.url}state", timeout=10) as reply:
+        with urllib.request.urlopen(f"{self.url}state", timeout=PATIENCE) as reply:
             return json.load(reply)
 
-    def until(self, holds: Callable[[dict[str, Any]], bool], seconds: float = 60) -> dict[str, Any]:
-        """Wait until the state is such."""
+    def until(self, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Wait for a state."""
         start = time.monotonic()
-        while time.monotonic() - start < seconds:
-            if holds(state := self.state()):
-                return state
+        while not holds(state := self.state()):
+            assert time.monotonic() - start < PATIENCE, state
             time.sleep(0.05)
-        raise AssertionError(self.state())
+        return state
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         self._csrf = self._csrf or self.state()["csrf"]
-        headers = {"Content-Type": "application/json", "Origin": self.url[:-1], "X-CSRF-Token": self._csrf}
+        headers = {"Content-Type": "application/json", "X-CSRF-Token": self._csrf}
         request = urllib.request.Request(self.url[:-1] + path, json.dumps(body).encode(), headers)
-        with urllib.request.urlopen(request, timeout=10) as reply:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as reply:
             return json.load(reply)
 
     def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(30)
+        self.process.kill()
+        self.process.wait()
 
     def __enter__(self) -> Server:
         return self

@@ -1,7 +1,7 @@
 "use strict";
-// The page of one session. What a person does is put into a queue and sent in order; a step leaves the queue when the
-// server says that it is on the disk. The queue lies in the tab's storage, so a reload sends what was not sent yet; every
-// step has the name of its page and a number, so what is sent twice counts once.
+// The page of one session. Each step of the user goes into a queue and is sent in order; it leaves the queue when the
+// server has it on disk. The queue is in the tab's storage, so a reload sends what is left; every step has the name of
+// its page and a number, so a step sent twice counts once. All addresses are relative: a proxy may add a prefix.
 
 const WORDS = {
   like: ["✓", "liked"], dislike: ["✗", "disliked"], skip: ["→", "skipped"],
@@ -16,23 +16,24 @@ const KEYS = {
   single: { l: "like", d: "dislike", s: "skip" },
   paired: { 1: "first", 2: "second", t: "tie", s: "skip" },
 };
-const STORED = "papa-steps";
+const STORED = `papa-steps${location.pathname}`;
 const SINGLE_KEYS = "papa-single-keys";
+const NO_CONNECTION = "There is no connection to the server. Is “papa serve” still running?";
 const $ = (id) => document.getElementById(id);
 
 const client = Array.from(crypto.getRandomValues(new Uint8Array(12)), (b) => b.toString(16).padStart(2, "0")).join("");
 let csrf = document.querySelector("meta[name=papa-csrf]").content;
 let seq = 0;
 let queue = stored();
-let state = null; // what the server said last
-let built = ""; // which pictures the grid holds
-let at = 0; // the item that the keyboard is at
-let armed = false; // whether Enter was pressed while items had no answer
+let state = null; // of the server
+let built = ""; // which images the grid has
+let at = 0; // the item that keys rate
+let armed = false; // whether the next Enter skips items without an answer
 let sending = false;
-let full = false; // the disk is full: the queue waits for the person
+let full = false; // the disk is full: the queue waits for “Try again”
 let timer = 0; // of the next look at the state
-let lost = false; // there is no connection
-let singleKeys = true; // whether letters and digits do something (WCAG 2.1.4: speech input types them unasked)
+let lost = false; // no connection, or the server refuses this page
+let singleKeys = true; // whether letters and digits are shortcuts (WCAG 2.1.4: speech input types them)
 
 // ---------------------------------------------------------------- the queue
 
@@ -62,9 +63,9 @@ async function pump() {
   sending = true;
   try {
     while (queue.length && !full) await sendSome();
-    connected(true);
-  } catch {
-    connected(false);
+    connection("");
+  } catch (error) {
+    connection(reason(error));
     setTimeout(pump, 1000);
   } finally {
     sending = false;
@@ -73,52 +74,45 @@ async function pump() {
 
 async function sendSome() {
   const some = queue.slice(0, 50);
-  const [status, reply] = await post("/steps", { steps: some });
-  const results = reply.results || [];
-  if (![200, 507].includes(status)) {
-    trouble(reply.message || "The server refused what was sent.");
-    if (status === 422 || status === 413) queue = queue.slice(some.length); // it will never take this
-    else throw new Error(status);
-  }
+  const reply = await call("steps", { steps: some });
+  const { results } = reply;
   queue = queue.slice(results.length);
   store();
   results.filter((result) => !["taken", "known"].includes(result)).forEach((result) => say(result === "newer"
-    ? "This was changed in another tab, or the round is another one by now. You see the newer state." : result));
-  if (status === 507) {
+    ? "This was changed in another tab, or that round is no longer open. You see the current state." : result));
+  if (reply.message) {
     full = true;
     trouble(`${reply.message} ${queue.length} of your answers wait on this page; leave it open. Then choose “Try again”.`);
   }
-  if (reply.state) {
-    const undone = some.slice(0, results.length).some((step, i) => step.op === "undo" && results[i] === "taken");
-    take(reply.state, undone);
-  }
-  // The server was started again and reads the session still: it takes the rest when the pictures are there.
-  if (status === 200 && results.length < some.length) await new Promise((done) => setTimeout(done, 500));
+  take(reply.state, some.slice(0, results.length).some((step, i) => step.op === "undo" && results[i] === "taken"));
+  // After a restart the server is still loading the session: it takes the rest when the images are ready.
+  if (!full && results.length < some.length) await new Promise((done) => setTimeout(done, 500));
 }
 
-async function post(path, body) {
+class Refused extends Error {}
+
+const reason = (error) => (error instanceof Refused ? error.message : NO_CONNECTION);
+
+async function call(path, body) {
   for (let tries = 0; ; tries += 1) {
-    const reply = await fetch(path, {
-      method: "POST",
-      headers: { "Content-Type": "application/json", "X-CSRF-Token": csrf },
-      body: JSON.stringify(body),
-      signal: AbortSignal.timeout(60000),
-    });
-    const said = await reply.json();
-    if (reply.status !== 403 || tries) return [reply.status, said];
-    csrf = (await (await fetch("/state")).json()).csrf; // the server was started again
+    const post = { method: "POST", headers: { "Content-Type": "application/json", "X-CSRF-Token": csrf }, body: JSON.stringify(body) };
+    const reply = await fetch(path, { ...(body && post), signal: AbortSignal.timeout(body ? 60000 : 10000) });
+    const found = await reply.json().catch(() => ({
+      message: `“papa serve” did not answer; something in front of it, perhaps a proxy, says: ${reply.status} ${reply.statusText}.`,
+    }));
+    if (reply.ok || reply.status === 409) return found;
+    if (reply.status !== 403 || !body || tries) throw new Refused(`${found.message} (HTTP ${reply.status})`);
+    csrf = (await call("state")).csrf; // the server was restarted
   }
 }
 
 async function ask(path, body) {
   try {
-    const [status, reply] = await post(path, body);
-    if (reply.state) take(reply.state);
+    const reply = await call(path, body);
+    take(reply.state);
     if (reply.message) say(reply.message);
-    return status;
-  } catch {
-    connected(false);
-    return 0;
+  } catch (error) {
+    connection(reason(error));
   }
 }
 
@@ -150,19 +144,16 @@ async function look() {
   clearTimeout(timer);
   if (!sending) {
     try {
-      const reply = await fetch("/state", { signal: AbortSignal.timeout(10000) });
-      const found = await reply.json();
-      if (reply.ok) {
-        csrf = found.csrf;
-        if (!sending) take(found);
-        if (queue.length) pump();
-        else connected(true);
-      } else trouble(found.message);
-    } catch {
-      if (!state || !state.gone) connected(false);
+      const found = await call("state");
+      csrf = found.csrf;
+      if (!sending) take(found);
+      if (queue.length) pump();
+      else connection("");
+    } catch (error) {
+      if (!state || !state.gone) connection(reason(error));
     }
   }
-  const idle = state && state.asking && !state.busy && !lost;
+  const idle = state && state.question && !state.busy && !lost;
   if (!state || !state.gone) timer = setTimeout(look, idle ? 2500 : 500);
 }
 
@@ -170,28 +161,28 @@ function take(found, undone = false) {
   if (state && found.boot === state.boot && found.tick < state.tick) return;
   const before = state;
   state = found;
-  if (undone && state.asking && before && before.asking && before.asking.round === state.asking.round) {
-    const changed = state.asking.answers.findIndex((answer, i) => answer !== before.asking.answers[i]);
+  if (undone && state.question && before && before.question && before.question.round === state.question.round) {
+    const changed = state.question.answers.findIndex((answer, i) => answer !== before.question.answers[i]);
     if (changed >= 0) goTo(changed, false);
-    say(`Taken back. ${describe(at)}`);
-  } else if (undone && state.asking) say(`You are back in round ${state.asking.round + 1}.`);
+    say(`Undone. ${describe(at)}`);
+  } else if (undone && state.question) say(`You are back in round ${state.question.round + 1}.`);
   render(before);
 }
 
 function answers() {
   // What the server has, and what is on its way to it.
-  const found = state.asking.answers.slice();
-  for (const step of queue) if (step.op === "rate" && step.round === state.asking.round) found[step.item] = step.answer;
+  const found = state.question.answers.slice();
+  for (const step of queue) if (step.op === "rate" && step.round === state.question.round) found[step.item] = step.answer;
   return found;
 }
 
-const confirming = () => queue.some((step) => step.op === "confirm" && state.asking && step.round === state.asking.round);
-const kind = () => (state.asking.paired ? "paired" : "single");
-const thing = () => (state.asking.paired ? "Pair" : "Picture");
+const confirming = () => queue.some((step) => step.op === "confirm" && state.question && step.round === state.question.round);
+const kind = () => (state.question.paired ? "paired" : "single");
+const thing = () => (state.question.paired ? "Pair" : "Image");
 
 function describe(item) {
-  if (!state.asking || item >= state.asking.answers.length) return "";
-  return `${thing()} ${item + 1} of ${state.asking.answers.length}: ${WORDS[answers()[item] || ""][1]}.`;
+  if (!state.question || item >= state.question.answers.length) return "";
+  return `${thing()} ${item + 1} of ${state.question.answers.length}: ${WORDS[answers()[item] || ""][1]}.`;
 }
 
 // ---------------------------------------------------------------- what is seen
@@ -205,21 +196,20 @@ function trouble(text) {
   $("trouble").hidden = !text;
 }
 
-function connected(yes) {
-  if (yes && lost) trouble("");
-  lost = !yes;
-  if (lost) {
-    const waiting = queue.length ? `${queue.length} of your answers wait on this page and are sent when it is back. ` : "";
-    trouble(`There is no connection to the server. ${waiting}Is “papa serve” still running?`);
-  }
+function connection(problem) {
+  if (!problem && lost) trouble("");
+  lost = Boolean(problem);
+  const waiting = queue.length ? ` ${queue.length} of your answers wait on this page and are sent when it works again.` : "";
+  if (lost) trouble(problem + waiting);
 }
 
 function render(before) {
-  const { asking, busy, gone } = state;
-  $("spent").max = state.labels;
-  $("spent").value = state.spent;
-  const spent = `${state.spent} of ${state.labels} labels`;
-  $("spent-text").textContent = state.finished ? spent : `${spent} · round ${state.round + 1} of ${state.rounds}`;
+  const { question, busy, gone } = state;
+  $("progress").max = state.labels;
+  $("progress").value = state.confirmed;
+  const confirmed = `${state.confirmed} of ${state.labels} images confirmed`;
+  $("progress-text").textContent = state.finished ? confirmed : `${confirmed} · round ${state.round + 1} of ${state.rounds}`;
+  $("save-model").hidden = !state.saves;
   if (!full && !lost) trouble(state.error || "");
   $("gone").hidden = !gone;
   $("gone").textContent = gone || "";
@@ -231,55 +221,55 @@ function render(before) {
   }
   renderWait(busy); // before the round, whose place on the page depends on it when it takes the focus
   renderRound(before);
-  renderStrips();
+  renderPreviews();
   renderDial();
   renderNotes();
   $("undo").setAttribute("aria-disabled", String(!state.undo && !queue.length));
-  $("actions").hidden = !asking && !state.undo;
-  $("confirm").hidden = !asking;
+  $("actions").hidden = !question && !state.undo;
+  $("confirm").hidden = !question;
 }
 
 function renderRound(before) {
-  const { asking } = state;
+  const { question } = state;
   const inside = $("round").contains(document.activeElement) || document.activeElement === document.body;
-  $("grid").hidden = !asking || confirming();
+  $("grid").hidden = !question || confirming();
   $("round-name").textContent = state.finished ? "All rounds are answered" : `Round ${state.round + 1}`;
-  if (!asking) {
+  if (!question) {
     if (built && inside) $("round").focus({ preventScroll: true });
     built = "";
     return;
   }
-  const key = `${state.boot} ${asking.round} ${asking.stamp}`;
+  const key = `${state.boot} ${question.round} ${question.stamp}`;
   if (key !== built) {
     built = key;
     build();
     const open = answers().findIndex((answer) => !answer);
     goTo(Math.max(0, open), inside);
     armed = false;
-    if (before) say(`Round ${asking.round + 1} of ${state.rounds}. ${describe(at)}`);
+    if (before) say(`Round ${question.round + 1} of ${state.rounds}. ${describe(at)}`);
   }
   update();
 }
 
 function build() {
-  const { asking } = state;
+  const { question } = state;
   document.body.dataset.kind = kind();
-  $("asked").textContent = asking.paired ? "Which of the two do you like better?" : "Which pictures do you like?";
-  $("keys-single").hidden = asking.paired;
-  $("keys-paired").hidden = !asking.paired;
-  $("grid").classList.toggle("paired", asking.paired);
-  $("grid").replaceChildren(...asking.answers.map((_, item) => buildItem(item)));
+  $("asked").textContent = question.paired ? "Which of the two do you like better?" : "Which images do you like?";
+  $("keys-single").hidden = question.paired;
+  $("keys-paired").hidden = !question.paired;
+  $("grid").classList.toggle("paired", question.paired);
+  $("grid").replaceChildren(...question.answers.map((_, item) => buildItem(item)));
 }
 
 function buildItem(item) {
-  const { asking } = state;
-  const each = asking.paired ? 2 : 1;
+  const { question } = state;
+  const each = question.paired ? 2 : 1;
   const place = element("div", { className: "item", tabIndex: -1 });
   place.setAttribute("role", "group");
   const views = element("div", { className: "views" });
   for (let i = 0; i < each; i += 1) {
     const number = item * each + i;
-    views.append(picture(`/picture/${asking.round}/${number}?v=${asking.stamp}`, asking.paired ? ["First", "Second"][i] : ""));
+    views.append(imageOf(`image/${question.round}/${number}?v=${question.stamp}`, question.paired ? ["First", "Second"][i] : ""));
   }
   const rating = element("p", { className: "rating" });
   rating.append(element("span", { ariaHidden: "true" }), " ", element("span", {}), element("span", { className: "number", textContent: item + 1 }));
@@ -319,7 +309,7 @@ function update() {
 }
 
 function renderWait(busy) {
-  const waiting = !state.asking || confirming();
+  const waiting = !state.question || confirming();
   $("wait").hidden = !waiting;
   $("wait-bar").hidden = state.finished && !busy;
   if (busy && busy.of) {
@@ -327,27 +317,27 @@ function renderWait(busy) {
     $("wait-bar").value = busy.done;
   } else $("wait-bar").removeAttribute("value");
   if (busy) $("wait-text").textContent = `The model is ${busy.what}.`;
-  else if (state.error) $("wait-text").textContent = "The model has stopped; see above.";
+  else if (state.error) $("wait-text").textContent = "The model stopped; see above.";
   else if (state.finished) $("wait-text").textContent = "Thank you. The model has learned from all your answers.";
-  else $("wait-text").textContent = "The next pictures are on their way.";
+  else $("wait-text").textContent = "The next images are coming.";
   $("round").setAttribute("aria-busy", String(waiting && Boolean(busy)));
 }
 
-function renderStrips() {
-  const { before, now } = state.strips;
-  $("drawn-none").hidden = Boolean(before || now);
-  $("drawn-noise").hidden = !(before && now);
-  for (const [name, strip] of [["before", before], ["now", now]]) {
-    const place = $(`strip-${name}`);
-    const key = strip ? `${state.boot}-${strip.stamp}` : "";
-    place.hidden = !strip;
-    if (!strip || place.dataset.key === key) continue;
+function renderPreviews() {
+  const { before, now } = state.previews;
+  $("previews-none").hidden = Boolean(before || now);
+  $("previews-noise").hidden = !(before && now);
+  for (const [name, preview] of [["before", before], ["now", now]]) {
+    const place = $(`preview-${name}`);
+    const key = preview ? `${state.boot}-${preview.stamp}` : "";
+    place.hidden = !preview;
+    if (!preview || place.dataset.key === key) continue;
     place.dataset.key = key;
     place.querySelector("h3").textContent = name === "before" ? "Before"
-      : `Now, after ${strip.after} ${strip.after === 1 ? "round" : "rounds"}`;
-    place.querySelector("ul").replaceChildren(...Array.from({ length: strip.n }, (_, i) => {
+      : `Now, after ${preview.after} ${preview.after === 1 ? "round" : "rounds"}`;
+    place.querySelector("ul").replaceChildren(...Array.from({ length: preview.n }, (_, i) => {
       const place = element("li", {});
-      place.append(picture(`/strip/${name}/${i}?v=${key}`, `${name === "before" ? "Before" : "Now"}, picture ${i + 1}`));
+      place.append(imageOf(`preview/${name}/${i}?v=${key}`, `${name === "before" ? "Before" : "Now"}, image ${i + 1}`));
       return place;
     }));
   }
@@ -375,7 +365,7 @@ function element(name, given) {
   return Object.assign(document.createElement(name), given);
 }
 
-function picture(src, alt) {
+function imageOf(src, alt) {
   const image = element("img", { src, alt, draggable: false });
   image.addEventListener("load", () => image.classList.toggle("small", image.naturalWidth < 128));
   return image;
@@ -384,46 +374,45 @@ function picture(src, alt) {
 // ---------------------------------------------------------------- what is done
 
 function goTo(item, focus) {
-  if (!state.asking) return;
-  at = Math.min(Math.max(item, 0), state.asking.answers.length - 1);
+  if (!state.question) return;
+  at = Math.min(Math.max(item, 0), state.question.answers.length - 1);
   update();
   if (focus && $("grid").children[at]) $("grid").children[at].focus();
 }
 
 function rate(item, wanted) {
-  const asking = state.asking;
-  if (!asking || confirming()) {
-    say("The model is at work; the next pictures come soon.");
+  const question = state.question;
+  if (!question || confirming()) {
+    say("The model is working; the next images are coming.");
     return false;
   }
   const now = answers()[item] || null;
   const answer = wanted === "skip" && now === "skip" ? null : wanted;
   armed = false;
-  push({ op: "rate", round: asking.round, item, answer });
+  push({ op: "rate", round: question.round, item, answer });
   update();
   say(describe(item));
   return true;
 }
 
 function confirmRound() {
-  if (!state.asking || confirming()) return;
+  if (!state.question || confirming()) return;
   const open = answers().filter((answer) => !answer).length;
   if (open && !armed) {
     armed = true;
     goTo(answers().findIndex((answer) => !answer), true);
-    say(`${open} of ${answers().length} have no answer yet. Confirm once more to skip ${open === 1 ? "it" : "them"}.`);
+    say(`${open} of ${answers().length} have no answer yet. Confirm again to skip ${open === 1 ? "it" : "them"}.`);
     return;
   }
   armed = false;
   $("round").focus({ preventScroll: true });
-  push({ op: "confirm", round: state.asking.round });
+  push({ op: "confirm", round: state.question.round });
   say("Confirmed.");
   render(state);
 }
 
 function undo() {
-  if (state && state.undo) push({ op: "undo" });
-  else if (state && queue.length) push({ op: "undo" });
+  if (state && (state.undo || queue.length)) push({ op: "undo" });
   else say("There is nothing to undo.");
 }
 
@@ -432,17 +421,23 @@ function columns() {
   return Math.max(1, places.filter((place) => place.offsetTop === places[0].offsetTop).length);
 }
 
+function keyOf(event) {
+  if (event.key.length > 1) return event.key;
+  // In another alphabet by its place on the keyboard: “Д” is on L.
+  return (/[a-z0-9]/i.test(event.key) ? event.key : event.code.replace(/^(Key|Digit)/, "")).toLowerCase();
+}
+
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest("input:not([type=checkbox]), textarea, select, summary");
   if (!state || state.gone || (typing && event.target.type !== "range")) return;
-  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const key = keyOf(event);
   if ((event.ctrlKey || event.metaKey) && key === "z" && !event.shiftKey) return act(event, undo);
   if (event.ctrlKey || event.metaKey || event.altKey) return undefined;
   if (key.length === 1 && !singleKeys) return undefined;
   if (key === "u" || key === "Backspace") return act(event, undo);
   if (typing) return undefined; // the dial has arrows of its own
   if (key === "Enter") return event.target.closest("button, a, input") ? undefined : act(event, confirmRound);
-  if (!state.asking) return undefined;
+  if (!state.question) return undefined;
   const moves = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns(), ArrowDown: columns() };
   if (key in moves) {
     event.preventDefault();
@@ -466,7 +461,7 @@ function act(event, what) {
 $("single-keys").addEventListener("change", () => {
   useSingleKeys($("single-keys").checked);
   storeSingleKeys();
-  say(singleKeys ? "Letters and digits are keys again." : "Letters and digits do nothing now; the buttons do the same.");
+  say(singleKeys ? "Single-key shortcuts are on." : "Single-key shortcuts are off; use the buttons.");
 });
 $("undo").addEventListener("click", undo);
 $("confirm").addEventListener("click", confirmRound);
@@ -474,21 +469,21 @@ $("trouble-again").addEventListener("click", async () => {
   const stopped = state && state.error;
   full = false;
   trouble("");
-  if (stopped) await ask("/again", {});
+  if (stopped) await ask("again", {});
   pump();
 });
-$("save-model").addEventListener("click", () => ask("/export", { what: "model" }));
-$("save-answers").addEventListener("click", () => ask("/export", { what: "answers" }));
+$("save-model").addEventListener("click", () => ask("export", { what: "model" }));
+$("save-answers").addEventListener("click", () => ask("export", { what: "answers" }));
 $("stop").addEventListener("click", async () => {
   while (queue.length && !full && !lost) await new Promise((done) => setTimeout(done, 50)); // first what is on its way
-  if (!queue.length) await ask("/stop", {});
+  if (!queue.length) await ask("stop", {});
 });
 $("delete").addEventListener("submit", (event) => {
   event.preventDefault();
-  ask("/delete", { typed: $("typed").value });
+  ask("delete", { typed: $("typed").value });
 });
 $("dial-input").addEventListener("input", () => { $("dial-value").textContent = $("dial-input").value; });
-$("dial-input").addEventListener("change", () => ask("/dial", { value: Number($("dial-input").value) }));
+$("dial-input").addEventListener("change", () => ask("dial", { value: Number($("dial-input").value) }));
 window.addEventListener("beforeunload", (event) => { if (queue.length && (full || lost)) event.preventDefault(); });
 window.addEventListener("pageshow", (event) => { if (event.persisted) look(); });
 useSingleKeys(storedSingleKeys());

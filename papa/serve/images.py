@@ -1,4 +1,4 @@
-"""Pictures as a browser takes them."""
+"""Images as PNG files."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from papa.models.interface import Model
 def pngs(model: Model, images: Tensor) -> list[bytes]:
     """(n, C, H, W) images in [-1, 1], C = 1 or 3 -> n PNG files.
 
-    Raises:  ModelError for a model whose items are no pictures.
+    Raises:
+        ModelError: for a model whose items are not images.
     """
     if images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise ModelError("the items of this model are no pictures, so a page cannot show them; use `papa.Session`.")
-    return [png(np.repeat(item, 3 // len(item), axis=0).transpose(1, 2, 0)) for item in model.pack(images)]
+        raise ModelError("this model does not generate images, so the page cannot show them; use `papa.Session`.")
+    return [_png(np.repeat(item, 3 // len(item), axis=0).transpose(1, 2, 0)) for item in model.pack(images)]
 
 
-def png(image: np.ndarray) -> bytes:
-    """(H, W, 3) uint8 -> the bytes of a PNG, which loses nothing."""
+def _png(image: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image)).save(buffer, format="PNG")
     return buffer.getvalue()
