@@ -1,4 +1,4 @@
-"""The base samples of a model, from a stream. Row i is the same however many are asked for."""
+"""Base samples of a model from a stream. Row i does not depend on the number of samples."""
 
 from __future__ import annotations
 
@@ -40,12 +40,13 @@ def base_latents(model: Model, stream: Stream, n: int, cost: Cost) -> Tensor:
 def extended(latents: Tensor, model: Model, stream: Stream, n: int) -> Tensor:
     """The first n base latents, given some of them.
 
-    Raises:  SettingsError if more are needed and the given ones end inside a block: only whole blocks can be added.
+    Raises:
+        SettingsError: if the given ones end inside a block, since only whole blocks can be added.
     """
     while len(latents) < n:
         if len(latents) % BLOCK:
             raise SettingsError(
-                f"{n} base samples are needed and measures.base is {len(latents)}; make it {n} or more, or a "
+                f"{n} base samples are needed and measures.base is {len(latents)}; set it to {n} or more, or to a "
                 f"multiple of {BLOCK}."
             )
         more = block_of_base(model, stream, len(latents) // BLOCK, Cost())

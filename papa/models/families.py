@@ -1,104 +1,103 @@
-"""The families of text-to-image pipelines: what the network is called, how it is told a prompt, where its latents lie.
+"""Families of text-to-image pipelines: the name of the network, its conditioning on a prompt, the shape of its latents.
 
-Everything else (sampling, guidance, particles, training, saving) is the same for all and stands in `pipeline.py`.
+Everything else (sampling, guidance, particles, training, saving) is the same for all of them: `pipeline.py`.
 """
 
 from __future__ import annotations
 
+import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import diffusers
 import numpy as np
 import torch
-from diffusers import EulerAncestralDiscreteScheduler, FlowMatchEulerDiscreteScheduler, StableDiffusionPipeline
+from diffusers import EulerAncestralDiscreteScheduler, FlowMatchEulerDiscreteScheduler
 from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 from torch import Tensor, nn
 
 from papa.diffusion.predictions import Flow, Prediction, alphas_of_flow, flow_sigmas
 from papa.diffusion.schedule import sigmas_of
 from papa.errors import ModelError, SettingsError
-from papa.models.networks import latent_shape, refuse_other_conditions
-from papa.models.schedules import from_the_largest_level, prediction_of, sampling_sigmas
+from papa.models.parts import (
+    from_largest_sigma,
+    latent_shape,
+    prediction_of,
+    refuse_other_conditions,
+    sampling_sigmas,
+)
 
 PATCH = 2
 """Side of the patches of latents that Stable Diffusion 3's and Flux's transformers see."""
-LONGEST = 512
-"""Tokens that Flux's T5 is given, padding included, as by diffusers' default."""
+T5_TOKENS = 512
+"""Tokens of Flux's T5, padding included: diffusers' default."""
 Condition = Mapping[str, Tensor]
-"""What a network is told beside x_t and t: name -> (1, ...)."""
-
-
-@dataclass(frozen=True)
-class Told:
-    """What else a condition depends on. shape: of a latent. scale: of guidance."""
-
-    device: str
-    shape: tuple[int, ...]
-    scale: float
+"""What a network is conditioned on beside x_t and t: name -> (1, ...)."""
 
 
 class Family(ABC):
-    """One class of diffusers' pipelines. Its methods take the pipeline, so a family holds nothing itself."""
+    """One pipeline class of diffusers. The methods take the pipeline; a family has no state."""
 
     pipeline: ClassVar[str]
     """Name of the class in diffusers."""
     network: ClassVar[str] = "unet"
     """The part that is sampled from and trained."""
     encoders: ClassVar[Sequence[tuple[str, str]]] = (("tokenizer", "text_encoder"),)
-    """The parts that read a prompt."""
+    """The tokenizers and text encoders that are required."""
     guidance: ClassVar[float] = 7.5
-    """diffusers' own guidance scale for the class."""
+    """diffusers' default guidance scale of the class."""
     guides: ClassVar[bool] = True
     """Whether guidance is classifier-free; otherwise the scale is a part of the condition."""
 
-    def needs(self) -> list[str]:
-        """The parts that a pipeline must have."""
-        return [self.network, "vae", *(part for pair in self.encoders for part in pair)]
-
-    def readers(self, pipe: Any) -> list[str]:
-        """The networks that read a prompt."""
+    def text_encoders(self, pipe: Any) -> list[str]:
+        """The names of the text encoders that the pipeline has."""
         names = ("text_encoder", "text_encoder_2", "text_encoder_3")
         return [name for name in names if getattr(pipe, name, None) is not None]
 
     def shape(self, pipe: Any, size: int | None = None) -> tuple[int, int, int]:
-        """(C, H, W) of one latent. size: pixels of one side of a picture; None takes the pipeline's own.
+        """(C, H, W) of one latent.
 
-        Raises:  ModelError for a network that needs more than the family gives. SettingsError for a size that the
-                 network cannot draw.
+        Args:
+            pipe: the pipeline.
+            size: side of an image in pixels; None takes the pipeline's own.
+
+        Raises:
+            ModelError: for a network with other conditions.
+            SettingsError: for a size that the network does not support.
         """
         channels, height, width = self.own_shape(pipe)
         if size is None:
             return channels, height, width
         unit = pipe.vae_scale_factor * self.multiple(pipe)
         if size % unit:
-            raise SettingsError(f"size: {size} pixels cannot be drawn; this pipeline needs a multiple of {unit}.")
+            raise SettingsError(f"size: {size} pixels is not supported; this pipeline needs a multiple of {unit}.")
         return channels, size // pipe.vae_scale_factor, size // pipe.vae_scale_factor
 
     def own_shape(self, pipe: Any) -> tuple[int, int, int]:
-        """(C, H, W) of one latent, as the pipeline says it."""
+        """(C, H, W) of one latent by the pipeline's configuration."""
         return latent_shape(pipe.unet)
 
     def multiple(self, pipe: Any) -> int:
-        """What a side of latents is a multiple of."""
+        """The side of a latent is a multiple of this."""
         return 2 ** (len(pipe.unet.config.block_out_channels) - 1)
 
     def scheduler(self, pipe: Any) -> Any:
-        """The scheduler that aligned models are drawn with, and saved with.
+        """The scheduler that aligned models are sampled and saved with.
 
-        Raises:  ModelError for one of another process.
+        Raises:
+            ModelError: for one of another diffusion process.
         """
         prediction_of(pipe.scheduler)
-        return EulerAncestralDiscreteScheduler.from_config(from_the_largest_level(pipe.scheduler).config)
+        return EulerAncestralDiscreteScheduler.from_config(from_largest_sigma(pipe.scheduler).config)
 
     def alphas_cumprod(self, scheduler: Any) -> Tensor:
         """(T,) of the training schedule, in the VP view."""
         return scheduler.alphas_cumprod
 
     def prediction(self, scheduler: Any) -> Prediction:
-        """How the network is asked for noise."""
+        """The parameterization of the network."""
         return prediction_of(scheduler)
 
     def sigmas(self, scheduler: Any, shape: tuple[int, ...], steps: int) -> Tensor:
@@ -106,25 +105,36 @@ class Family(ABC):
         return sampling_sigmas(dict(scheduler.config), steps)
 
     def time(self, scheduler: Any, first: int) -> float:
-        """The training timestep `first` as the pipeline's own network is told it."""
+        """The training timestep `first` in the network's own units."""
         return float(first)
 
-    def assembled(self, pipe: Any, parts: dict[str, Any]) -> Any:
-        """A pipeline of these parts, to be saved."""
-        return type(pipe)(**parts)
+    def assembled(self, pipe: Any, parts: Mapping[str, Any]) -> Any:
+        """A pipeline of diffusers' own class with the options of `pipe` and these parts, to be saved."""
+        own = getattr(diffusers, self.pipeline)
+        given = dict(pipe.config) | dict(parts) | {"requires_safety_checker": False}
+        return own(**{name: given[name] for name in inspect.signature(own).parameters if name in given})
 
     @abstractmethod
-    def condition(self, pipe: Any, prompt: str, told: Told) -> Condition:
-        """A prompt as the network is told it; "" is what guidance leads away from."""
+    def condition(self, pipe: Any, prompt: str, device: str, shape: tuple[int, ...], scale: float) -> Condition:
+        """The encoded prompt; "" is the unconditional branch of guidance.
+
+        Args:
+            pipe: the pipeline.
+            prompt: the text.
+            device: of the result.
+            shape: (C, H, W) of a latent.
+            scale: of guidance.
+        """
 
     @abstractmethod
     def predicted(self, network: Any, x: Tensor, t: Tensor, given: Condition) -> Tensor:
-        """What the network predicts, for (n, ...) x, (n,) t and a condition of n rows."""
+        """The network's prediction for (n, ...) x, (n,) t and a condition of n rows."""
 
-    def check_scale(self, vae: Any) -> None:
-        """Refuse an autoencoder that does not say how its codes become latents, before anything is drawn.
+    def check_vae(self, vae: Any) -> None:
+        """Check that the autoencoder's configuration has a scale.
 
-        Raises:  ModelError that names the value.
+        Raises:
+            ModelError: names the value.
         """
         factor, shift = vae.config.get("scaling_factor"), vae.config.get("shift_factor")
         if not _finite(factor) or factor <= 0:
@@ -133,31 +143,33 @@ class Family(ABC):
             raise ModelError(f"vae: shift_factor is {shift!r} and has to be a number or null; see vae/config.json.")
 
     def latents_of(self, vae: Any, codes: Tensor) -> Tensor:
-        """The autoencoder's codes as the network sees them."""
+        """Latents of the network from codes of the autoencoder."""
         return (codes - _shift(vae)) * vae.config.scaling_factor
 
     def codes_of(self, vae: Any, latents: Tensor) -> Tensor:
-        """The inverse."""
+        """The inverse of `latents_of`."""
         return latents / vae.config.scaling_factor + _shift(vae)
 
-    def limit(self, pipe: Any) -> int:
-        """Tokens that the shortest encoder reads, both ends included."""
-        found = []
-        for name, encoder in self.encoders:
-            tokenizer, config = getattr(pipe, name), getattr(pipe, encoder).config
-            found.append(min(tokenizer.model_max_length, getattr(config, "max_position_embeddings", None) or 10**6))
-        return min(found)
+    def check_prompt(self, pipe: Any, prompt: str) -> None:
+        """Check that no text encoder truncates the prompt.
 
-    def check(self, pipe: Any, prompt: str) -> None:
-        """Refuse a prompt that an encoder would cut off.
-
-        Raises:  SettingsError that says how long it may be.
+        Raises:
+            SettingsError: gives the limit in tokens.
         """
-        tokenizer, limit = getattr(pipe, self.encoders[0][0]), self.limit(pipe)
-        length = len(tokenizer(prompt).input_ids)
+        limits = [
+            min(
+                getattr(pipe, name).model_max_length,
+                getattr(getattr(pipe, encoder).config, "max_position_embeddings", None) or 10**6,
+            )
+            for name, encoder in self.encoders
+        ]
+        self._check_length(prompt, len(getattr(pipe, self.encoders[0][0])(prompt).input_ids), min(limits))
+
+    def _check_length(self, prompt: str, length: int, limit: int) -> None:
         if length > limit:
             raise SettingsError(
-                f"the prompt {prompt[:60]!r}... has {length - 2} tokens and the model reads {limit - 2}; shorten it."
+                f"the prompt {prompt[:60]!r}... has {length} tokens, start and end included, and the limit of the "
+                f"model is {limit}; shorten it."
             )
 
 
@@ -169,12 +181,8 @@ def _shift(vae: Any) -> float:
     return vae.config.get("shift_factor") or 0.0
 
 
-def _sample(found: Any) -> Tensor:
-    return found.sample
-
-
-def _towards_noise(shape: tuple[int, ...], config: Any) -> float:
-    """How far a flow's times move towards the noise for a picture of this size (diffusers' mu)."""
+def _mu(shape: tuple[int, ...], config: Any) -> float:
+    """diffusers' mu: the shift of a flow's times towards noise for images of this size."""
     patches = (shape[1] // PATCH) * (shape[2] // PATCH)
     ends = config.base_image_seq_len, config.max_image_seq_len, config.base_shift, config.max_shift
     return calculate_shift(patches, *ends)
@@ -189,18 +197,15 @@ class StableDiffusion(Family):
         refuse_other_conditions(pipe.unet, "cross_attention_dim")
         return super().own_shape(pipe)
 
-    def assembled(self, pipe: Any, parts: dict[str, Any]) -> Any:
-        return StableDiffusionPipeline(**parts, requires_safety_checker=False)
-
-    def condition(self, pipe: Any, prompt: str, told: Told) -> Condition:
-        return {"prompt": pipe.encode_prompt(prompt, told.device, 1, False)[0]}
+    def condition(self, pipe: Any, prompt: str, device: str, shape: tuple[int, ...], scale: float) -> Condition:
+        return {"prompt": pipe.encode_prompt(prompt, device, 1, False)[0]}
 
     def predicted(self, network: Any, x: Tensor, t: Tensor, given: Condition) -> Tensor:
-        return _sample(network(x, t, given["prompt"]))
+        return network(x, t, given["prompt"]).sample
 
 
 class StableDiffusionXL(Family):
-    """Stable Diffusion XL: two CLIP encoders, their pooled state, and the size of the picture."""
+    """Stable Diffusion XL: two CLIP encoders, their pooled state, and the size of the image."""
 
     pipeline = "StableDiffusionXLPipeline"
     encoders = (("tokenizer", "text_encoder"), ("tokenizer_2", "text_encoder_2"))
@@ -210,17 +215,17 @@ class StableDiffusionXL(Family):
         refuse_other_conditions(pipe.unet, "cross_attention_dim", "addition_embed_type")
         return super().own_shape(pipe)
 
-    def condition(self, pipe: Any, prompt: str, told: Told) -> Condition:
-        tokens, _, pooled, _ = pipe.encode_prompt(prompt, None, told.device, 1, False)
+    def condition(self, pipe: Any, prompt: str, device: str, shape: tuple[int, ...], scale: float) -> Condition:
+        tokens, _, pooled, _ = pipe.encode_prompt(prompt, None, device, 1, False)
         if prompt == "" and pipe.config.force_zeros_for_empty_prompt:
             tokens, pooled = torch.zeros_like(tokens), torch.zeros_like(pooled)
-        height, width = (side * pipe.vae_scale_factor for side in told.shape[1:])
-        size = torch.tensor([[height, width, 0, 0, height, width]], dtype=tokens.dtype, device=told.device)
+        height, width = (side * pipe.vae_scale_factor for side in shape[1:])
+        size = torch.tensor([[height, width, 0, 0, height, width]], dtype=tokens.dtype, device=device)
         return {"prompt": tokens, "pooled": pooled, "size": size}
 
     def predicted(self, network: Any, x: Tensor, t: Tensor, given: Condition) -> Tensor:
         also = {"text_embeds": given["pooled"], "time_ids": given["size"]}
-        return _sample(network(x, t, given["prompt"], added_cond_kwargs=also))
+        return network(x, t, given["prompt"], added_cond_kwargs=also).sample
 
 
 class _Flow(Family):
@@ -234,8 +239,8 @@ class _Flow(Family):
     def scheduler(self, pipe: Any) -> Any:
         if not isinstance(pipe.scheduler, FlowMatchEulerDiscreteScheduler):
             raise ModelError(
-                f"this pipeline has a {type(pipe.scheduler).__name__}; a {self.pipeline} needs the scheduler that it "
-                "was trained with, a FlowMatchEulerDiscreteScheduler."
+                f"this pipeline has a {type(pipe.scheduler).__name__}; a {self.pipeline} needs a "
+                "FlowMatchEulerDiscreteScheduler."
             )
         return pipe.scheduler
 
@@ -251,12 +256,12 @@ class _Flow(Family):
 
     def sigmas(self, scheduler: Any, shape: tuple[int, ...], steps: int) -> Tensor:
         own, config = type(scheduler).from_config(scheduler.config), scheduler.config
-        given: dict[str, Any] = {"mu": _towards_noise(shape, config)} if config.use_dynamic_shifting else {}
+        given: dict[str, Any] = {"mu": _mu(shape, config)} if config.use_dynamic_shifting else {}
         own.set_timesteps(**self._steps(steps), **given)
         return flow_sigmas(own.sigmas, float(sigmas_of(self.alphas_cumprod(scheduler))[-1]))
 
     def _steps(self, steps: int) -> dict[str, Any]:
-        """How the pipeline's class asks its scheduler for so many steps."""
+        """The scheduler's arguments for a number of steps, as the pipeline's class gives them."""
         return {"num_inference_steps": steps}
 
 
@@ -274,19 +279,17 @@ class StableDiffusion3(_Flow):
         config = pipe.transformer.config
         return config.in_channels, config.sample_size, config.sample_size
 
-    def condition(self, pipe: Any, prompt: str, told: Told) -> Condition:
-        tokens, _, pooled, _ = pipe.encode_prompt(prompt, None, None, told.device, 1, False)
+    def condition(self, pipe: Any, prompt: str, device: str, shape: tuple[int, ...], scale: float) -> Condition:
+        tokens, _, pooled, _ = pipe.encode_prompt(prompt, None, None, device, 1, False)
         return {"prompt": tokens, "pooled": pooled}
 
     def predicted(self, network: Any, x: Tensor, t: Tensor, given: Condition) -> Tensor:
-        return _sample(
-            network(
-                hidden_states=x,
-                timestep=1000 * t,
-                encoder_hidden_states=given["prompt"],
-                pooled_projections=given["pooled"],
-            )
-        )
+        return network(
+            hidden_states=x,
+            timestep=1000 * t,
+            encoder_hidden_states=given["prompt"],
+            pooled_projections=given["pooled"],
+        ).sample
 
 
 class Flux(_Flow):
@@ -307,19 +310,15 @@ class Flux(_Flow):
         side = 2 * (pipe.default_sample_size // 2)
         return pipe.transformer.config.in_channels // 4, side, side
 
-    def check(self, pipe: Any, prompt: str) -> None:
-        """Of a long prompt CLIP's pooled state is that of its beginning, as diffusers has it."""
-        length = len(pipe.tokenizer_2(prompt).input_ids)
-        if length > LONGEST:
-            raise SettingsError(
-                f"the prompt {prompt[:60]!r}... has {length} tokens and the model reads {LONGEST}; shorten it."
-            )
+    def check_prompt(self, pipe: Any, prompt: str) -> None:
+        """T5's limit; CLIP's pooled state of a long prompt is that of its beginning, as in diffusers."""
+        self._check_length(prompt, len(pipe.tokenizer_2(prompt).input_ids), T5_TOKENS)
 
-    def condition(self, pipe: Any, prompt: str, told: Told) -> Condition:
-        tokens, pooled, _ = pipe.encode_prompt(prompt, None, told.device, 1, max_sequence_length=LONGEST)
+    def condition(self, pipe: Any, prompt: str, device: str, shape: tuple[int, ...], scale: float) -> Condition:
+        tokens, pooled, _ = pipe.encode_prompt(prompt, None, device, 1, max_sequence_length=T5_TOKENS)
         given = {"prompt": tokens, "pooled": pooled}
         if pipe.transformer.config.guidance_embeds:
-            given["guidance"] = torch.full([1], told.scale, device=told.device)
+            given["guidance"] = torch.full([1], scale, device=device)
         return given
 
     def predicted(self, network: Any, x: Tensor, t: Tensor, given: Condition) -> Tensor:
@@ -335,27 +334,37 @@ class Flux(_Flow):
             txt_ids=places.new_zeros(given["prompt"].shape[1], 3),
             img_ids=places.flatten(0, 1),
         )
-        patches = _sample(found).transpose(1, 2).unflatten(2, tuple(places.shape[:2]))
+        patches = found.sample.transpose(1, 2).unflatten(2, tuple(places.shape[:2]))
         return nn.functional.pixel_shuffle(patches, 2)
 
 
+PIXELS = "DDPMPipeline"
+"""The class without a prompt: a `UNetModel`."""
 FAMILIES: dict[str, Family] = {
     family.pipeline: family for family in (StableDiffusion(), StableDiffusionXL(), StableDiffusion3(), Flux())
 }
 
 
-def family_of(pipe: Any) -> Family:
-    """The family of a pipeline.
+def family_name(kind: type) -> str | None:
+    """The name of the supported class that a pipeline's class is, or derives from; None without one."""
+    names = [parent.__name__ for parent in kind.__mro__]
+    return next((name for name in names if name in FAMILIES or name == PIXELS), None)
 
-    Raises:  ModelError for one of no supported class, or without a part that it needs.
+
+def family_of(pipe: Any) -> Family:
+    """The family of a pipeline, or of a subclass of its class.
+
+    Raises:
+        ModelError: for an unsupported class, or a missing part.
     """
-    name = type(pipe).__name__
+    name = family_name(type(pipe)) or ""
     if name not in FAMILIES:
         raise ModelError(
-            f"a {name} is not supported; supported are {', '.join(FAMILIES)} (and DDPMPipeline, without a prompt)."
+            f"a {type(pipe).__name__} is not supported; supported are {', '.join(FAMILIES)} (and {PIXELS}, without a "
+            "prompt)."
         )
     family = FAMILIES[name]
-    for part in family.needs():
+    for part in (family.network, "vae", *(part for pair in family.encoders for part in pair)):
         if getattr(pipe, part, None) is None:
-            raise ModelError(f"this {name} has no {part}, which is needed; load the whole pipeline.")
+            raise ModelError(f"this {name} has no {part}, which is required; load the whole pipeline.")
     return family

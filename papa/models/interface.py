@@ -1,6 +1,6 @@
-"""What methods use of a diffusion model: noise levels, a denoiser, a decoder, and a network to fine-tune.
+"""The interface of diffusion models: noise levels, a denoiser, a decoder, and a network to fine-tune.
 
-A model has no judges, no users and no references; the benchmark's tasks have those, and a model each.
+A model has no judges, users or references; the benchmark's tasks have those, and a model each.
 """
 
 from __future__ import annotations
@@ -22,17 +22,21 @@ if TYPE_CHECKING:
     from papa.models.personal.adapter import UserAdapter
 
 MARKS = 4
-"""Side of the grid of grey levels that an item is recognized by in a session's log."""
+"""Side of the grid of grey levels that identifies an image in a session's log."""
 
 
 class Model(ABC):
     """A diffusion model.
 
-    Attributes: device, dtype: of latents. shape: of one latent. steps: of every sampler. chunk: items of one forward
-    pass when sampling (another size changes the last bits). spread: standard deviation of the data per coordinate
-    (sigma_d). alphas_cumprod: (T,) training schedule, None without a network. prompt: what images are
-    sampled for, None for a model without prompts. personal: loads what makes the model personal, an adapter and its
-    user encoder; None for a model without.
+    Attributes:
+        device, dtype: of latents.
+        shape: of one latent.
+        steps: denoising steps of every sampler.
+        chunk: items of one forward pass when sampling (another size changes the last bits).
+        spread: standard deviation of the data per coordinate (sigma_d).
+        alphas_cumprod: (T,) training schedule; None without a network.
+        prompt: the current prompt; None for a model without prompts.
+        personal: loads the user adapter and its encoder; None for a model without one.
     """
 
     device: str = "cpu"
@@ -47,14 +51,14 @@ class Model(ABC):
 
     @staticmethod
     def from_pipeline(pipe: Any, prompt: str | None = None, **given: Any) -> Model:
-        """A pipeline of diffusers as a model: `papa.models.opening.from_pipeline`."""
+        """A diffusers pipeline as a model; see `papa.models.opening.from_pipeline`."""
         from papa.models.opening import from_pipeline
 
         return from_pipeline(pipe, prompt, **given)
 
     @staticmethod
     def from_pretrained(name: str | Path, prompt: str | None = None, **given: Any) -> Model:
-        """A folder that diffusers wrote, or a name on a hub, as a model: `papa.models.opening.from_pretrained`."""
+        """A folder that diffusers saved, or a name on a hub, as a model; see `papa.models.opening.from_pretrained`."""
         from papa.models.opening import from_pretrained
 
         return from_pretrained(name, prompt, **given)
@@ -66,12 +70,12 @@ class Model(ABC):
 
     @property
     def half_precision(self) -> torch.dtype | None:
-        """The type that networks in training run in under autocast, None for float32."""
+        """The autocast type of networks in training; None for float32."""
         return None
 
     @property
     def own_prompt(self) -> bool:
-        """Whether the current prompt is the model's own, not another one set by `prompted`."""
+        """Whether the current prompt is the model's own and not set by `prompted`."""
         return True
 
     @abstractmethod
@@ -80,56 +84,61 @@ class Model(ABC):
 
     @abstractmethod
     def denoiser(self, cost: Cost, network: nn.Module | None = None) -> Denoiser:
-        """The model as a denoiser, or another network in its place; evaluations go to `cost`."""
+        """The denoiser of the model, or of another network in its place; evaluations are counted in `cost`."""
 
     @abstractmethod
     def decode(self, latents: Tensor) -> Tensor:
         """Latents -> images (in [-1, 1]) or points, differentiable."""
 
     def encode(self, images: Tensor) -> Tensor:
-        """The inverse of `decode`, as nearly as the model has one: what latents stand for pictures.
+        """The approximate inverse of `decode`.
 
-        Args:    images: (n, 3, H, W) in [-1, 1], of the size that `decode` returns, on the model's device.
-        Returns: (n, ...) latents.
-        Raises:  ModelError for a model that has no pictures.
+        Args:
+            images: (n, 3, H, W) in [-1, 1], of the size that `decode` returns, on the model's device.
+
+        Returns:
+            (n, ...) latents.
+
+        Raises:
+            ModelError: for a model of points.
         """
-        raise ModelError(
-            f"{type(self).__name__} has no latents of pictures, so it cannot be given any; give labels to a model of "
-            "pictures, as PipelineModel and UNetModel."
-        )
+        raise ModelError(f"{type(self).__name__} cannot encode images; use a model of images.")
 
     def image_size(self) -> tuple[int, int]:
-        """(height, width) of what `decode` returns.
+        """(height, width) of the images that `decode` returns.
 
-        Raises:  ModelError for a model of points.
+        Raises:
+            ModelError: for a model of points.
         """
         with torch.no_grad():
             decoded = self.decode(torch.zeros(1, *self.shape, dtype=self.dtype, device=self.device))
         if decoded.ndim != 4:
-            raise ModelError(f"{type(self).__name__} draws no pictures, so it cannot be given any.")
+            raise ModelError(f"{type(self).__name__} has no images; use a model of images.")
         return decoded.shape[2], decoded.shape[3]
 
     def network(self) -> nn.Module:
-        """A fresh copy of the network, for fine-tuning: (x_t, t) -> an object whose `sample` is the noise.
+        """A trainable copy of the network: (x_t, t) -> an object whose `sample` is the noise.
 
-        Raises:  ModelError where there is none (an exact score).
+        Raises:
+            ModelError: for a model with an exact score.
         """
         raise ModelError(
-            f"{type(self).__name__} has an exact score and no network to fine-tune; use a method that leaves the "
-            "model as it is: base, best_of_n or fkc."
+            f"{type(self).__name__} has an exact score and no network to fine-tune; use base, best_of_n or fkc."
         )
 
     def frozen_network(self) -> nn.Module:
-        """A copy of the network with gradients disabled, for adapters.
+        """A frozen copy of the network, for adapters.
 
-        Raises:  ModelError where there is none.
+        Raises:
+            ModelError: as `network`.
         """
         return self.network().requires_grad_(False)
 
     def prompted(self, prompt: str) -> AbstractContextManager[None]:
-        """Inside this block, the model samples for another prompt.
+        """A block in which the model samples for another prompt.
 
-        Raises:  ModelError for a model that does not support prompts.
+        Raises:
+            ModelError: for a model without prompts.
         """
         raise ModelError(f"{type(self).__name__} does not support prompts")
 
@@ -157,15 +166,20 @@ class Model(ABC):
         raise ModelError(f"{type(self).__name__} has no adapter, so it cannot be conditioned on a user")
 
     def save(self, folder: Path, network: nn.Module, about: Mapping[str, Any] | None = None) -> None:
-        """Write an aligned model as a folder that its library loads.
+        """Write an aligned model as a folder that diffusers loads.
 
-        Args:    network: the tuned network. about: what it comes from, JSON-serializable; goes into `papa.json`.
-        Raises:  ModelError for a model that has no such folder.
+        Args:
+            folder: where.
+            network: the tuned network.
+            about: JSON-serializable provenance, added to `papa.json`.
+
+        Raises:
+            ModelError: for a model without a pipeline.
         """
-        raise ModelError(f"{type(self).__name__} cannot be saved as a folder of a library")
+        raise ModelError(f"{type(self).__name__} cannot be saved as a folder of diffusers")
 
     def pack(self, images: Tensor) -> np.ndarray:
-        """Images as they are stored: uint8 as a person would see them, points as they are."""
+        """Images as uint8 for storage; points unchanged."""
         if images.ndim != 4:
             return images.detach().cpu().numpy()
         return ((images.detach().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
@@ -176,7 +190,7 @@ class Model(ABC):
         return images.float() / 127.5 - 1 if images.dtype == torch.uint8 else images
 
     def marks(self, images: Tensor) -> list[list[float]]:
-        """What items are recognized by in a log: coarse grey levels of images, coordinates of points."""
+        """What identifies items in a log: coarse grey levels of images, coordinates of points."""
         values = images.detach().double().cpu()
         if values.ndim == 4:
             values = nn.functional.adaptive_avg_pool2d(values.mean(1, keepdim=True), MARKS).flatten(1)

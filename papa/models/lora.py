@@ -25,15 +25,20 @@ N = TypeVar("N", bound=nn.Module)
 
 
 def copy_sharing_frozen(net: N) -> N:
-    """A copy that is trained separately. Frozen weights are shared, so a network with adapters costs its adapters."""
+    """A deep copy that shares the frozen weights, so a copy of a network with adapters costs its adapters."""
     return copy.deepcopy(net, {id(p): p for p in net.parameters() if not p.requires_grad})
 
 
 def add_adapters(net: nn.Module, rank: int, stream: Stream) -> None:
     """Put float32 adapters on the attention layers of a frozen network, in place.
 
-    Args:    rank: of B A. stream: where the first A comes from (uniform, as PyTorch starts a linear layer).
-    Raises:  SettingsError for a network without attention layers.
+    Args:
+        net: the frozen network.
+        rank: of B A.
+        stream: of the initial A (uniform, PyTorch's initialization of a linear layer).
+
+    Raises:
+        SettingsError: for a network without attention layers.
     """
     from peft import LoraConfig, inject_adapter_in_model  # takes more than a second, and only adapters need it
 
@@ -54,7 +59,7 @@ def add_adapters(net: nn.Module, rank: int, stream: Stream) -> None:
 
 
 def merged(net: N) -> N:
-    """A copy with the adapters added into the weights, of the architecture without them."""
+    """A copy with the adapters merged into the weights, in the architecture without adapters."""
     plain: Any = copy.deepcopy(net)
     for name, layer in _adapted(plain):
         layer.merge()

@@ -17,17 +17,22 @@ from torch import Tensor, nn
 
 from papa.diffusion.denoiser import Cost, Denoiser
 from papa.diffusion.schedule import log_spaced_sigmas
-from papa.errors import ModelError
 from papa.models.interface import Model
 from papa.rng import Stream
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """weights: (K,) positive; scaled to sum 1. means: (K, d). covariances: (K, d, d).
+    """A Gaussian mixture.
 
-    Raises:  ValueError for shapes that do not fit, weights that are not positive, or a covariance
-             that is not symmetric positive definite.
+    Args:
+        weights: (K,) positive; scaled to sum 1.
+        means: (K, d).
+        covariances: (K, d, d).
+
+    Raises:
+        ValueError: for shapes that do not match, weights that are not positive, or a covariance that is not symmetric
+            positive definite.
     """
 
     weights: Tensor
@@ -122,10 +127,16 @@ class Mixture:
             S'^-1 = S^-1 + curvature I,   S'^-1 m' = S^-1 m + slope + curvature centre
             log Z_k = (log|S'| - log|S| + <m', S'^-1 m'> - <m, S^-1 m> - curvature |centre|^2) / 2
 
-        Args:    slope, centre: (d,); no centre is the origin. curvature: any sign. An inverse
-                 temperature beta multiplies slope and curvature.
-        Returns: the tilted mixture and log Z in nats.
-        Raises:  ValueError where a tilted covariance is not positive definite (Z is infinite).
+        Args:
+            slope: (d,); an inverse temperature beta multiplies slope and curvature.
+            curvature: of any sign.
+            centre: (d,); None is the origin.
+
+        Returns:
+            The tilted mixture and log Z in nats.
+
+        Raises:
+            ValueError: where a tilted covariance is not positive definite (Z is infinite).
         """
         slope = slope.to(self.means)
         centre = torch.zeros_like(slope) if centre is None else centre.to(slope)
@@ -193,7 +204,10 @@ class MixtureModel(Model):
 
     Latents are the points themselves, float64.
 
-    Args:    mixture: the data's density. steps, sigma_max, sigma_min: log-spaced noise levels, then 0.
+    Args:
+        mixture: the data's density.
+        steps, sigma_max, sigma_min: log-spaced noise levels, then 0.
+        device: of the computation.
     """
 
     def __init__(
@@ -208,12 +222,9 @@ class MixtureModel(Model):
         return log_spaced_sigmas(*self._range, self.steps)
 
     def denoiser(self, cost: Cost, network: nn.Module | None = None) -> Denoiser:
-        """The exact posterior mean, one evaluation per point counted in `cost`.
-
-        Raises:  ModelError if a network is given: a mixture has none to replace.
-        """
+        """The exact posterior mean; one evaluation per point is counted in `cost`."""
         if network is not None:
-            self.network()
+            self.network()  # raises: there is none to replace
 
         def denoise(y: Tensor, sigma: float) -> Tensor:
             cost.forward += len(y)
@@ -225,12 +236,3 @@ class MixtureModel(Model):
 
     def decode(self, latents: Tensor) -> Tensor:
         return latents
-
-    def encode(self, images: Tensor) -> Tensor:
-        """Refuses: a mixture draws points.
-
-        Raises:  ModelError.
-        """
-        raise ModelError(
-            "a mixture draws points and no pictures, so it cannot be given any; give labels to a model of pictures."
-        )

@@ -1,94 +1,208 @@
-"""A diffusers pipeline of one's own as a model, whatever its family."""
+"""Any supported diffusers pipeline as a model."""
 
 from __future__ import annotations
 
+import copy
+import json
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
 
-from papa.errors import ArtefactError, ModelError
-from papa.models.families import FAMILIES, family_of
+from papa.errors import ArtefactError, ModelError, SettingsError
+from papa.models.families import FAMILIES, PIXELS, family_name, family_of
 from papa.models.interface import Model
+from papa.models.parts import loading
 from papa.models.pipeline import PipelineModel
-from papa.models.reading import INDEX, index_of, reading
 from papa.models.settings import PipelineSettings, SamplingSettings
+from papa.models.switched_pipeline import switched
 from papa.models.unet import UNetModel
 from papa.settings import validated
 
-PIXELS = "DDPMPipeline"
-LEFT_OUT = {
-    "StableDiffusionPipeline": ["safety_checker", "feature_extractor"],
-    "StableDiffusion3Pipeline": ["text_encoder_3", "tokenizer_3"],
-}
-"""Parts that a folder may lack."""
+INDEX = "model_index.json"
+OPTIONAL = ("safety_checker", "feature_extractor", "image_encoder", "text_encoder_3", "tokenizer_3")
+"""Parts that a folder may lack. A safety checker is never loaded: it would replace images that a user is to rate."""
+DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+DIFFUSERS_NAMES = {"num_inference_steps": "steps", "height": "size", "width": "size", "torch_dtype": "dtype"}
+"""diffusers' names of settings -> papa's."""
 
 
 def from_pipeline(
     pipe: Any, prompt: str | None = None, *, device: str = "cpu", spread: float | None = None, **given: Any
 ) -> Model:
-    """A pipeline of diffusers as a model.
+    """A diffusers pipeline as a model.
 
-    Args:    pipe: a `DDPMPipeline`, or one of the families in `papa.models.families`, in the type that it is to run
-             in. prompt: what images are drawn for; none for a DDPMPipeline. device: where it runs. spread: standard
-             deviation of the data per coordinate; by default 1 for latents and 0.5 for pixels. given: settings of
-             sampling: steps, chunk, and of a prompted one guidance_scale (by default diffusers' own for the class),
-             attention_slicing, vae_slicing, vae_tiling.
-    Raises:  ModelError for a pipeline that is not supported. SettingsError for a setting that does not fit.
+    Args:
+        pipe: a `DDPMPipeline`, or one of the families in `papa.models.families`, in the type that it is to run in.
+        prompt: the prompt of all samples; None for a DDPMPipeline.
+        device: where it runs, "cpu" or "cuda".
+        spread: standard deviation of the data per coordinate; by default 1 for latents and 0.5 for pixels.
+        given: sampling settings: steps, chunk; with a prompt also guidance_scale (by default diffusers' own for the
+            class), size, attention_slicing, vae_slicing, vae_tiling.
+
+    Raises:
+        ModelError: for an unsupported pipeline.
+        SettingsError: for a setting that does not fit.
     """
-    if type(pipe).__name__ == PIXELS:
+    for name, ours in DIFFUSERS_NAMES.items():
+        if name in given:
+            raise SettingsError(f"{name} is not a setting of a model; use {ours}.")
+    _check_device(device)
+    _refuse_offload(pipe)
+    if family_name(type(pipe)) == PIXELS:
         if prompt is not None:
-            raise ModelError("a DDPMPipeline draws without a prompt; leave `prompt` out.")
+            raise ModelError("a DDPMPipeline has no prompt; leave `prompt` out.")
         settings = validated(SamplingSettings, given, "settings of the model")
+        pipe = _with_clean(pipe, "unet")
         return UNetModel(pipe.unet, pipe.scheduler, settings, spread=0.5 if spread is None else spread, device=device)
     family = family_of(pipe)
     if prompt is None:
         raise ModelError(
-            f"a {family.pipeline} draws for a prompt; give one: prompt='a photo of fruit', or --prompt 'a photo of "
-            "fruit' for `papa serve`."
+            f"a {family.pipeline} needs a prompt: prompt='a photo of fruit', or --prompt 'a photo of fruit' for "
+            "`papa serve`."
         )
     known = {"guidance_scale": family.guidance} | given | {"prompt": prompt}
     prompted = validated(PipelineSettings, known, "settings of the model")
+    pipe = _with_clean(pipe, family.network)
     return PipelineModel(pipe, prompted, spread=1.0 if spread is None else spread, device=device)
 
 
 def from_pretrained(
-    name: str | Path, prompt: str | None = None, *, dtype: torch.dtype = torch.float32, **given: Any
+    name: str | Path,
+    prompt: str | None = None,
+    *,
+    dtype: torch.dtype | str = torch.float32,
+    variant: str | None = None,
+    revision: str | None = None,
+    **given: Any,
 ) -> Model:
-    """A folder that diffusers wrote, or a name on a hub, as a model.
+    """A folder that diffusers saved, or a name on a hub, as a model.
 
-    Args:    name: a folder is read as it is, and nothing is downloaded. dtype: the type that it runs in.
-             Others as in `from_pipeline`.
-    Raises:  ArtefactError where it cannot be loaded. ModelError for a pipeline that is not supported.
+    Args:
+        name: nothing is downloaded for a folder.
+        prompt: as in `from_pipeline`, also for the other settings.
+        dtype: of the weights, a torch type or "fp16", "bf16", "fp32".
+        variant: of the weight files, for example "fp16"; found by itself in a folder that has no others.
+        revision: commit of the hub's repository.
+        given: as in `from_pipeline`.
+
+    Raises:
+        ArtefactError: where it cannot be loaded.
+        ModelError: for an unsupported pipeline.
+        SettingsError: for a setting that does not fit.
     """
-    place = Path(name)
-    if place.exists() or place.is_absolute():
-        _refuse_others(place)
+    return from_pipeline(load_pipeline(name, as_dtype(dtype), variant, revision), prompt, **given)
+
+
+def load_pipeline(
+    name: str | Path, dtype: torch.dtype = torch.float32, variant: str | None = None, revision: str | None = None
+) -> Any:
+    """The pipeline of a folder or a hub's name, on the CPU; a folder of EPAPA with both networks.
+
+    Raises:
+        ArtefactError: where it cannot be loaded.
+        ModelError: for a folder of an unsupported class.
+    """
+    folder = Path(name).expanduser()
+    local = folder.exists() or folder.is_absolute()
+    missing = _missing_parts(folder) if local else {"safety_checker": None}
     loader: Any = diffusers.DiffusionPipeline
-    left_out = {name: None for name in LEFT_OUT.get(_class_of(place) or "", ()) if not (place / name).exists()}
-    with reading(name, "a pipeline", "what the pipeline's save_pretrained writes"):
-        pipe = loader.from_pretrained(str(name), torch_dtype=dtype, local_files_only=place.exists(), **left_out)
-    return from_pipeline(pipe, prompt, **given)
-
-
-def _class_of(place: Path) -> str | None:
-    """The pipeline's class by a folder's index; None where there is no readable one."""
-    return index_of(place).get("_class_name")
-
-
-def _refuse_others(place: Path) -> None:
-    """Refuse a folder that holds no pipeline, or one of another class, before anything is loaded.
-
-    Raises:  ArtefactError, ModelError.
-    """
-    found = _class_of(place)
-    if found is None:
-        raise ArtefactError(
-            f"{place} is no folder of a pipeline: it has no {INDEX} that names a class. Give the folder that "
-            "save_pretrained wrote, with its subfolders."
+    with loading(name, "a pipeline", "what the pipeline's save_pretrained writes"):
+        pipe = loader.from_pretrained(
+            str(folder if local else name),
+            torch_dtype=dtype,
+            variant=variant or (_only_variant(folder) if local else None),
+            revision=revision,
+            local_files_only=local,
+            **missing,
         )
+        part = "unet" if hasattr(pipe, "unet") else "transformer"
+        if local:
+            setattr(pipe, part, switched(getattr(pipe, part), folder, part))
+    return pipe
+
+
+def as_dtype(dtype: torch.dtype | str) -> torch.dtype:
+    """A torch type by its name.
+
+    Raises:
+        SettingsError: for an unknown name.
+    """
+    found = DTYPES.get(dtype) or getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if not (isinstance(found, torch.dtype) and found.is_floating_point):
+        raise SettingsError(f"dtype: {dtype!r} is unknown; use {', '.join(DTYPES)}, or a torch.dtype.")
+    return found
+
+
+def _missing_parts(folder: Path) -> dict[str, None]:
+    """The optional parts of a pipeline's folder that are not to be loaded, as arguments of `from_pretrained`.
+
+    Raises:
+        ArtefactError: for a folder without an index.
+        ModelError: for an unsupported class.
+    """
+    try:
+        index: Any = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        found = index["_class_name"]
+    except (OSError, ValueError, LookupError, TypeError):
+        raise ArtefactError(
+            f"{folder} is not the folder of a pipeline: it has no {INDEX} that names a class. Give the folder that "
+            "save_pretrained wrote, with its subfolders."
+        ) from None
     if found != PIXELS and found not in FAMILIES:
+        raise ModelError(f"{folder} holds a {found}; supported are {PIXELS}, {', '.join(FAMILIES)}.")
+    parts = ("safety_checker", *(name for name in OPTIONAL if not (folder / name).exists()))
+    known = _signature(found)
+    return {name: None for name in parts if name in known}
+
+
+def _signature(pipeline: str) -> set[str]:
+    """The parts that a pipeline's class in diffusers takes."""
+    parts, _ = getattr(diffusers, pipeline)._get_signature_keys(getattr(diffusers, pipeline))
+    return set(parts)
+
+
+def _only_variant(folder: Path) -> str | None:
+    """The variant of the weight files (`*.fp16.safetensors`) in a folder whose network has no others."""
+    for part in ("unet", "transformer"):
+        names = [file.name.split(".") for file in (folder / part).glob("*.safetensors")]
+        variants = {name[1].split("-")[0] for name in names if len(name) == 3}
+        if variants and all(len(name) == 3 for name in names):
+            return min(variants)
+    return None
+
+
+def _with_clean(pipe: Any, part: str) -> Any:
+    """The pipeline; with both networks where it was loaded by the custom class of an EPAPA folder."""
+    if any(parent.__name__ == "TwoNetworks" for parent in type(pipe).__mro__):
+        pipe = copy.copy(pipe)
+        setattr(pipe, part, switched(getattr(pipe, part), Path(pipe.config._name_or_path), part))
+    return pipe
+
+
+def _check_device(device: str) -> None:
+    """Check that a device exists.
+
+    Raises:
+        SettingsError: names the devices of this machine.
+    """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        here = "cpu, cuda" if torch.cuda.is_available() else "cpu (PyTorch finds no CUDA device)"
+        raise SettingsError(f"device: {device!r} is not available here; use {here}.") from error
+
+
+def _refuse_offload(pipe: Any) -> None:
+    """Refuse a pipeline whose weights are offloaded.
+
+    Raises:
+        ModelError: says how to load it.
+    """
+    parts = [part for part in getattr(pipe, "components", {}).values() if isinstance(part, torch.nn.Module)]
+    if any(hasattr(module, "_hf_hook") for part in parts for module in part.modules()):
         raise ModelError(
-            f"{place} holds a {found}, which is not supported; supported are {PIXELS}, {', '.join(FAMILIES)}."
+            "the weights of this pipeline are offloaded, so they cannot be trained or moved; load it again without "
+            "enable_sequential_cpu_offload and enable_model_cpu_offload. attention_slicing and vae_slicing save memory."
         )

@@ -11,26 +11,24 @@ from typing import Any
 import diffusers
 import torch
 import transformers
-from diffusers import StableDiffusionPipeline
 from torch import Tensor, nn
 
 from papa.diffusion.denoiser import Cost, Denoiser, UNetDenoiser
 from papa.diffusion.predictions import Epsilon
 from papa.errors import DivergedError, ModelError
 from papa.files import forget_paths, write_json
-from papa.models.families import Condition, Told, family_of
+from papa.models.families import Condition, family_of
 from papa.models.interface import Model
 from papa.models.lora import copy_sharing_frozen, merged
 from papa.models.personal.adapter import UserAdapter, attach
 from papa.models.personal.attention import user_state
 from papa.models.prompted import Guided, Prompted
-from papa.models.reading import reading
 from papa.models.settings import PipelineSettings
-from papa.models.switched import FromTimestep, add_clean
+from papa.models.switched import FromTimestep, refuse_switch, save_clean
 
 
 def silence_logging() -> None:
-    """Keep the loading bars and remarks of diffusers and transformers out of a log (for programs to call)."""
+    """Turn off progress bars and warnings of diffusers and transformers, for programs with logs of their own."""
     for library in (diffusers.utils.logging, transformers.utils.logging):
         library.disable_progress_bar()
         library.set_verbosity_error()
@@ -39,15 +37,19 @@ def silence_logging() -> None:
 class PipelineModel(Model):
     """A text-to-image pipeline that samples for one prompt.
 
-    Args:    pipe: the pipeline, in the type it is to run in; its parts are frozen and moved to the device. settings:
-             prompt, guidance, steps. spread: standard deviation of latents per coordinate.
-    Raises:  ModelError for a pipeline of no supported family, one that predicts neither noise nor a velocity, or one
-             whose autoencoder has no scale.
-             SettingsError for a prompt that is too long.
+    Args:
+        pipe: the pipeline, in the type it is to run in; its parts are frozen and moved to the device.
+        settings: prompt, guidance, steps.
+        spread: standard deviation of latents per coordinate.
+        device: where it runs.
+
+    Raises:
+        ModelError: for an unsupported pipeline, parameterization or autoencoder.
+        SettingsError: for a prompt that is too long.
     """
 
     person: Tensor | None = None
-    """(1, tokens, width), whom the model draws for."""
+    """(1, tokens, width) of the user that the model is conditioned on."""
 
     def __init__(
         self, pipe: Any, settings: PipelineSettings | None = None, spread: float = 1.0, device: str = "cpu"
@@ -59,33 +61,34 @@ class PipelineModel(Model):
         self._prediction = self.family.prediction(self._scheduler)
         self.alphas_cumprod = self.family.alphas_cumprod(self._scheduler)
         self.shape = self.family.shape(pipe, settings.size)
-        self.family.check_scale(pipe.vae)
-        self.pipe = _prepared(pipe, [self.family.network, "vae", *self.family.readers(pipe)], settings, device)
+        self.family.check_vae(pipe.vae)
+        self.pipe = _prepared(pipe, [self.family.network, "vae", *self.family.text_encoders(pipe)], settings, device)
         self._empty = self.condition("")
         self._use(settings.prompt)
 
     @classmethod
     def from_folder(cls, folder: str | Path, settings: PipelineSettings | None = None, **given: Any) -> PipelineModel:
-        """A folder in the layout of `StableDiffusionPipeline.save_pretrained`, in float32.
+        """A pipeline's folder, as its `save_pretrained` writes it, in float32.
 
-        Raises:  ArtefactError where the folder cannot be read, and what the class raises.
+        Raises:
+            ArtefactError: where the folder cannot be loaded.
+            ModelError, SettingsError: as the class.
         """
-        with reading(
-            folder, "a Stable Diffusion pipeline", "the folders that StableDiffusionPipeline.save_pretrained writes"
-        ):
-            pipe: Any = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None, local_files_only=True)
-        return cls(pipe.to(torch.float32), settings, **given)
+        from papa.models.opening import load_pipeline
+
+        return cls(load_pipeline(folder), settings, **given)
 
     # ------------------------------------------------------------ the prompt
 
     def condition(self, prompt: str) -> Condition:
-        """What the network is told for a prompt: name -> (1, ...), of a Stable Diffusion `prompt`, (1, tokens, width).
+        """The encoded prompt: name -> (1, ...); for Stable Diffusion `prompt`, (1, tokens, width).
 
-        Raises:  SettingsError for a prompt that is longer than the tokenizer's limit.
+        Raises:
+            SettingsError: for a prompt above the tokenizer's limit.
         """
-        self.family.check(self.pipe, prompt)
+        self.family.check_prompt(self.pipe, prompt)
         with torch.no_grad():
-            return self.family.condition(self.pipe, prompt, Told(self.device, self.shape, self.settings.guidance_scale))
+            return self.family.condition(self.pipe, prompt, self.device, self.shape, self.settings.guidance_scale)
 
     def _use(self, prompt: str) -> None:
         self.prompt, self._given = prompt, self.condition(prompt)
@@ -136,10 +139,12 @@ class PipelineModel(Model):
 
     def network(self) -> nn.Module:
         """A copy in float32; that of a half-precision model runs under autocast, with float32 weights."""
+        refuse_switch(self.backbone)
         return self._prompted(copy.deepcopy(self.backbone).float().requires_grad_(True), self.half_precision)
 
     def frozen_network(self) -> nn.Module:
         """The model's own weights, shared and in their own type."""
+        refuse_switch(self.backbone)
         return self._prompted(copy_sharing_frozen(self.backbone), self.half_precision)
 
     def denoiser(self, cost: Cost, network: nn.Module | None = None) -> Denoiser:
@@ -148,7 +153,7 @@ class PipelineModel(Model):
         guided = Guided(bound, self._given, self._empty, self._guidance)
         return UNetDenoiser(guided, self.alphas_cumprod, None, self.chunk, cost, evaluations=self.evaluations_per_step)
 
-    # ------------------------------------------------------------ a person
+    # ------------------------------------------------------------ conditioning on a user
 
     def with_adapter(self, personal: UserAdapter, scale: float | None = None) -> PipelineModel:
         return self.with_user_attention(lambda unet: attach(unet, personal.adapter, scale))
@@ -156,10 +161,14 @@ class PipelineModel(Model):
     def with_user_attention(self, put: Callable[[nn.Module], object]) -> PipelineModel:
         """The same model with a UNet of its own, which shares the frozen weights.
 
-        Args:    put: puts a person's part on a UNet, in place.
+        Args:
+            put: adds user attention to a UNet, in place.
+
+        Raises:
+            ModelError: for a pipeline without a UNet.
         """
         if self.family.network != "unet":
-            raise ModelError(f"a {self.family.pipeline} has no UNet, so it cannot be told about a person.")
+            raise ModelError(f"a {self.family.pipeline} has no UNet, so it cannot be conditioned on a user.")
         unet: Any = copy_sharing_frozen(self.pipe.unet)
         put(unet)
         unet.requires_grad_(False)
@@ -170,7 +179,7 @@ class PipelineModel(Model):
 
     def conditioned_on(self, person: Tensor | None) -> PipelineModel:
         if user_state(self.backbone) is None:
-            raise ModelError("this model has no adapter that could be told about a person; attach one first.")
+            raise ModelError("this model has no adapter to condition it on a user; attach one first.")
         other = copy.copy(self)
         other.person = None if person is None else person.to(self.device)[None]
         return other
@@ -186,42 +195,39 @@ class PipelineModel(Model):
         vae = self.pipe.vae
         z = self.family.codes_of(vae, latents.to(vae.dtype))
         images = torch.cat([vae.decode(part).sample.to(latents.dtype) for part in z.split(self.chunk)])
-        if not torch.isfinite(images).all():  # a judge's argmax would take NaN for its first concept
+        if not torch.isfinite(images).all():  # a judge's argmax of NaN is its first concept
             raise DivergedError("the autoencoder returned NaN or infinity; set dtype: fp32")
         return images.clamp(-1, 1)
 
     def save(self, folder: Path, network: nn.Module, about: Mapping[str, Any] | None = None) -> None:
-        """A folder that the pipeline's own class loads; adapters are merged into the weights.
+        """Write a folder that the pipeline's class in diffusers loads, with adapters merged into the weights.
 
-        A network for a part of the timesteps is saved with a pipeline of its own (`papa.models.switched_pipeline`).
+        A network for part of the timesteps is saved with a pipeline class that switches between the networks
+        (`papa.models.switched_pipeline`). `papa.json` has the sampling settings and `about`.
 
-        `papa.json` says how the images are drawn, and what is given as `about`.
-
-        Raises:  ModelError for a personal model, which such a folder cannot hold.
+        Raises:
+            ModelError: for a model with user attention, which has no place in such a folder.
         """
         if user_state(network) is not None:
             raise ModelError(
-                "a folder of Stable Diffusion has no place for what a model was told about a person; keep the adapter "
-                "and the choices, which make the same model again."
+                "a folder of diffusers has no place for user attention; keep the adapter and the choices, which make "
+                "the same model again."
             )
         tuned = network.network if isinstance(network, FromTimestep) else network
         aligned: Any = merged(tuned.network if isinstance(tuned, Prompted) else tuned)
-        parts = dict(self.pipe.components) | {
-            self.family.network: aligned.to(self.backbone.dtype),
-            "scheduler": self._scheduler,
-        }
-        self.family.assembled(self.pipe, parts).save_pretrained(folder)
-        drawn = self.settings.model_dump(include={"prompt", "guidance_scale", "steps"})
-        told = drawn | {"scheduler": type(self._scheduler).__name__} | dict(about or {})
+        parts = {self.family.network: aligned.to(self.backbone.dtype), "scheduler": self._scheduler}
+        self.family.assembled(self.pipe, self.pipe.components | parts).save_pretrained(folder)
+        sampling = self.settings.model_dump(include={"prompt", "guidance_scale", "steps"})
+        sampling |= {"scheduler": type(self._scheduler).__name__, **(about or {})}
         if isinstance(network, FromTimestep):
-            add_clean(folder, self.backbone, self.family.network, self.family.pipeline)
-            told["aligned_from"] = self.family.time(self._scheduler, network.first)
+            save_clean(folder, self.backbone, self.family.network, self.family.pipeline)
+            sampling["aligned_from"] = self.family.time(self._scheduler, network.first)
         forget_paths(folder)
-        write_json(folder / "papa.json", told)
+        write_json(folder / "papa.json", sampling)
 
 
 def _prepared(pipe: Any, parts: list[str], settings: PipelineSettings, device: str) -> Any:
-    """The pipeline on the device, frozen, with the memory settings that were asked for."""
+    """The pipeline on the device, frozen, with the memory settings."""
     pipe = pipe.to(device)
     pipe.set_progress_bar_config(disable=True)
     if settings.attention_slicing:

@@ -1,4 +1,4 @@
-"""A network with its prompt bound, so that it is called like an unconditional one that predicts noise.
+"""A network with its prompt bound: the interface of an unconditional network that predicts noise.
 
 Guidance: eps = eps_empty + w (eps_prompt - eps_empty). For w != 1 this is not the score of a diffused density;
 particles then target the guided chain, tilted.
@@ -20,7 +20,7 @@ from papa.models.personal.attention import user_conditioning, user_state
 
 
 def rows(given: Condition, n: int) -> dict[str, Tensor]:
-    """A condition of one row as one of n rows."""
+    """A condition expanded from one row to n."""
     return {name: value.expand(n, *value.shape[1:]) if len(value) == 1 else value for name, value in given.items()}
 
 
@@ -29,7 +29,13 @@ class Prompted(nn.Module):
 
     A half-precision network computes in its own type; the result has the type of x_t.
 
-    Args:    person: (1, tokens, width), whom a network with user attention draws for; None for nobody.
+    Args:
+        network: of the pipeline.
+        family: of the pipeline.
+        prediction: the network's parameterization.
+        given: the condition, one row.
+        autocast: the type under autocast; None without.
+        person: (1, tokens, width) of a user, for a network with user attention; None without a user.
     """
 
     def __init__(
@@ -44,7 +50,7 @@ class Prompted(nn.Module):
         super().__init__()
         self.network, self.family, self.prediction = network, family, prediction
         self.autocast, self.person = autocast, person
-        self.told = None if person is None else user_state(network)
+        self.user = None if person is None else user_state(network)
         self._names = list(given)
         for name, value in given.items():
             self.register_buffer(f"given_{name}", value, persistent=False)
@@ -55,30 +61,40 @@ class Prompted(nn.Module):
         return {name: getattr(self, f"given_{name}") for name in self._names}
 
     def forward(
-        self, x_t: Tensor, t: Tensor, given: Condition | None = None, told: Tensor | None = None
+        self, x_t: Tensor, t: Tensor, given: Condition | None = None, with_user: Tensor | None = None
     ) -> SimpleNamespace:
-        """given: another condition, of one row or n. told: (n, 1, 1), 0 for the rows that are not told about the
-        person; None tells all of them."""
-        if self.told is None or self.person is None:
+        """The noise in x_t.
+
+        Args:
+            x_t: (n, ...) in the VP view.
+            t: (n,) timesteps.
+            given: another condition, of one row or n.
+            with_user: (n, 1, 1), 0 for rows that are not conditioned on the user; None conditions all rows.
+        """
+        if self.user is None or self.person is None:
             return self._noise(x_t, t, given)
-        with user_conditioning(self.told, self.person if told is None else told * self.person):
+        with user_conditioning(self.user, self.person if with_user is None else with_user * self.person):
             return self._noise(x_t, t, given)
 
     def _noise(self, x_t: Tensor, t: Tensor, given: Condition | None) -> SimpleNamespace:
         dtype = next(self.network.parameters()).dtype
-        told = {name: value.to(dtype) for name, value in rows(given or self.given, len(x_t)).items()}
+        condition = {name: value.to(dtype) for name, value in rows(given or self.given, len(x_t)).items()}
         x, time = self.prediction.asked(x_t, t)
         with torch.autocast(x_t.device.type, self.autocast) if self.autocast else nullcontext():
-            found = self.family.predicted(self.network, x.to(dtype), time, told)
+            found = self.family.predicted(self.network, x.to(dtype), time, condition)
         return SimpleNamespace(sample=self.prediction.noise(x_t, t, found.to(x_t.dtype)))
 
 
 class Guided(nn.Module):
     """Classifier-free guidance of a prompted network; at scale 1 the conditional model alone.
 
-    A person is a part of the condition: the branch without the prompt is not told about them either.
+    The user is a part of the condition: the unconditional branch has neither prompt nor user.
 
-    Args:    given, empty: the condition of the prompt and that of no prompt, one row each.
+    Args:
+        prompted: the network.
+        given: the condition of the prompt, one row.
+        empty: the condition of the empty prompt, one row.
+        scale: w.
     """
 
     def __init__(
@@ -93,6 +109,6 @@ class Guided(nn.Module):
         n = len(x_t)
         given, empty = rows(self.given, n), rows(self.empty, n)
         both = {name: torch.cat([empty[name], given[name]]) for name in given}
-        told = torch.cat([x_t.new_zeros(n, 1, 1), x_t.new_ones(n, 1, 1)])
-        without, with_prompt = self.prompted(torch.cat([x_t, x_t]), torch.cat([t, t]), both, told).sample.chunk(2)
+        with_user = torch.cat([x_t.new_zeros(n, 1, 1), x_t.new_ones(n, 1, 1)])
+        without, with_prompt = self.prompted(torch.cat([x_t, x_t]), torch.cat([t, t]), both, with_user).sample.chunk(2)
         return SimpleNamespace(sample=without + self.scale * (with_prompt - without))

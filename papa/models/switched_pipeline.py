@@ -1,10 +1,10 @@
-"""A pipeline of two networks: the aligned one while much noise is left, and below that the one it was made from.
+"""A pipeline of two networks: the aligned one at high noise levels, the base network at low ones.
 
-papa saves this file into the folder of a model that was aligned so (EPAPA, arXiv 2607.00486). It needs diffusers alone:
+papa writes this file into the folder of a model aligned by EPAPA (arXiv 2607.00486). It needs diffusers alone:
 
     pipe = DiffusionPipeline.from_pretrained(folder, custom_pipeline=folder, trust_remote_code=True)
 
-Loaded without `custom_pipeline`, the folder is a plain pipeline that draws with the aligned network all the way.
+Without `custom_pipeline`, the folder loads as a plain pipeline that uses the aligned network at every noise level.
 """
 
 import json
@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DDPMPipeline as Pipeline
 from torch import nn
-
-PART, CLEAN, ABOUT = "unet", "clean_unet", "papa.json"
 
 
 class Switch(nn.Module):
-    """A network that is called like each of the two.
+    """Two networks with one interface.
 
-    Args:    least: the smallest timestep, as the networks are told it, at which `noisy` answers.
+    Args:
+        noisy: the network for timesteps from `least` on.
+        clean: the network below.
+        least: smallest timestep of `noisy`, in the network's own units.
     """
 
     def __init__(self, noisy: nn.Module, clean: nn.Module, least: float) -> None:
@@ -33,28 +33,34 @@ class Switch(nn.Module):
         return (self.noisy if float(time) >= self.least else self.clean)(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        """What a pipeline asks of its network beside this (its configuration, type, device) is the same for both."""
+        """Other attributes (config, dtype, device) are the same for both networks."""
         try:
             return super().__getattr__(name)
         except AttributeError:
             return getattr(super().__getattr__("noisy"), name)
 
 
-class SwitchedPipeline(Pipeline):  # type: ignore[misc, valid-type]
-    """The pipeline of the folder that it lies in."""
+def switched(network: Any, folder: Path, part: str) -> Any:
+    """The network of a folder, with the base network where the folder has one (`clean_unet`, `clean_transformer`)."""
+    if not (folder / f"clean_{part}").is_dir():
+        return network
+    clean = type(network).from_pretrained(folder / f"clean_{part}").to(network.device, network.dtype).eval()
+    return Switch(network, clean, json.loads((folder / "papa.json").read_text(encoding="utf-8"))["aligned_from"])
 
-    _clean: Any = None
+
+class TwoNetworks:
+    """A mixin for the pipeline class of a folder."""
+
+    _switch: Any = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """As the plain pipeline is called."""
-        noisy: Any = getattr(self, PART)
-        config: Any = self.config
-        folder = Path(config._name_or_path)
-        if self._clean is None:
-            self._clean = type(noisy).from_pretrained(folder / CLEAN).to(noisy.dtype).eval()
-        least = json.loads((folder / ABOUT).read_text(encoding="utf-8"))["aligned_from"]
-        setattr(self, PART, Switch(noisy, self._clean.to(noisy.device), least))
+        pipe: Any = self
+        part = "unet" if hasattr(self, "unet") else "transformer"
+        network = getattr(self, part)
+        if self._switch is None:
+            self._switch = switched(network, Path(pipe.config._name_or_path), part)
+        setattr(self, part, self._switch.to(network.device, network.dtype))
         try:
-            return super().__call__(*args, **kwargs)
+            return super().__call__(*args, **kwargs)  # type: ignore[misc]
         finally:
-            setattr(self, PART, noisy)
+            setattr(self, part, network)

@@ -1,4 +1,4 @@
-"""What long trainings share: a file to go on from, and a learning rate that warms up and falls."""
+"""Shared by long trainings: checkpoints and a learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -13,27 +13,31 @@ from papa.files import replacing
 
 
 class Checkpoint:
-    """Where a training that was stopped goes on.
+    """The checkpoint of a training.
 
-    Args:    file: None keeps nothing. settings: what must be the same to go on.
+    Args:
+        file: None keeps nothing.
+        settings: of the training; a checkpoint with other settings is refused.
     """
 
     def __init__(self, file: Path | None, settings: str) -> None:
         self.file, self.settings = file, settings
 
     def keep(self, state: dict[str, Any]) -> None:
-        """Replace what is kept, in one move.
+        """Write the state atomically.
 
-        Raises:  PapaError where it cannot be written.
+        Raises:
+            PapaError: where it cannot be written.
         """
         if self.file is not None:
             with replacing(self.file) as temporary:
                 torch.save(state | {"settings": self.settings}, temporary)
 
     def kept(self) -> dict[str, Any] | None:
-        """What was kept; None where nothing was.
+        """The last state; None without one.
 
-        Raises:  PapaError for a file that is damaged, or of another training.
+        Raises:
+            PapaError: for a damaged file, or one of another training.
         """
         if self.file is None or not self.file.is_file():
             return None
@@ -52,6 +56,6 @@ class Checkpoint:
 
 
 def scheduled(step: int, steps: int) -> float:
-    """The factor on the learning rate: a warm-up over a twentieth of the steps, then a cosine to zero."""
+    """The factor of the learning rate: linear warm-up over a twentieth of the steps, then a cosine to zero."""
     warm = max(1, steps // 20)
     return (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))

@@ -15,29 +15,36 @@ from papa.diffusion.predictions import Asked, Epsilon
 from papa.errors import ModelError
 from papa.files import forget_paths, write_json
 from papa.models.interface import Model
-from papa.models.networks import latent_shape, refuse_other_conditions
-from papa.models.reading import reading
-from papa.models.schedules import (
-    from_the_largest_level,
+from papa.models.parts import (
+    from_largest_sigma,
+    latent_shape,
+    load_scheduler,
+    loading,
     prediction_of,
+    refuse_other_conditions,
     sampling_sigmas,
-    scheduler_of,
 )
 from papa.models.settings import SamplingSettings
-from papa.models.switched import FromTimestep, add_clean
+from papa.models.switched import FromTimestep, refuse_switch, save_clean
+from papa.models.switched_pipeline import switched
 
 GREY = (0.299, 0.587, 0.114)
-"""Shares of red, green and blue in a grey level (ITU-R BT.601)."""
+"""Weights of red, green and blue in a grey level (ITU-R BT.601)."""
 
 
 class UNetModel(Model):
     """A DDPM whose latents are its images.
 
-    Args:    unet: an unconditional `UNet2DModel`; it is moved to the device, and its own weights are frozen there
-             (`network` gives a copy to train). scheduler: the diffusers scheduler that it was trained with.
-             settings: steps and chunk. clip: range of clean estimates. spread: standard deviation of the data per
-             coordinate.
-    Raises:  ModelError for a network that predicts anything but noise, or that is conditioned on a class.
+    Args:
+        unet: an unconditional `UNet2DModel`; it is moved to the device and frozen there (`network` gives a copy).
+        scheduler: the diffusers scheduler that it was trained with.
+        settings: steps and chunk.
+        clip: range of clean estimates.
+        spread: standard deviation of the data per coordinate.
+        device: where it runs.
+
+    Raises:
+        ModelError: for a network that predicts neither noise nor its velocity, or is conditioned on a class.
     """
 
     def __init__(
@@ -53,27 +60,25 @@ class UNetModel(Model):
         self._prediction = prediction_of(scheduler)
         refuse_other_conditions(unet)
         self.shape = latent_shape(unet)
-        self.device, self.steps, self.chunk, self.spread, self._clip = (
-            device,
-            settings.steps,
-            settings.chunk,
-            spread,
-            clip,
-        )
+        self.device, self.steps, self.chunk = device, settings.steps, settings.chunk
+        self.spread, self._clip = spread, clip
         self._unet = unet.float().to(device).eval().requires_grad_(False)
-        self._scheduler = from_the_largest_level(scheduler)
+        self._scheduler = from_largest_sigma(scheduler)
         self.alphas_cumprod = self._scheduler.alphas_cumprod
 
     @classmethod
     def from_folder(cls, folder: str | Path, **given: Any) -> UNetModel:
         """A folder with `unet/` and `scheduler/`, as diffusers' `DDPMPipeline` saves it.
 
-        Raises:  ArtefactError where the folder cannot be read, and what the class raises.
+        Raises:
+            ArtefactError: where the folder cannot be loaded.
+            ModelError: as the class.
         """
-        with reading(folder, "a DDPM", "unet/ and scheduler/, as DDPMPipeline.save_pretrained writes them"):
+        with loading(folder, "a DDPM", "unet/ and scheduler/, as DDPMPipeline.save_pretrained writes them"):
             place = Path(folder)
             unet = UNet2DModel.from_pretrained(place / "unet", use_safetensors=True, low_cpu_mem_usage=False)
-            scheduler = scheduler_of(place / "scheduler")
+            scheduler = load_scheduler(place / "scheduler")
+            unet = switched(unet, place, "unet")
         return cls(cast(nn.Module, unet), scheduler, **given)
 
     def sigmas(self) -> Tensor:
@@ -84,29 +89,29 @@ class UNetModel(Model):
         return UNetDenoiser(network or self._asked(self._unet), self.alphas_cumprod, self._clip, self.chunk, cost)
 
     def _asked(self, unet: nn.Module) -> nn.Module:
-        """A UNet that is asked for noise."""
+        """The UNet as a network that predicts noise."""
         return unet if isinstance(self._prediction, Epsilon) else Asked(unet, self._prediction)
 
     def decode(self, latents: Tensor) -> Tensor:
         return latents
 
     def encode(self, images: Tensor) -> Tensor:
-        """The images themselves; their grey levels where the model has one channel.
+        """The images themselves; their grey levels for a model of one channel.
 
-        Raises:  ModelError for images of another size, and for a model whose channels are neither grey nor RGB.
+        Raises:
+            ModelError: for images of another size, or a model of neither one nor three channels.
         """
         channels, *size = self.shape
         if images.shape[1:] != (3, *size):
-            raise ModelError(
-                f"images of shape {tuple(images.shape[1:])} do not fit this model; fit them to {(3, *size)}."
-            )
+            raise ModelError(f"images of shape {tuple(images.shape[1:])} were given; this model needs {(3, *size)}.")
         if channels == 3:
             return images
         if channels != 1:
-            raise ModelError(f"this model has {channels} channels, neither grey nor RGB; it cannot be given pictures.")
+            raise ModelError(f"this model has {channels} channels, neither grey nor RGB, so it cannot encode images.")
         return (images * images.new_tensor(GREY)[:, None, None]).sum(1, keepdim=True)
 
     def network(self) -> nn.Module:
+        refuse_switch(self._unet)
         return self._asked(copy.deepcopy(self._unet).requires_grad_(True))
 
     def save(self, folder: Path, network: nn.Module, about: Mapping[str, Any] | None = None) -> None:
@@ -115,9 +120,9 @@ class UNetModel(Model):
         tuned = network.network if isinstance(network, FromTimestep) else network
         unet = tuned.network if isinstance(tuned, Asked) else tuned
         DDPMPipeline(unet=cast(Any, merged(unet)), scheduler=self._scheduler).save_pretrained(folder)
-        told = {"steps": self.steps, "scheduler": "EulerAncestralDiscreteScheduler", "clip": self._clip}
+        sampling = {"steps": self.steps, "scheduler": "EulerAncestralDiscreteScheduler", "clip": self._clip}
         if isinstance(network, FromTimestep):
-            add_clean(folder, self._unet, "unet", "DDPMPipeline")
-            told["aligned_from"] = network.first
+            save_clean(folder, self._unet, "unet", "DDPMPipeline")
+            sampling["aligned_from"] = network.first
         forget_paths(folder)
-        write_json(folder / "papa.json", told | dict(about or {}))
+        write_json(folder / "papa.json", sampling | dict(about or {}))
