@@ -41,7 +41,8 @@ class MyXL(StableDiffusionXLPipeline):
 def test_a_subclass_is_its_parent_and_is_saved_as_it(cls: Any, name: str, tmp_path: Path) -> None:
     pipe = loaded(name)
     given = {"requires_safety_checker": False} if cls is MyPipe else {"force_zeros_for_empty_prompt": False}
-    model = Model.from_pipeline(cls(**pipe.components, **given), PROMPT, size=16)
+    parts: dict[str, Any] = pipe.components | given
+    model = Model.from_pipeline(cls(**parts), PROMPT, size=16)
     model.save(tmp_path / "saved", model.network())
     index = json.loads((tmp_path / "saved" / "model_index.json").read_text())
     assert index["_class_name"] == cls.__mro__[1].__name__
