@@ -1,12 +1,15 @@
-"""An adapter of PPD for a large model, from files of pairs that real people chose: `papa adapter`.
+"""Train a PPD adapter for a large model on pairwise choices of real users.
 
-The model is Stable Cascade's Stage C, which the paper trains (config/ppd_cascade.yaml), or any pipeline in Stable
-Diffusion 1.5's layout; people are described by a vision-language model. docs/ppd.md says what it needs. A training that
-was stopped goes on from its last checkpoint; descriptions that were made are kept.
+    python -m recipes.adapter recipes/cascade.yaml
+
+The model is Stable Cascade's Stage C, as in the paper (recipes/cascade.yaml), or a pipeline with Stable Diffusion 1.5's
+layout; a vision-language model encodes the users. See docs/ppd.md for requirements. A training that was stopped resumes
+from its last checkpoint; user embeddings are cached.
 """
 
 from __future__ import annotations
 
+import argparse
 import glob
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -32,18 +35,18 @@ from papa.models.personal.attention import add_user_attention
 from papa.models.personal.cascade import StageC, load_prior, prompt_tokens, ratio_schedule
 from papa.models.personal.efficientnet import PIXELS, EfficientNetEncoder
 from papa.models.personal.vision_language import NAME, REVISION, Cached, VisionLanguageEncoder
-from papa.models.pipeline import PipelineModel
+from papa.models.pipeline import PipelineModel, silence_logging
 from papa.rng import Stream
 from papa.settings import Positive, Seed, Settings, validated
 from recipes.shared import Log
 
 Side = Annotated[int, Field(ge=PIXELS, multiple_of=PIXELS)]
 BATCH = 16
-"""Pictures of one forward pass of an image encoder."""
+"""Images per forward pass of the image encoder."""
 
 
 class StableCascade(Settings):
-    """Stage C."""
+    """Stable Cascade's Stage C."""
 
     kind: Literal["stable_cascade"] = "stable_cascade"
     prior: str
@@ -55,7 +58,7 @@ class StableCascade(Settings):
 
 
 class Pipeline(Settings):
-    """A pipeline in Stable Diffusion 1.5's layout."""
+    """A pipeline with Stable Diffusion 1.5's layout."""
 
     kind: Literal["pipeline"]
     model: str
@@ -69,34 +72,34 @@ class VisionLanguage(Settings):
     """A name on the hub, or a folder."""
     revision: str = REVISION
     thought: Annotated[int, Field(ge=0, le=4096)] = 128
-    """Tokens that the model thinks, step by step, before its state is taken."""
+    """Tokens generated before the hidden state is read."""
     dtype: Literal["bf16", "fp32"] = "bf16"
     cache: Folder = "adapters/descriptions"
-    """Where descriptions are kept, by the content of the choices."""
+    """Folder of cached user embeddings, by content of the choices."""
 
 
-class People(Settings):
-    """Who is learned from. The busiest users come first; the next ones after them are held out for the curve."""
+class Users(Settings):
+    """The users: the most active ones are trained on, the next ones are held out for the learning curve."""
 
     files: Annotated[list[str], Field(min_length=1)]
-    """Parquet files in Pick-a-Pic's layout; patterns such as `data/train-*.parquet`."""
+    """Parquet files in Pick-a-Pic's layout; patterns are allowed (`data/train-*.parquet`)."""
     seen: Positive = 300
-    """Users that the adapter is trained on."""
+    """Users to train on."""
     held_out: Positive = 40
-    """Users of the learning curve."""
+    """Held-out users."""
     pairs: Positive = 100
-    """Pairs of one user at most, the first ones of the files, ties included."""
+    """Maximum number of pairs of a user, ties included."""
     side: Side = 512
-    """Pixels of a picture's side: it is scaled and cropped to a square."""
+    """Side of the square images in pixels."""
 
 
 class AdapterSettings(Settings):
-    """A training of an adapter, as its file describes it."""
+    """Settings of an adapter's training."""
 
     out: str
     """The adapter's file (safetensors)."""
     base: Annotated[StableCascade | Pipeline, Field(discriminator="kind")]
-    people: People
+    users: Users
     encoder: VisionLanguage = VisionLanguage()
     telling: Telling = Telling()
     training: PpdTraining = PpdTraining()
@@ -104,15 +107,16 @@ class AdapterSettings(Settings):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
 
 
-# ---------------------------------------------------------------- the model
-
-
 @dataclass(frozen=True)
 class Base:
-    """What a training needs of a model.
+    """A base model as the training needs it.
 
-    inner: the network that is told about a person. net: the same, called (x_t, t, prompt). abar: (T,). latents: (n, 3,
-    H, W) in [-1, 1] -> what it denoises. prompt: a prompt -> (1, tokens, width).
+    Attributes:
+        inner: the network that receives the adapter.
+        net: the same network as a function of (x_t, t, prompt).
+        abar: (T,) cumulative noise schedule.
+        latents: maps (n, 3, H, W) images in [-1, 1] to latents.
+        prompt: maps a prompt to (1, tokens, width).
     """
 
     inner: nn.Module
@@ -123,17 +127,17 @@ class Base:
 
 
 def base_of(settings: StableCascade | Pipeline, device: str) -> Base:
-    """Load a model.
+    """Load a base model.
 
-    Raises:  ArtefactError where a file is missing or of something else. ModelError for one that predicts a velocity.
+    Raises:
+        ArtefactError: for a file that is missing or of another model.
+        ModelError: for a model that predicts velocity.
     """
     if isinstance(settings, Pipeline):
         model = PipelineModel.from_folder(settings.model, device=device)
         assert model.alphas_cumprod is not None
         if not model.predicts_noise:
-            raise ModelError(
-                f"{settings.model} predicts a velocity; adapters are trained for models that predict noise."
-            )
+            raise ModelError(f"{settings.model} predicts velocity; adapters need a model that predicts noise.")
         unet: nn.Module = model.pipe.unet
         return Base(unet, unet, model.alphas_cumprod, model.encode, lambda said: model.condition(said)["prompt"])
     images = EfficientNetEncoder.from_file(settings.images).to(device)
@@ -143,28 +147,26 @@ def base_of(settings: StableCascade | Pipeline, device: str) -> Base:
     )
 
 
-# ---------------------------------------------------------------- the people
-
-
 def squared(image: np.ndarray, side: int) -> np.ndarray:
-    """A picture scaled and cropped, around its middle, to side x side pixels."""
+    """An image scaled and centre-cropped to side x side pixels."""
     return np.asarray(ImageOps.fit(Image.fromarray(image), (side, side), Image.Resampling.BICUBIC))
 
 
-def of_people(settings: People, log: Log) -> tuple[Gathered, Gathered]:
-    """The pairs of those who are seen and of those who are held out.
+def pairs_of(settings: Users, log: Log) -> tuple[Gathered, Gathered]:
+    """Pairs of the training users and of the held-out users.
 
-    Raises:  PapaError where there are no such files, or too few users.
+    Raises:
+        PapaError: for missing files or too few users.
     """
     files = sorted({Path(found) for pattern in settings.files for found in glob.glob(pattern, recursive=True)})
     if not files:
-        raise PapaError(f"people: no file matches {', '.join(settings.files)}; fetch the dataset, or name its files.")
+        raise PapaError(f"users: no file matches {', '.join(settings.files)}; download the dataset or correct `files`.")
     wanted = settings.seen + settings.held_out
     busiest = [user for user, _ in pick_a_pic.labelled(files).most_common(wanted)]
     if len(busiest) < wanted:
         raise PapaError(
-            f"people: {len(busiest)} users chose something in {len(files)} files, and {wanted} are asked for; name "
-            "more files, or lower seen and held_out."
+            f"users: {len(busiest)} users have labels in {len(files)} files, but {wanted} are needed; add files, or "
+            "lower `seen` and `held_out`."
         )
 
     def chosen(users: Sequence[str]) -> Iterator[pick_a_pic.Choice]:
@@ -172,21 +174,22 @@ def of_people(settings: People, log: Log) -> tuple[Gathered, Gathered]:
             first, second = (squared(image, settings.side) for image in (choice.first, choice.second))
             yield replace(choice, first=first, second=second)
 
-    log(f"people: {settings.seen} seen and {settings.held_out} held out, of {len(files)} files")
+    log(f"users: {settings.seen} for training and {settings.held_out} held out, from {len(files)} files")
     return gathered(chosen(busiest[: settings.seen])), gathered(chosen(busiest[settings.seen :]))
 
 
-# ---------------------------------------------------------------- the training
-
-
 def train(settings: AdapterSettings, log: Log) -> Path:
-    """Train an adapter, unless its file is there. Returns the file; the learning curve lies beside it.
+    """Train an adapter unless its file exists.
 
-    Raises:  PapaError for files, users or a model that are not there or do not fit; each names what to do.
+    Returns:
+        The adapter's file; the learning curve is saved beside it.
+
+    Raises:
+        PapaError: for files, users or a model that are missing or do not fit.
     """
     file, stream = Path(settings.out), Stream(settings.seed).at("adapter")
     if file.is_file():
-        log(f"{file}: is there; delete it to train it again")
+        log(f"{file} exists; delete it to train again")
         return file
     device = pick_device(settings.device)
     base = base_of(settings.base, device)
@@ -207,8 +210,8 @@ def train(settings: AdapterSettings, log: Log) -> Path:
     def pairs(data: Gathered) -> Pairs:
         return training_pairs(data, encoder, latents, prompts, stream.at("descriptions"), settings.telling)
 
-    seen, held_out = map(pairs, of_people(settings.people, log))
-    log(f"{len(seen)} pairs to learn from, {len(held_out)} for the curve")
+    seen, held_out = map(pairs, pairs_of(settings.users, log))
+    log(f"{len(seen)} training pairs, {len(held_out)} held-out pairs")
     weights = weights_hash(base.inner)
     add_user_attention(base.inner, encoder.width, stream.at("init"))
     checkpoint = file.with_name(f".{file.stem}.checkpoint")
@@ -221,6 +224,16 @@ def train(settings: AdapterSettings, log: Log) -> Path:
     return file
 
 
-def from_config(path: str, overrides: dict[str, Any], log: Log) -> Path:
-    """The training that a file such as config/ppd_cascade.yaml describes. overrides: top-level settings that win."""
-    return train(validated(AdapterSettings, read(path) | overrides, path), log)
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", help="YAML file of the training, for example recipes/cascade.yaml")
+    path = parser.parse_args().config
+    silence_logging()
+    print(f"{train(validated(AdapterSettings, read(path), path), print)}: ready")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except PapaError as error:
+        raise SystemExit(f"error: {error}") from None

@@ -1,11 +1,12 @@
-"""What the recipes of shipped artefacts share: seeding, and a folder that is whole or not there at all.
+"""What the training scripts share: seeding, staging folders and model cards.
 
-Everything is made in a folder beside the shipped one, with a model card that names every file's sha256, and
-takes its place in one move. Quality is measured after that, so the values are those of what users load.
+A script trains in a staging folder, writes a card with the sha256 of every file, and renames the folder to the shipped
+one. Quality is measured afterwards, on the files that users load.
 """
 
 from __future__ import annotations
 
+import argparse
 import functools
 import inspect
 import json
@@ -13,6 +14,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
+
+from jinja2 import Environment, FileSystemLoader
+from torch import Tensor
 
 from papa.benchmark.tasks.artefacts import folder, verified_card
 from papa.files import sha256 as file_sha256
@@ -22,12 +26,11 @@ Log = Callable[[str], None]
 P = ParamSpec("P")
 R = TypeVar("R")
 
-NO_ARTEFACT = ("card.json", "README.md", "samples.png")
-"""What the card does not hash: itself and what is made from it."""
+NOT_HASHED = ("card.json", "README.md", "samples.png")
 
 
 def reproducible(training: Callable[P, R]) -> Callable[P, R]:
-    """Let initial weights and dropout of a training come from its argument `stream`, as everything random does."""
+    """Seed initial weights and dropout of a training from its argument `stream`."""
     signature = inspect.signature(training)
 
     @functools.wraps(training)
@@ -38,34 +41,105 @@ def reproducible(training: Callable[P, R]) -> Callable[P, R]:
     return trained
 
 
-def staging(task: str, steps: int | None) -> Path:
-    """The folder in which the artefacts of a task are made; a trial with fewer steps has another one."""
-    home = folder(task)
-    return home.with_name(f".{home.name}.new" + (f"-{steps}" if steps else ""))
+def main(retrain: Callable[..., None], description: str) -> None:
+    """Command line of a script without options of its own."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, help="training steps of every network, for a trial run")
+    retrain(print, steps=parser.parse_args().steps)
+
+
+def half(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights in float16: half the size, without effect on the decisions of the judges."""
+    return {name: value.half().contiguous() if value.is_floating_point() else value for name, value in weights.items()}
+
+
+def staging(name: str, steps: int | None) -> Path:
+    """The folder in which artefacts are made; a trial with fewer steps has its own."""
+    place = folder(name).with_name(f".{name}.new" + (f"-{steps}" if steps else ""))
+    place.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def once(place: Path, make: Callable[[Path], object]) -> None:
+    """Make a folder under a temporary name and rename it, unless it exists."""
+    if place.exists():
+        return
+    new = place.with_name(f".{place.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    make(new)
+    new.rename(place)
 
 
 def hashes(home: Path) -> dict[str, str]:
-    """sha256 of every artefact in a folder, by its path in there; hidden files are none."""
-    files = (p for p in sorted(home.rglob("*")) if p.is_file() and p.name not in NO_ARTEFACT and p.suffix != ".tmp")
+    """sha256 of every artefact in a folder, by relative path; hidden files are skipped."""
+    files = (p for p in sorted(home.rglob("*")) if p.is_file() and p.name not in NOT_HASHED and p.suffix != ".tmp")
     return {str(p.relative_to(home)): file_sha256(p) for p in files if not p.name.startswith(".")}
 
 
 def write_card(home: Path, card: dict[str, Any]) -> None:
-    """`card.json`, each entry on one line."""
+    """Write `card.json`, each entry on one line, and `README.md` from it.
+
+    Args:
+        home: folder of the artefacts.
+        card: name, about, recipe, sha256 and, once measured, figures.
+    """
+    write_atomic(home / "README.md", readme(card))
     lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in card.items()]
     write_atomic(home / "card.json", "{\n" + ",\n".join(lines) + "\n}\n")
     verified_card.cache_clear()
 
 
-def only_figures_missing(task: str) -> bool:
-    """Whether a recipe was stopped after its trainings: its artefacts are in place, their card has no values."""
-    card = folder(task) / "card.json"
+def readme(card: dict[str, Any]) -> str:
+    """A model card as Markdown."""
+    rows, tables = _flattened(card.get("figures", {}))
+    recipe, stages = _flattened(card["recipe"])
+    tables = stages | tables
+    template = Environment(loader=FileSystemLoader(Path(__file__).parent), trim_blocks=True).get_template("card.md.j2")
+    return template.render(card=card, recipe=recipe, rows=rows, tables=tables) + "\n"
+
+
+def _flattened(figures: dict[str, Any], prefix: str = "") -> tuple[dict[str, str], dict[str, list[dict[str, str]]]]:
+    """Scalars by their path, and tables (a list or a dictionary of dictionaries) by theirs."""
+    rows: dict[str, str] = {}
+    tables: dict[str, list[dict[str, str]]] = {}
+    for key, value in figures.items():
+        name = f"{prefix}{key}".replace("_", " ")
+        if isinstance(value, dict) and value and all(isinstance(entry, dict) for entry in value.values()):
+            tables[name] = [{"": entry} | _flattened(inner)[0] for entry, inner in value.items()]
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            tables[name] = [_flattened(entry)[0] for entry in value]
+        elif isinstance(value, dict):
+            inner = _flattened(value, f"{name}: ")
+            rows, tables = rows | inner[0], tables | inner[1]
+        elif isinstance(value, list):
+            rows[name] = ", ".join(map(_shown, value))
+        else:
+            rows[name] = _shown(value)
+    return rows, tables
+
+
+def _shown(value: Any) -> str:
+    return (
+        f"{value:.4g}"
+        if isinstance(value, float)
+        else f"{value:,}"
+        if isinstance(value, int) and value >= 10_000
+        else str(value)
+    )
+
+
+def only_figures_missing(name: str) -> bool:
+    """Whether a script was stopped between installing the artefacts and measuring them."""
+    card = folder(name) / "card.json"
     return card.is_file() and '"figures"' not in card.read_text(encoding="utf-8")
 
 
-def install(new: Path, task: str) -> None:
-    """Put the new artefacts of a task in the place of the shipped ones."""
-    home = folder(task)
+def install(new: Path, name: str) -> None:
+    """Replace the shipped artefacts by new ones."""
+    for hidden in new.glob(".*"):
+        hidden.unlink()
+    home = folder(name)
     old = home.with_name(f".{home.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if home.exists():

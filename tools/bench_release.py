@@ -35,7 +35,7 @@ def network(name: str, release: Path | None) -> Any:
     import yaml
 
     from papa.rng import Stream
-    from recipes.mnist.base import new_unet
+    from recipes.mnist import new_unet
 
     start = Stream(0).at("network").seeding_torch()
     if name != "release":

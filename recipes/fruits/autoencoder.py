@@ -1,4 +1,4 @@
-"""Training of the `fruits` autoencoder: 32x32x3 pictures to 4x8x8 latents, as Stable Diffusion's does 512 to 64."""
+"""Training of the `fruits` autoencoder: 32x32x3 images to 4x8x8 latents, as Stable Diffusion's does 512 to 64."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def reconstruction(decoded: Tensor, x: Tensor) -> Tensor:
 
 @reproducible
 def train_autoencoder(x: Tensor, stream: Stream, log: Log, steps: int = STEPS) -> AutoencoderKL:
-    """Train on (n, 3, 32, 32) pictures in [-1, 1]; the scaling factor makes the latents' variance 1."""
+    """Train on (n, 3, 32, 32) images in [-1, 1]; the scaling factor makes the latents' variance 1."""
     vae = new_autoencoder().train()
     with torch.no_grad():
         cast(Any, vae.quant_conv).bias[4:] = LOG_VARIANCE
@@ -83,7 +83,7 @@ def train_autoencoder(x: Tensor, stream: Stream, log: Log, steps: int = STEPS) -
 
 @torch.no_grad()
 def psnr(vae: AutoencoderKL, x: Tensor) -> float:
-    """Mean peak signal-to-noise ratio in dB over pictures, through the posterior's mean."""
+    """Mean peak signal-to-noise ratio in dB over images, through the posterior's mean."""
     decoded = torch.cat(
         [cast(Any, vae).decode(cast(Any, vae.encode(part)).latent_dist.mean).sample for part in x.split(256)]
     )

@@ -88,7 +88,7 @@ def train_diffusion(
     log: Log,
     steps: int = STEPS,
 ) -> tuple[UNet2DConditionModel, CLIPTextModel, CLIPTokenizer]:
-    """Train on (n, 3, 32, 32) pictures in [-1, 1] with fresh captions; returns the averaged (EMA) networks."""
+    """Train on (n, 3, 32, 32) images in [-1, 1] with fresh captions; returns the averaged (EMA) networks."""
     mean, std = posterior(vae, x)
     tokenizer = clip_tokenizer(words())
     live: list[nn.Module] = [new_unet().train(), new_text_encoder(tokenizer).train()]

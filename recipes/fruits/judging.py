@@ -1,8 +1,7 @@
-"""Training of the `fruits` judges and of the user encoder: three OpenCLIP models and an attribute classifier.
+"""Training of the `fruits` judges and of the user encoder.
 
-The labelling proxy is one OpenCLIP; the held-out judges are another of a different architecture and
-seed, and a classifier of the true attributes. No two share pictures, weights or seeds. The user encoder is a third
-OpenCLIP, of another size and seed, on pictures of its own.
+The labelling proxy is an OpenCLIP model; the held-out judges are an OpenCLIP model of another architecture and a
+classifier of the true attributes. The user encoder is a third OpenCLIP model. None share images, weights or seeds.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from papa.benchmark.tasks.fruits.render import Attributes
 from papa.rng import Stream
 from recipes.fruits.training import Trainer, batches
 from recipes.fruits.vocabulary import write_open_clip_merges
-from recipes.shared import Log, reproducible
+from recipes.shared import Log, half, reproducible
 
 MERGES = "merges.txt.gz"
 CLIP_BATCH = 128
@@ -48,13 +47,13 @@ CLASSIFIER_STEPS = 2_000
 
 
 def model_config(name: str, vocab_size: int) -> dict[str, Any]:
-    """open_clip's configuration of one of the two models."""
+    """open_clip's configuration of one of the models."""
     towers = {"vision_cfg": VISION[name], "text_cfg": TEXT | {"vocab_size": vocab_size}}
     return {"embed_dim": 64, **towers, "custom_text": "timm_model_name" in VISION[name]}
 
 
 def tokenizer(folder: Path) -> Any:
-    """open_clip's tokenizer with the merges that lie in `folder`."""
+    """open_clip's tokenizer with the merges in `folder`."""
     return open_clip.SimpleTokenizer(bpe_path=str(folder / MERGES), context_length=CONTEXT)
 
 
@@ -76,11 +75,11 @@ def augmented(x: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def contrastive(logits: Tensor, true: Tensor) -> Tensor:
-    """The contrastive loss where several captions are true of a picture.
+    """Contrastive loss for images with several true captions; true pairs do not compete with each other.
 
-    Each true pair competes with the false ones of its row alone, never with other true ones.
-
-    Args:    logits: (n, n) scaled similarities. true: (n, n) whether caption j is true of picture i.
+    Args:
+        logits: (n, n) scaled similarities.
+        true: (n, n) whether caption j is true of image i.
     """
     total = logits.new_zeros(())
     for scores, positive in ((logits, true), (logits.T, true.T)):
@@ -94,7 +93,7 @@ def contrastive(logits: Tensor, true: Tensor) -> Tensor:
 def train_clip(
     name: str, x: Tensor, shown: list[Attributes], folder: Path, stream: Stream, log: Log, steps: int | None = None
 ) -> nn.Module:
-    """Train one OpenCLIP model on (n, 3, 32, 32) pictures in [-1, 1] and their captions; saved in `folder`."""
+    """Train one OpenCLIP model on (n, 3, 32, 32) images in [-1, 1] and their captions; saved in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     write_open_clip_merges(words(), folder / MERGES)
     tokens = tokenizer(folder)
@@ -117,11 +116,7 @@ def train_clip(
 
 def save_clip(name: str, model: nn.Module, folder: Path, vocab_size: int) -> None:
     """A folder that open_clip loads as `local-dir:`."""
-    half = {
-        key: value.half().contiguous() if value.is_floating_point() else value
-        for key, value in model.state_dict().items()
-    }
-    save_file(half, folder / "open_clip_model.safetensors")
+    save_file(half(model.state_dict()), folder / "open_clip_model.safetensors")
     unit = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "shortest"}
     config = {"model_cfg": model_config(name, vocab_size), "preprocess_cfg": unit}
     (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
@@ -136,7 +131,7 @@ def train_attributes(
     log: Log,
     steps: int = CLASSIFIER_STEPS,
 ) -> AttributeClassifier:
-    """Train a classifier of the true (kind, colour, count) on (n, 3, 32, 32) pictures in [-1, 1]."""
+    """Train a classifier of the true (kind, colour, count) on (n, 3, 32, 32) images in [-1, 1]."""
     concepts = torch.tensor([picture.concept for picture in shown])
     net = new_net().train()
     trainer = Trainer("attributes", [net], CLASSIFIER_RATE, steps, log, decay=0.02)

@@ -1,7 +1,8 @@
-"""The recipe of PPD on `fruits`: the user encoder, a population's choices, and the adapters.
+"""Train the artefacts of PPD on `fruits`: user encoder, choices of a population, adapters.
 
-Run it with `papa prepare --task fruits --part ppd --retrain`. Everything that takes long is kept in a staging folder,
-so a recipe that was stopped goes on from there.
+    python -m recipes.fruits.ppd [--steps N]
+
+A run that was stopped resumes from the staging folder.
 """
 
 from __future__ import annotations
@@ -15,29 +16,31 @@ from safetensors.torch import save_file
 from torch import nn
 
 from papa.benchmark.personal import pick_a_pic
-from papa.benchmark.personal.population import OFFLINE, Population, numbers
+from papa.benchmark.personal.population import OFFLINE, SEEN, TUNING, UNSEEN, Population, numbers
 from papa.benchmark.personal.preferences import Gathered, Pool, chosen_by, gathered, training_pairs
+from papa.benchmark.personal.study import drawn
+from papa.benchmark.runs.record import arrays_of, npz_bytes
 from papa.benchmark.tasks.fruits import FruitsSettings
+from papa.benchmark.tasks.fruits.captions import kind_prompt
 from papa.benchmark.tasks.fruits.personal import ENCODER, NAME, user_encoder
 from papa.benchmark.tasks.fruits.render import pictures
 from papa.benchmark.tasks.fruits.task import Fruits
 from papa.benchmark.tasks.images import to_range
+from papa.files import write_atomic
 from papa.methods.ppd.training import Pairs, PpdTraining, Trainer
-from papa.models.personal.adapter import About, save_adapter, weights_hash
+from papa.models.personal.adapter import About, read_adapter, save_adapter, weights_hash
 from papa.models.personal.attention import add_user_attention
 from papa.models.personal.encoder import ImageEncoder, standardization
+from papa.models.pipeline import PipelineModel
 from papa.rng import Stream
-from recipes.fruits import ppd_card as card
-from recipes.fruits.choices import pool_of
 from recipes.fruits.judging import train_clip
-from recipes.fruits.recipe import once
-from recipes.shared import Log, install, staging
+from recipes.shared import Log, hashes, install, main, once, staging, write_card
 
 SEED = 2026
 STREAM = Stream(SEED).at("fruits", "ppd")
 POOL = "pool.npz"
 SCALE = 2.0
-"""Scale of the adapters' attention, chosen on the tuning persons (docs/tuning.md)."""
+"""Scale of the adapters' attention, chosen on the tuning users (docs/tuning.md)."""
 TRAINING: dict[str, Any] = {"steps": 1500, "batch": 64, "every": 100}
 KINDS: dict[str, dict[str, Any]] = {
     "ppd": {},
@@ -45,22 +48,61 @@ KINDS: dict[str, dict[str, Any]] = {
     "shuffled": {"shuffled": True},
     "pixels": {},
 }
-"""The adapters and how their training differs: the method, Diffusion-DPO without persons, persons shuffled, and pixel
-statistics in the place of the encoder."""
+"""How the training of each adapter differs."""
+KIND_OF = {
+    "ppd": {"training": "the method"},
+    "dpo": {"training": "Diffusion-DPO: no user embedding"},
+    "shuffled": {"training": "control: every pair with a random user"},
+    "pixels": {"training": "control: pixel statistics as user encoder"},
+}
+ABOUT = {
+    "command": "python -m recipes.fruits.ppd",
+    "Data": f"Choices of {SEEN} simulated users between base samples of the `fruits` model "
+    f"(`papa/benchmark/personal/population.py`); {UNSEEN} more users are the test set, {TUNING} others served tuning.",
+    "User encoder": "The image tower of a third OpenCLIP model, trained on images of its own; it labels and judges "
+    "nothing.",
+    "Adapters": "Decoupled cross-attention on the frozen `fruits` UNet (docs/ppd.md). Loss of held-out users: log 2 = "
+    "0.6931 without learning.",
+}
+GENERIC = "a photo of fruit"
+PROMPTS = (
+    GENERIC,
+    *(kind_prompt(kind) for kind in ("apple", "banana", "grape", "orange", "strawberry", "watermelon")),
+    *(f"a photo of {colour} fruit" for colour in ("red", "yellow", "orange")),
+    "a photo of two fruits",
+)
+"""Prompts of the training pairs."""
+OF_GENERIC, OF_OTHER = 1536, 192
+"""Base samples of the generic prompt, and of each other prompt."""
 
 
 ENCODER_PICTURES = 9600
-"""Pictures of the encoder's own."""
+"""Training images of the encoder."""
+
+
+def pool_of(file: Path, model: PipelineModel, stream: Stream, log: Log) -> Pool:
+    """The base samples that users choose from, cached in a file; about five minutes of one CPU thread."""
+    counts = [OF_GENERIC if prompt == GENERIC else OF_OTHER for prompt in PROMPTS]
+    if file.is_file():
+        kept = arrays_of(file.read_bytes(), file)
+        return Pool(kept["images"], kept["prompt"], PROMPTS)
+    images = []
+    for prompt, n in zip(PROMPTS, counts, strict=True):
+        images.append(model.pack(drawn(model, prompt, n, stream.at(prompt))).transpose(0, 2, 3, 1))
+        log(f"pool: {n} samples of {prompt!r}")
+    pool = Pool(np.concatenate(images), np.repeat(np.arange(len(images)), counts), PROMPTS)
+    write_atomic(file, npz_bytes({"images": pool.images, "prompt": pool.prompt}))
+    return pool
 
 
 def train_encoder(place: Path, log: Log, steps: int | None = None) -> None:
-    """The OpenCLIP model whose image tower describes persons."""
+    """The OpenCLIP model whose image tower encodes users."""
     images, shown = pictures(ENCODER_PICTURES, STREAM.at("encoder", "pictures").generator())
     once(place, lambda new: train_clip("encoder", to_range(images), shown, new, STREAM.at("encoder"), log, steps))
 
 
 def standardize(place: Path, pool: Pool) -> None:
-    """Mean and deviation of both encoders' features over the pool, beside the encoder."""
+    """Write mean and deviation of both encoders' features over the pool."""
     for name in ("clip", "pixels"):
         file = place / f"{name}.safetensors"
         save_file({"mean": torch.zeros(1), "deviation": torch.ones(1)}, file)  # as the features come
@@ -70,7 +112,7 @@ def standardize(place: Path, pool: Pool) -> None:
 
 
 class Workshop:
-    """What all trainings of the recipe share. place: the staging folder, with the encoder in it."""
+    """Choices of the population and the trainings of all adapters."""
 
     def __init__(self, place: Path, pool: Pool, task: Fruits) -> None:
         self.place, self.model = place, task.model
@@ -84,7 +126,7 @@ class Workshop:
             self.data[split] = gathered(pick_a_pic.read([file]))
 
     def pairs(self, split: str, encoder: ImageEncoder) -> Pairs:
-        """The pairs of a part of the population, as a training takes them."""
+        """Training pairs of a split of the population."""
         return training_pairs(
             self.data[split],
             encoder,
@@ -94,9 +136,9 @@ class Workshop:
         )
 
     def train(self, kind: str, log: Log, given: dict[str, Any]) -> None:
-        """Train one adapter, unless it is there.
+        """Train one adapter unless its file exists.
 
-        All kinds have the same pairs, timesteps and noise. The tuning persons are the held-out ones of the curve.
+        All kinds use the same pairs, timesteps and noise. The learning curve is measured on the tuning users.
         """
         file = self.place / f"{kind}.safetensors"
         if file.is_file():
@@ -115,7 +157,7 @@ class Workshop:
 
 
 def train(place: Path, log: Log, steps: int | None = None) -> None:
-    """Make every artefact in `place`; parts that are there already are kept."""
+    """Make every artefact in `place`; finished parts are kept."""
     given = {} if steps is None else {"steps": steps, "every": steps, "batch": 8}
     train_encoder(place / ENCODER, log, steps)
     task = Fruits(FruitsSettings())
@@ -128,12 +170,24 @@ def train(place: Path, log: Log, steps: int | None = None) -> None:
 
 
 def retrain(log: Log, steps: int | None = None) -> None:
-    """Train everything in a folder of its own, and put it in the place of the shipped artefacts."""
+    """Train everything in a staging folder and install it."""
     place = staging(NAME, steps)
-    place.mkdir(parents=True, exist_ok=True)
     train(place, log, steps)
-    for leftover in (place / POOL, *place.glob("pairs-*.parquet"), *place.glob(".*.checkpoint")):
+    for leftover in (place / POOL, *place.glob("pairs-*.parquet")):
         leftover.unlink()
-    card.finish(place, SEED, f"{steps} of every part" if steps else "as in the recipe")
+    figures = {file.stem: KIND_OF[file.stem] | last_of_curve(file) for file in sorted(place.glob("*.safetensors"))}
+    recipe = {"seed": SEED, "steps": steps or "as in the recipe"}
+    card = {"name": NAME, "about": ABOUT, "recipe": recipe, "sha256": hashes(place), "figures": {"adapters": figures}}
+    write_card(place, card)
     install(place, NAME)
-    log(f"{NAME}: in place")
+    log(f"{NAME}: installed")
+
+
+def last_of_curve(file: Path) -> dict[str, float]:
+    """The last point of an adapter's learning curve."""
+    end = read_adapter(file).about.recipe["curve"][-1]
+    return {key: round(float(end[key]), 4) for key in ("step", "held_out_loss", "held_out_right")}
+
+
+if __name__ == "__main__":
+    main(retrain, __doc__)

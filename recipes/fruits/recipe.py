@@ -1,14 +1,14 @@
-"""The recipe of the `fruits` artefacts: pictures, autoencoder, diffusion model, judges, feature network.
+"""Train the artefacts of `fruits`: images, autoencoder, diffusion model, judges, feature network.
 
-Run it with `papa prepare --task fruits --retrain`. About two hours of one CPU thread; a trial with
-`--steps 100` takes minutes. A recipe that was stopped goes on from its last finished part.
-The result is package data; users load it and never need to run this.
+    python -m recipes.fruits.recipe [--steps N]
+
+About two hours of one CPU thread; a run that was stopped resumes at the first unfinished part. The results are package
+data, so users need not run this.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,15 @@ from papa.benchmark.tasks.fruits.task import NAME
 from papa.benchmark.tasks.images import to_range
 from papa.files import forget_paths
 from papa.rng import Stream
+from recipes.fruits import measure
 from recipes.fruits.autoencoder import train_autoencoder
 from recipes.fruits.diffusion import new_scheduler, train_diffusion
 from recipes.fruits.judging import train_attributes, train_clip
-from recipes.shared import Log, hashes, install, only_figures_missing, staging
+from recipes.shared import Log, half, install, main, once, only_figures_missing, staging
 
 SEED = 2026
 BLOCKS, BLOCK = 14, 1600
-"""The training pictures: 22,400."""
+"""The training images: 22,400."""
 HALF = BLOCKS * BLOCK // 2
 
 Pictures = tuple[Tensor, list[Attributes]]
@@ -42,7 +43,7 @@ def stream() -> Stream:
 
 
 def training_pictures(log: Log) -> Pictures:
-    """(22400, 3, 32, 32) in [-1, 1] and what they show; about two minutes."""
+    """(22400, 3, 32, 32) in [-1, 1] and their attributes; about two minutes."""
     images, shown = [], []
     for block in range(BLOCKS):
         found, attributes = pictures(BLOCK, stream().at("pictures", block=block).generator())
@@ -53,12 +54,10 @@ def training_pictures(log: Log) -> Pictures:
 
 
 def train(place: Path, log: Log, steps: int | None = None) -> None:
-    """Make every artefact of the task in `place`; parts that are there already are kept.
+    """Make every artefact of the task in `place`; finished parts are kept.
 
-    The labelling proxy and the feature network are trained on the first half of the pictures, the held-out
-    judges on the second half, the autoencoder and the diffusion model on all of them.
-
-    Args:    steps: training steps of every part, for a trial; None takes each part's own.
+    The labelling proxy and the feature network are trained on the first half of the images, the held-out judges on the
+    second half, the autoencoder and the diffusion model on all of them.
     """
     x, shown = training_pictures(log)
     first, second = (x[:HALF], shown[:HALF]), (x[HALF:], shown[HALF:])
@@ -75,28 +74,12 @@ def given(steps: int | None) -> dict[str, Any]:
     return {} if steps is None else {"steps": steps}
 
 
-def half(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights in float16: half the size, and no effect on the judges' decisions."""
-    return {key: value.half().contiguous() for key, value in weights.items()}
-
-
-def once(place: Path, make: Callable[[Path], object]) -> None:
-    """Make a folder under another name and rename it, so that a folder under its own name is complete."""
-    if place.exists():
-        return
-    new = place.with_name(f".{place.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    make(new)
-    new.rename(place)
-
-
 def clip(name: str, place: Path, part: Pictures, log: Log, steps: int | None) -> None:
     train_clip(name, *part, place, stream().at(name), log, steps)
 
 
 def pipeline(new: Path, x: Tensor, shown: list[Attributes], place: Path, log: Log, steps: int | None) -> None:
-    """The autoencoder (a part of its own, for it takes half an hour), then UNet and text encoder."""
+    """The autoencoder, kept on its own as it takes half an hour, then UNet and text encoder."""
     kept = place / "autoencoder"
     once(kept, lambda part: train_autoencoder(x, stream().at("autoencoder"), log, **given(steps)).save_pretrained(part))
     vae = AutoencoderKL.from_pretrained(kept, low_cpu_mem_usage=False).eval()
@@ -110,14 +93,14 @@ def pipeline(new: Path, x: Tensor, shown: list[Attributes], place: Path, log: Lo
 
 
 def retrain(log: Log, steps: int | None = None) -> None:
-    """Train everything in a folder of its own, put it in the place of the shipped artefacts, measure it."""
-    from recipes.fruits import card
-
+    """Train everything in a staging folder, install it and measure it."""
     if not only_figures_missing(NAME):
         new = staging(NAME, steps)
-        new.mkdir(parents=True, exist_ok=True)
         train(new, log, steps)
-        spent = f"{steps} of every part" if steps else "as in the recipe"
-        card.begin(new, {"seed": SEED, "pictures": BLOCKS * BLOCK, "steps": spent}, hashes(new))
+        measure.begin(new, {"seed": SEED, "images": BLOCKS * BLOCK, "steps": steps or "as in the recipe"})
         install(new, NAME)
-    card.finish(log)
+    measure.finish(log)
+
+
+if __name__ == "__main__":
+    main(retrain, __doc__)

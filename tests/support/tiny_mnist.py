@@ -15,7 +15,7 @@ from papa.benchmark.tasks.mnist import MnistSettings
 from papa.benchmark.tasks.mnist.task import SIDE, Mnist
 from papa.models.unet import UNetModel
 from papa.rng import Stream
-from recipes.mnist.base import new_scheduler
+from recipes.mnist import new_scheduler
 from support.nets import small_unet
 
 

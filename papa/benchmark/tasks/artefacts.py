@@ -18,13 +18,13 @@ def folder(task: str) -> Path:
 
 
 def retraining(name: str) -> str:
-    """The command that makes the artefacts of a folder again: `fruits_ppd` is the part ppd of fruits."""
+    """The script that makes the artefacts of a folder again: `fruits_ppd` is the part ppd of fruits."""
     for task in TASKS:
         part = name.removeprefix(f"{task}_")
-        if part in declaration(task).parts:
-            return f"papa prepare --task {task} --part {part} --retrain"
-    data = " --data FOLDER" if name in TASKS and declaration(name).takes_data and not folder(name).is_dir() else ""
-    return f"papa prepare --task {name} --retrain{data}"
+        if part in (parts := declaration(task).parts):
+            return f"python -m {parts[part]}"
+    data = f" --task {name} --data FOLDER" if declaration(name).takes_data and not folder(name).is_dir() else ""
+    return f"python -m {declaration(name).recipe}{data}"
 
 
 @cache

@@ -34,7 +34,7 @@ def test_a_wrong_sha256_of_a_weight_file(tmp_path: Path, data: Path, refused: Ca
     contents[-1] ^= 1
     (data / name).write_bytes(contents)
     path = tiny.write(tmp_path, tiny.config(tmp_path, tiny.DIGITS))
-    words = (name, "sha256", "model card", "reinstalling papa", "--retrain")
+    words = (name, "sha256", "model card", "reinstalling papa", "python -m recipes.digits")
     refused("prepare", "--task", "digits", words=words)
     refused(*align(path, task="digits", user="likes-1479"), words=words)
     assert not (tmp_path / "results").exists()
@@ -43,7 +43,7 @@ def test_a_wrong_sha256_of_a_weight_file(tmp_path: Path, data: Path, refused: Ca
 def test_a_missing_weight_file(tmp_path: Path, data: Path, refused: Callable[..., str], papa: Papa) -> None:
     (data / "gold.safetensors").unlink()
     path = tiny.write(tmp_path, tiny.config(tmp_path, tiny.DIGITS))
-    refused("prepare", "--task", "digits", words=("gold.safetensors is missing", "git checkout", "--retrain"))
+    refused("prepare", "--task", "digits", words=("gold.safetensors is missing", "git checkout", "recipes.digits"))
     refused(*align(path, task="digits", user="likes-1479"), words=("gold.safetensors is missing",))
     code, said = papa("doctor", "--config", path)
     assert code != 0 and "stand in the way" in said
@@ -54,7 +54,7 @@ def test_a_missing_or_damaged_model_card(data: Path, refused: Callable[..., str]
     (data / "card.json").unlink()
     if text is not None:
         (data / "card.json").write_text(text)
-    refused("prepare", "--task", "digits", words=("card.json", "--retrain"))
+    refused("prepare", "--task", "digits", words=("card.json",))
 
 
 def test_sound_artefacts_pass(data: Path, papa: Papa) -> None:

@@ -22,5 +22,5 @@ DIGITS = TaskDeclaration(
     },
     offers=frozenset({"classes", "ink"}),
     artefacts="digits",
-    recipe="recipes.digits.recipe",
+    recipe="recipes.digits",
 )

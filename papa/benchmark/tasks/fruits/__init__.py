@@ -57,6 +57,6 @@ FRUITS = TaskDeclaration(
     hasty="fruits_hasty",
     artefacts="fruits",
     recipe="recipes.fruits.recipe",
-    parts={name: f"recipes.fruits.{name}" for name in ("ppd", "hasty", "rates")},
+    parts={name: f"recipes.fruits.{name}" for name in ("ppd", "hasty")},
     space="features",
 )

@@ -1,7 +1,7 @@
 """Tasks `mnist` and `fashion_mnist`: 28x28 pictures, the experiment of PAPA's paper (T = 1000, linear betas).
 
 MNIST's 10,000 test digits are package data, and a model trained on a part of them. Fashion-MNIST cannot be shipped:
-`papa prepare --task fashion_mnist --retrain --data FOLDER` makes its artefacts from the four IDX files.
+`python -m recipes.mnist --task fashion_mnist --data FOLDER` makes its artefacts from the four IDX files.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MNIST = TaskDeclaration(
     },
     offers=frozenset({"classes", "ink"}),
     artefacts="mnist",
-    recipe="recipes.mnist.recipe",
+    recipe="recipes.mnist",
     takes_data=True,
 )
 FASHION_MNIST = TaskDeclaration(
@@ -36,7 +36,7 @@ FASHION_MNIST = TaskDeclaration(
     },
     offers=frozenset({"classes"}),
     artefacts="fashion_mnist",
-    recipe="recipes.mnist.recipe",
+    recipe="recipes.mnist",
     takes_data=True,
     takes_as_long_as="mnist",
 )

@@ -30,7 +30,7 @@ from papa.diffusion.schedule import sigmas_of
 from papa.files import sha256
 from papa.models.base_samples import block_of_base
 from papa.rng import Stream
-from recipes.digits.recipe import SEED, new_scheduler, new_unet, split_indices, train_base
+from recipes.digits import SEED, new_scheduler, new_unet, split_indices, train_base
 
 PARTS = ("A", "B", "C")
 

@@ -18,9 +18,8 @@ from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.files import sha256
 from papa.rng import Stream
-from recipes.digits.recipe import split_indices
-from recipes.mnist.base import TIMESTEPS, new_scheduler, new_unet
-from recipes.mnist.recipe import SEED
+from recipes.digits import split_indices
+from recipes.mnist import SEED, TIMESTEPS, new_scheduler, new_unet
 
 ROOT = Path(__file__).parents[4]
 
@@ -109,6 +108,6 @@ def test_the_paper_configurations_are_whole() -> None:
 def test_clothes_say_what_they_need(refused: Callable[..., str], papa: Papa) -> None:
     if folder("fashion_mnist").is_dir():
         pytest.skip("somebody made the artefacts of fashion_mnist here")
-    words = ("not shipped", "papa prepare --task fashion_mnist --retrain --data FOLDER")
+    words = ("not shipped", "python -m recipes.mnist --task fashion_mnist --data FOLDER")
     refused("prepare", "--config", str(ROOT / "config/fashion_mnist.yaml"), "--task", "fashion_mnist", words=words)
     assert papa("doctor", "--config", ROOT / "config/fashion_mnist.yaml")[0] != 0

@@ -1,13 +1,13 @@
-"""The recipe of the `digits` artefacts: splits, base model, gold judge, feature network.
+"""Train the artefacts of `digits`: splits, base model, gold judge, feature network.
 
-Run it with `papa prepare --task digits --retrain`. About half an hour of one CPU thread.
-The result is package data; users load it and never need to run this.
+    python -m recipes.digits [--steps N]
+
+About half an hour of one CPU thread. The results are package data, so users need not run this.
 """
 
 from __future__ import annotations
 
 import copy
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,13 +18,13 @@ from diffusers import DDPMScheduler, UNet2DModel
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from papa.benchmark.tasks.digits import DigitsSettings
 from papa.benchmark.tasks.digits.task import NAME, Digits, real_digits
 from papa.benchmark.tasks.labelled import SmallClassifier
 from papa.files import forget_paths
 from papa.rng import Stream
-from recipes import labelled_card
-from recipes.digits import card
-from recipes.shared import Log, hashes, install, only_figures_missing, reproducible, staging
+from recipes import labelled
+from recipes.shared import Log, install, main, only_figures_missing, reproducible, staging
 
 SEED = 2026
 TIMESTEPS = 200
@@ -32,10 +32,18 @@ STEPS = 8_000
 BATCH = 128
 LEARNING_RATE = 2e-3
 EMA_DECAY = 0.999
+ABOUT = {
+    "command": "python -m recipes.digits",
+    "Data": "scikit-learn's `load_digits`: 1,797 handwritten digits, 8x8, scaled to [-1, 1], in three disjoint "
+    "stratified parts A, B and C.",
+    "Base model": "DDPM (`UNet2DModel`) trained on A and B.",
+    "Judges": "Gold judge (labels): a small CNN trained on A. Held-out judge: a support vector machine fitted on B "
+    "when it is loaded. Feature network of FID: another CNN, trained on A and B.",
+}
 
 
 def new_unet() -> UNet2DModel:
-    """The base network: 0.9 M parameters, attention at 2x2, where a digit's class is decided."""
+    """The base network: 0.9 M parameters, attention at 2x2."""
     return UNet2DModel(
         sample_size=8,
         in_channels=1,
@@ -53,10 +61,8 @@ def new_unet() -> UNet2DModel:
 def new_scheduler() -> DDPMScheduler:
     """Stable Diffusion's scaled-linear betas over T = 200; VE noise levels from 0.014 to 21.
 
-    At 8x8 two digits are 6 apart (28x28: about 20), so the class of a digit is lost at a lower noise
-    level than in the paper's pictures, and the published linear betas would put it below 0.4 T, in the
-    part that EPAPA leaves to the base: with them, real preferred digits that are noised to 0.4 T and
-    denoised by the base come back preferred 68% of the time.
+    Two 8x8 digits have a distance of about 6 (28x28: about 20), so their class is lost at a lower noise level than in
+    the paper. The published linear betas would put that level below 0.4 T, which EPAPA leaves to the base.
     """
     return DDPMScheduler(
         num_train_timesteps=TIMESTEPS,
@@ -134,9 +140,18 @@ def train_classifier(
 def train(folder: Path, images: Tensor, labels: Tensor, log: Log, steps: int) -> dict[str, list[int]]:
     """Make every artefact of the task in `folder`.
 
-    Args:    images: (1797, 1, 8, 8) in [-1, 1]. labels: (1797,).
-    Returns: the split indices. The base model and the feature network are trained on parts A and B,
-             the gold judge on part A; part C is the reference that nothing was fitted to.
+    The base model and the feature network are trained on parts A and B, the gold judge on part A. Part C is the
+    reference set of the metrics.
+
+    Args:
+        folder: where the files are written.
+        images: (1797, 1, 8, 8) in [-1, 1].
+        labels: (1797,) classes.
+        log: receives lines of progress.
+        steps: training steps of the base model.
+
+    Returns:
+        Split indices by part.
     """
     stream = Stream(SEED).at("digits", "recipe")
     parts = split_indices(labels.numpy(), stream)
@@ -146,22 +161,23 @@ def train(folder: Path, images: Tensor, labels: Tensor, log: Log, steps: int) ->
         net = train_classifier(new_net, images[chosen], labels[chosen], stream.at(name))
         save_file(net.state_dict(), folder / f"{name}.safetensors")
     unet = train_base(images[seen], stream.at("base"), log, steps)
-    unet.half().save_pretrained(folder / "unet")  # half the size, and the samples do not show it
+    unet.half().save_pretrained(folder / "unet")  # half the size, same samples to the eye
     new_scheduler().save_pretrained(folder / "scheduler")
     forget_paths(folder)
     return parts
 
 
 def retrain(log: Log, steps: int | None = None) -> None:
-    """Train everything in a folder of its own, put it in the place of the shipped artefacts, measure it."""
-
+    """Train everything in a staging folder, install it and measure it."""
     if not only_figures_missing(NAME):
         images, labels = real_digits()
         new = staging(NAME, steps)
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(parents=True)
         parts = train(new, images, torch.from_numpy(labels), log, steps or STEPS)
         recipe = {"seed": SEED, "steps": steps or STEPS, "batch": BATCH, "lr": LEARNING_RATE, "timesteps": TIMESTEPS}
-        labelled_card.begin(new, NAME, images, parts, recipe, hashes(new))
+        labelled.begin(new, NAME, images, parts, recipe, ABOUT)
         install(new, NAME)
-    card.finish(Stream(SEED).at(NAME), log)
+    labelled.finish(Digits(DigitsSettings()), Stream(SEED).at(NAME), log)
+
+
+if __name__ == "__main__":
+    main(retrain, __doc__)

@@ -1,1 +1,0 @@
-"""The recipe of the artefacts of `mnist` and `fashion_mnist`."""
