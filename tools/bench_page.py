@@ -1,12 +1,10 @@
-"""How long a person at the page waits: from the last answer of a round to the pictures of the next one.
+"""Waiting time of the page: from the last answer of a round to the PNG files of the next one.
 
     python tools/bench_page.py                       # on `fruits`, with as many threads as there are cores
     python tools/bench_page.py --rounds 20 --only papa
 
-Median and 95% quantile of seconds over the rounds, on an idle machine. The person likes bananas; `--arbitrary` has
-somebody whose answers do not depend on the pictures, which a surrogate needs longest to fit. Nobody looks at the
-pictures here, so nothing is drawn ahead. Learning, asking, decoding and the PNG files are in it; the way to the browser
-is not.
+Prints median and 95% quantile over the rounds, on an idle machine, without images sampled ahead and without the browser.
+The user likes bananas; with `--arbitrary` the answers do not depend on the images, which a surrogate fits most slowly.
 """
 
 from __future__ import annotations
@@ -39,27 +37,26 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "epapa": ("epapa", {"c_qpde": 0.5}),
 }
 LIMITS = {"best_of_16": 2, "best_of_16-features": 2, "fkc": 2, "fkc-features": 2, "papa": 10, "epapa": 10}
-"""Seconds that a person should wait at most."""
-
+"""Longest wait, seconds."""
 
 Answers = Callable[[int, Tensor], list[bool]]
-"""Round and pictures -> what the person says of them."""
+"""Round and images -> answers."""
 
 
 def banana(task: Fruits) -> Answers:
-    """Somebody who likes bananas."""
-    person = user_of(user_spec("banana", FRUITS.users, {}, "bench_page"))
-    person.meet(task)
-    return lambda _, images: (np.asarray(person.verdict(images)) > 0.5).tolist()
+    """A user who likes bananas."""
+    user = user_of(user_spec("banana", FRUITS.users, {}, "bench_page"))
+    user.meet(task)
+    return lambda _, images: (np.asarray(user.verdict(images)) > 0.5).tolist()
 
 
 def arbitrary(index: int, images: Tensor) -> list[bool]:
-    """Every third picture is liked, whatever it shows."""
+    """Every third image is liked."""
     return [(index + item) % 3 == 0 for item in range(len(images))]
 
 
 def waits(task: Fruits, method: str, settings: dict[str, Any], rounds: int, answers: Answers) -> list[float]:
-    """Seconds of each round; the first question is not counted."""
+    """Seconds of each round but the first."""
     session = Session(task.model, method, labels=(rounds + 1) * K, per_round=K, settings=settings)
     found, question = [], session.ask()
     for index in range(rounds):
@@ -74,13 +71,13 @@ def waits(task: Fruits, method: str, settings: dict[str, Any], rounds: int, answ
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=20, help="rounds of a method (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=20, help="rounds per method (default: %(default)s)")
     parser.add_argument("--only", nargs="+", choices=METHODS, default=list(METHODS), help="methods (default: all)")
-    parser.add_argument("--arbitrary", action="store_true", help="answers that do not depend on the pictures")
+    parser.add_argument("--arbitrary", action="store_true", help="answers that do not depend on the images")
     args = parser.parse_args()
     task, machine = Fruits(FruitsSettings()), this_machine()
     answers = arbitrary if args.arbitrary else banana(task)
-    print(f"{machine.processor}, {torch.get_num_threads()} threads, {args.rounds} rounds of {K} pictures\n")
+    print(f"{machine.processor}, {torch.get_num_threads()} threads, {args.rounds} rounds of {K} images\n")
     print("| method | median s | 95% s | limit s |\n| :-- | --: | --: | --: |")
     for name in args.only:
         found = waits(task, *METHODS[name], args.rounds, answers)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from papa.errors import PapaError
-from papa.serve.worker import Busy, Worker
+from papa.serve.worker import Worker
 
 
 @pytest.fixture
@@ -27,13 +27,6 @@ def test_jobs_run_one_at_a_time_in_order(worker: Worker) -> None:
     gate.set()
     worker.wait_for(lambda: done.append(2))
     assert done == [0, 1, 2]
-
-
-def test_progress_counts_as_a_change(worker: Worker) -> None:
-    before = worker.tick
-    with worker.doing("learning", 1, 3):
-        assert worker.busy == Busy("learning", 1, 3) and worker.tick == before + 1
-    assert worker.busy is None and worker.tick == before + 2
 
 
 def test_an_error_is_reported_and_the_next_job_runs(worker: Worker, capsys: pytest.CaptureFixture) -> None:
