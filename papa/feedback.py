@@ -1,4 +1,4 @@
-"""What a method asks and what it is told, and how a person's answers become numbers."""
+"""What a method asks, what the user is shown, and how the user's answers become numbers."""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ Kind = Literal["binary", "graded", "pairs"]
 
 @dataclass(frozen=True)
 class Query:
-    """What a method asks.
+    """What a method asks about.
 
-    latents: (k, ...) items. condition: the prompt of each item, or None. kind: the kind of answer asked for.
+    Attributes:
+        latents: (k, ...) items.
+        condition: the prompt of each item, or None.
+        kind: the kind of answer asked for.
     """
 
     latents: Tensor
@@ -47,11 +50,12 @@ class Question:
 
     @property
     def kind(self) -> Kind:
-        """The kind of answer that is asked for."""
+        """The kind of answer asked for."""
         return self.query.kind
 
     @property
     def latents(self) -> Tensor:
+        """(k, ...) items."""
         return self.query.latents
 
     @property
@@ -67,11 +71,14 @@ class Question:
 class Feedback:
     """Answers to a query.
 
-    preference: (k,) float64 in [0, 1], NaN where unanswered. probability: (k,) a simulated user's `preference` of
-    the items, recorded beside the answers and never shown to a method. pairs: (m, 2) indices (preferred, rejected),
-    ties: (m, 2) indices of items that are liked equally, for methods that ask for pairs.
+    Attributes:
+        preference: (k,) float64 in [0, 1], NaN where unanswered.
+        probability: (k,) the probability that a simulated user likes each item; recorded, never shown to a method.
+        pairs: (m, 2) item numbers (preferred, rejected), for methods that ask for pairs.
+        ties: (t, 2) numbers of items that are liked equally.
 
-    Raises:  AnswerError for a preference outside [0, 1] or an answer of another shape.
+    Raises:
+        AnswerError: for a preference outside [0, 1], or of another shape.
     """
 
     preference: np.ndarray
@@ -82,26 +89,25 @@ class Feedback:
     def __post_init__(self) -> None:
         preference = np.asarray(self.preference)
         if preference.ndim != 1 or preference.dtype.kind not in "biuf":
-            raise AnswerError(
-                f"answers are one number for each item, or NaN where there is none; not {self.preference!r}."
-            )
+            raise AnswerError(f"answers are one number per item, or NaN for no answer; got {self.preference!r}.")
         outside = [value for value in preference.astype(float) if not (np.isnan(value) or 0 <= value <= 1)]
         if outside:
             raise AnswerError(
-                f"an answer lies between 0 (disliked) and 1 (liked), and {outside[0]:g} does not. Give True or False, "
-                "or map your scale: -1 and +1 to 0 and 1, one to five stars to 0, 0.25, 0.5, 0.75, 1."
+                f"answers are in [0, 1], from disliked to liked; got {outside[0]:g}. Give True or False, or map your "
+                "scale: -1 and +1 to 0 and 1, one to five stars to 0, 0.25, 0.5, 0.75, 1."
             )
         object.__setattr__(self, "preference", preference.astype(np.float64))
 
     def check(self, k: int) -> None:
         """Check that this answers a query of k items.
 
-        Raises:  AnswerError for another number of answers, or for a pair of items that were not shown.
+        Raises:
+            AnswerError: for another number of answers, or for a pair of items that were not shown.
         """
         if len(self.preference) != k:
             raise AnswerError(
-                f"{k} items were shown and {len(self.preference)} answered; give one answer for each, in order, and "
-                "None for an item without one."
+                f"{k} items were shown and {len(self.preference)} answered; give one answer per item, in order, and "
+                "None for an unanswered one."
             )
         for pairs in (self.pairs, self.ties):
             if pairs is None:
@@ -110,7 +116,7 @@ class Feedback:
             if array.size and (array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu"):
                 raise AnswerError("pairs are rows of two item numbers: (preferred, rejected).")
             if array.size and (array.min() < 0 or array.max() >= k or (array[:, 0] == array[:, 1]).any()):
-                raise AnswerError(f"a pair names two different items of 0 to {k - 1}, in the order that was shown.")
+                raise AnswerError(f"a pair has two different item numbers from 0 to {k - 1}, in the order shown.")
 
 
 @dataclass(frozen=True)
@@ -122,23 +128,24 @@ class Tie:
 
 
 def feedback_of(answers: Sequence[Any] | Feedback, query: Query) -> Feedback:
-    """A person's answers as feedback.
+    """A user's answers as feedback.
 
-    Args:    answers: one for each item, True, False, a grade in [0, 1], or None; for a query of kind "pairs" a
-             (preferred, rejected) pair of item numbers or a `Tie` for each comparison that was made.
-    Raises:  AnswerError that says what is wrong.
+    Args:
+        answers: for each item True, False, a grade in [0, 1], or None; for a query of kind "pairs", a (preferred,
+            rejected) pair of item numbers or a `Tie` for each comparison made.
+        query: what was asked.
+
+    Raises:
+        AnswerError: for answers that do not fit the query.
     """
     k = len(query.latents)
     if isinstance(answers, Feedback):
         answers.check(k)
         return answers
     # A dictionary or a set has a length too, but its order is not that of the items.
-    if (
-        not hasattr(answers, "__len__")
-        or isinstance(answers, str | bytes | Mapping | Set)
-        or getattr(answers, "shape", None) == ()
-    ):
-        raise AnswerError("answers are a list with one entry for each item.")
+    unordered = isinstance(answers, str | bytes | Mapping | Set) or not hasattr(answers, "__len__")
+    if unordered or getattr(answers, "shape", None) == ():
+        raise AnswerError("answers are a list with one entry per item.")
     if query.kind == "pairs":
         ties = [(answer.first, answer.second) for answer in answers if isinstance(answer, Tie)]
         pairs = [answer for answer in answers if not isinstance(answer, Tie)]
@@ -150,9 +157,10 @@ def feedback_of(answers: Sequence[Any] | Feedback, query: Query) -> Feedback:
 
 
 def preference_of(answers: Iterable[Any]) -> np.ndarray:
-    """Answers as (k,) float64, NaN where there is none.
+    """Answers as (k,) float64, NaN for None.
 
-    Raises:  AnswerError for an entry that is not a number; text is refused, even "0.5".
+    Raises:
+        AnswerError: for an entry that is no number; text is refused, even "0.5".
     """
     return np.array([_number(answer) for answer in answers], dtype=np.float64)
 
@@ -171,17 +179,18 @@ def _number(answer: Any) -> float:
 def pairs_of(answers: Iterable[Any]) -> np.ndarray:
     """Pairs of item numbers as (m, 2) int64.
 
-    Raises:  AnswerError for an entry that is not a pair of whole numbers.
+    Raises:
+        AnswerError: for an entry that is no pair of integers.
     """
     try:
         return np.array([(_item(first), _item(second)) for first, second in answers], np.int64).reshape(-1, 2)
     except (TypeError, ValueError, OverflowError):
         raise AnswerError(
-            "this question is answered by pairs (preferred, rejected) of item numbers, or ties."
+            "answers to this question are pairs of item numbers (preferred, rejected), or ties."
         ) from None
 
 
 def _item(number: Any) -> int:
     if isinstance(number, bool | np.bool_):
-        raise TypeError("a yes or no is no item number")
+        raise TypeError("a bool is no item number")
     return operator.index(number)

@@ -1,6 +1,6 @@
-"""The log of a session: every answered round is on the disk before the method learns from it, and is replayed later.
+"""The log of a session: each answered round is on the disk before the method learns from it, and is replayed later.
 
-`docs/sessions.md` describes its format, and which logs are refused.
+`docs/sessions.md` describes the format, and which logs are refused.
 """
 
 from __future__ import annotations
@@ -22,23 +22,29 @@ from papa.files import cannot_write
 VERSION = 1
 """Version of the log's format."""
 SAME = 0.05
-"""Largest difference allowed between a mark of a replayed item and the logged one (relative to the largest mark, where
-that is above 1). Rounding on another machine stays below it."""
+"""Largest difference between a mark of a replayed item and the logged one, relative to the largest mark if that is
+above 1. Rounding on another machine stays below it."""
 FEW = 3
-"""How many differences an error names."""
+"""Number of differences that an error names."""
+REMEDY = "keep a copy of it, delete it or give another log, and start again."
 
 
 class Log:
-    """The answers of one session: a line that says what it is, then a line for each answered round.
+    """The answers of one session: a line that identifies it, one with the labels it began with, and one for each round.
 
-    Between them stands a line of its own where the session began with labels of pictures (`given`).
+    Args:
+        file: created if missing.
+        about: entries of the first line; a log with others is refused.
+        given: the second line (`papa.labels.encode`), of a session that begins with labels of existing images.
 
-    Args:    file: made if missing. about: what the first line must say.
-    Raises:  SessionError if another session has it open, or if it is damaged, no log, or of another session.
+    Raises:
+        SessionError: if another session has the log open, if it is damaged or no log, or if it is of another session.
+        PapaError: if it cannot be written.
     """
 
-    def __init__(self, file: Path, about: Mapping[str, Any]) -> None:
+    def __init__(self, file: Path, about: Mapping[str, Any], given: Mapping[str, Any] | None = None) -> None:
         self.file = file
+        self.given: dict[str, Any] | None = None
         self._writing = threading.Lock()
         # The lock is the process's, not a thread's: a server may open a session in one thread and close it in another.
         self._lock = FileLock(f"{file}.lock", thread_local=False)
@@ -52,22 +58,20 @@ class Log:
             ) from None
         except OSError as error:
             raise cannot_write(file, error) from error
-        self.given: dict[str, Any] | None = None
-        """With which labels the session began, as `papa.labels.logged` writes them."""
         try:
-            self.rounds = self._read(json.loads(json.dumps(dict(about))))
+            self.rounds = self._read({"papa": VERSION, **json.loads(json.dumps(dict(about)))})
+            self._begin(given)
         except BaseException:
             self.close()
             raise
 
-    def _read(self, about: dict[str, Any]) -> list[dict[str, Any]]:
-        """The answered rounds; a last line that a killed process left unfinished is cut off."""
-        head = {"papa": VERSION, **about}
+    def _read(self, head: dict[str, Any]) -> list[dict[str, Any]]:
+        """The answered rounds. A last line that a killed process left unfinished is cut off."""
         first = json.dumps(head)
         data = self._content()
         whole = data[: data.rfind(b"\n") + 1]
         if not whole:
-            if not first.encode().startswith(data):  # somebody's file that is no log must not be written over
+            if not first.encode().startswith(data):  # a file that is no log must not be overwritten
                 raise SessionError(f"{self.file} is no session log; {REMEDY}")
             self._write(first, truncate=0, mode="ab")
             return []
@@ -101,52 +105,40 @@ class Log:
                 "give another log."
             ) from error
 
-    def append(self, question: Question, feedback: Feedback) -> None:
-        """Write a round; it is on the disk when this returns.
-
-        Raises:  PapaError where it cannot be written; nothing was learned then. SessionError after `close`.
-        """
-        line = log_line(question, feedback)
-        with self._writing:
-            self._refuse_closed()
-            self._write(json.dumps(line, allow_nan=False))
-            self.rounds.append(line)
-
-    def begin(self, given: Mapping[str, Any] | None) -> None:
-        """Record the labels that the session begins with, or check that the log began with the same.
-
-        Args:
-            given: the line of `papa.labels.encode`; None for a session that begins without labels.
-
-        Raises:
-            SessionError: if the log began with other labels, with none, or if none are given now.
-            PapaError: as `append`.
-        """
+    def _begin(self, given: Mapping[str, Any] | None) -> None:
+        """Write the labels that a new session begins with, or compare them with those of the log."""
         if given is not None and self.given is None and not self.rounds:
-            with self._writing:
-                self._refuse_closed()
-                self._write(json.dumps(given, allow_nan=False))
-                self.given = dict(given)
+            self._write(json.dumps(given, allow_nan=False))
+            self.given = dict(given)
             return
         try:
-            now, then = (_named(line) for line in (given, self.given))
-            differs = differences(then, now)
+            differs = differences(_named(self.given), _named(given))
             same = given is None or self.given is None or near(self.given["marks"], given["marks"])
         except (KeyError, TypeError, ValueError) as error:
             raise SessionError(f"the session log {self.file} is damaged in line 2 ({error!r}); {REMEDY}") from None
         if differs or not same:
-            what = differs or "this model sees the images in another size or cut"
             raise SessionError(
-                f"the session log {self.file} began with other labels: {what}. Give the labels that the session began "
-                "with, or another log."
+                f"the session log {self.file} began with other labels: "
+                f"{differs or 'this model sees the images in another size or crop'}. Give the labels that the session "
+                "began with, or another log."
             )
 
-    def _refuse_closed(self) -> None:
-        if not self._lock.is_locked:
-            raise SessionError(f"this session was closed; open it again with the log {self.file}.")
+    def append(self, question: Question, feedback: Feedback) -> None:
+        """Write a round; it is on the disk when this returns.
+
+        Raises:
+            PapaError: if it cannot be written; the log is unchanged.
+            SessionError: after `close`.
+        """
+        line = log_line(question, feedback)
+        with self._writing:
+            if not self._lock.is_locked:
+                raise SessionError(f"this session was closed; open it again with the log {self.file}.")
+            self._write(json.dumps(line, allow_nan=False))
+            self.rounds.append(line)
 
     def _write(self, line: str, truncate: int | None = None, mode: Literal["r+b", "ab"] = "r+b") -> None:
-        """Append a line, or nothing; a write that fails leaves the log as it was.
+        """Append a line, or none; if that fails, the log stays as it was.
 
         Unbuffered: a buffer would keep what did not fit on a full disk and write it at the next step.
         """
@@ -167,15 +159,16 @@ class Log:
             raise cannot_write(self.file, error) from error
 
     def compare(self, line: Mapping[str, Any], question: Question) -> None:
-        """Check that a replayed round is the one that was answered.
+        """Check that a replayed question is the one that was answered.
 
-        Raises:  SessionError if it shows other items, for another prompt, or asks for another kind of answer.
+        Raises:
+            SessionError: if it shows other items, is for another prompt, or asks for another kind of answer.
         """
         place = f"round {line['round'] + 1} of {self.file}"
         try:
             same = near(line["marks"], question.marks)
         except (KeyError, TypeError, ValueError) as error:
-            raise SessionError(f"{place} does not say which items were answered ({error}); {REMEDY}") from None
+            raise SessionError(f"{place} does not identify the answered items ({error}); {REMEDY}") from None
         wanted = {"kind": question.kind, "condition": None if question.condition is None else list(question.condition)}
         if differs := differences({name: line.get(name) for name in wanted}, wanted):
             raise SessionError(f"{place} was another question: {differs}. Use the model of the log, or another log.")
@@ -185,34 +178,26 @@ class Log:
                 "of the log. Use the model of the log, or start another log."
             )
         if len(line["preference"]) != len(question):
-            raise SessionError(f"{place} holds {len(line['preference'])} answers to {len(question)} items; {REMEDY}")
+            raise SessionError(f"{place} has {len(line['preference'])} answers to {len(question)} items; {REMEDY}")
 
     def close(self) -> None:
+        """Release the lock on the file."""
         with self._writing:
             self._lock.release()
 
 
 def near(logged: Any, found: Any) -> bool:
-    """Whether marks are those of the same items, up to rounding.
+    """Whether marks identify the same items, up to rounding.
 
-    Raises:  TypeError, ValueError for marks that are no table of numbers.
+    Raises:
+        TypeError, ValueError: for marks that are no table of numbers.
     """
     then, now = np.array(logged, dtype=np.float64), np.array(found)
     return then.shape == now.shape and bool(np.abs(then - now).max() <= SAME * max(1.0, np.abs(then).max()))
 
 
-def _named(line: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The entries of a line of given labels, as `differences` names them."""
-    if line is None:
-        return {"given": 0}
-    named = {name: line[name] for name in ("given", "kind", "sha256")}
-    for name in ("images", "preference", "pairs", "ties"):
-        named |= {f"{name}[{index}]": value for index, value in enumerate(line[name] or [])}
-    return named
-
-
 def differences(logged: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """Where a log differs, in words: `settings.lr is 0.1 in the log and 0.01 here`; the first few."""
+    """The first few differences, for example `settings.lr is 0.1 in the log and 0.01 here`; empty if there are none."""
     found = [f"{name} is {then!r} in the log and {now!r} here" for name, then, now in _differing(logged, here)]
     more = len(found) - FEW
     return ", ".join(found[:FEW]) + (f", and {more} more" if more > 0 else "")
@@ -227,14 +212,22 @@ def _differing(logged: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[t
             yield name, then, now
 
 
-REMEDY = "keep a copy of it, delete it or give another log, and start again."
+def _named(line: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The entries of a line of given labels, named for `differences`."""
+    if line is None:
+        return {"given": 0}
+    named = {name: line[name] for name in ("given", "kind", "sha256")}
+    for name in ("images", "preference", "pairs", "ties"):
+        named |= {f"{name}[{index}]": value for index, value in enumerate(line[name] or [])}
+    return named
 
 
 def log_line(question: Question, feedback: Feedback) -> dict[str, Any]:
     """A round as one JSON line.
 
-    Keys: round, kind, condition, preference (null where unanswered), probability (of simulated users), pairs, ties,
-    marks (`Model.marks` of the images).
+    Returns:
+        round, kind, condition, preference (null where unanswered), probability (of simulated users only), pairs, ties,
+        and marks (`Model.marks` of the images).
     """
     line: dict[str, Any] = {
         "round": question.round,
@@ -251,16 +244,20 @@ def log_line(question: Question, feedback: Feedback) -> dict[str, Any]:
 
 
 def feedback_from(line: Mapping[str, Any], log: str | Path = "the session log") -> Feedback:
-    """The feedback of a log line. log: what an error names.
+    """The feedback of a log line.
 
-    Raises:  SessionError for a line that holds no answers.
+    Args:
+        line: as `log_line` makes it.
+        log: name of the log in errors.
+
+    Raises:
+        SessionError: for a line without valid answers.
     """
-
     try:
         probability = None if line.get("probability") is None else preference_of(line["probability"])
         pairs, ties = (None if line.get(name) is None else pairs_of(line[name]) for name in ("pairs", "ties"))
         return Feedback(preference_of(line["preference"]), probability, pairs, ties)
     except (KeyError, TypeError, ValueError, AnswerError) as error:
         raise SessionError(
-            f"round {line['round'] + 1} of {log} holds no answers to a question ({str(error).rstrip('.')}); {REMEDY}"
+            f"round {line['round'] + 1} of {log} has no valid answers ({str(error).rstrip('.')}); {REMEDY}"
         ) from None

@@ -1,16 +1,15 @@
-"""A session: a method asks, somebody answers, the method learns; and a log that outlives a crash.
+"""A session: a method asks, the user answers, the method learns.
 
     session = Session(model, "papa", labels=80, seed=0, log="me.jsonl")
-    for question in session:
-        session.answer([...])          # True, False, None, a grade in [0, 1]; pairs where the question asks for them
+    for question in session:           # question.images: tensors in [-1, 1]; session.show() displays them
+        session.answer([...])          # True, False, None, or a grade in [0, 1]; pairs if the question asks for them
     session.sample(16)
     session.save("aligned/")
 
-Every answered round is appended to the log and is on the disk before the method learns from it. Opening the same log
-again replays it from the seed and goes on where it stopped, so nothing that a person said is ever asked twice.
+Each answered round is on the disk before the method learns from it. Opening the same log again replays it from the
+seed and continues after the last answer, so nothing is asked twice. `docs/sessions.md` describes the log.
 
-Labels of pictures that exist already (`given=papa.load_labels("rated/")`) are learned from before the first question.
-`docs/sessions.md` describes the log.
+Labels of existing images (`given=papa.load_labels("rated/")`) are learned before the first question.
 """
 
 from __future__ import annotations
@@ -44,29 +43,41 @@ from papa.settings import validated
 
 @dataclass(frozen=True)
 class Round:
-    """A round after the method has learned from it. replayed: whether its answers came from the log."""
+    """A round that the method has learned from.
+
+    Attributes:
+        question: what was asked.
+        feedback: what was answered.
+        replayed: whether the answers came from the log.
+    """
 
     question: Question
     feedback: Feedback
     replayed: bool
 
 
-Answerer = Callable[[Question], Feedback | Sequence[Any]]
-"""Whoever answers: a question -> one answer for each item."""
-
-
 class Session:
-    """One person, one model, one method.
+    """One user, one model, one method. Images are tensors in [-1, 1]; `papa.save_images` writes them as PNG files.
 
-    Args:    model: what is aligned. method: a name of the registry. labels, per_round: the budget and the items of a
-             round; they override `settings`. seed: everything follows from it and the answers. log: the file of all
-             answers; continued if it exists. settings: the method's own. stream, base, oracle: as in
-             `papa.methods.interface.Method`, for callers that share noise and samples between sessions. about: further
-             entries of the log's first line, JSON-serializable; a log with other entries is refused. given: labels of
-             pictures that exist already (`papa.load_labels`), the first round, before any question. They cost none of
-             `labels`; the pictures are read here, and learned from with the first `ask`, `sample` or `save`.
-    Raises:  SettingsError for settings that do not fit. SessionError for a log that cannot be continued. LabelsError
-             for a method that cannot learn from such labels, and for a picture that cannot be read.
+    Args:
+        model: the model to align.
+        method: name of the method.
+        labels: number of items that the user labels in all; overrides `settings`.
+        per_round: items per round; overrides `settings`.
+        seed: seed of all random numbers.
+        log: file of all answers; continued if it exists.
+        settings: settings of the method.
+        stream, base, oracle: as in `papa.methods.interface.Method`, for callers that share noise and samples between
+            sessions.
+        about: further entries of the log's first line, JSON-serializable; a log with other entries is refused.
+        given: labels of existing images (`papa.load_labels`), learned before the first question. They use none of
+            `labels`.
+
+    Raises:
+        SettingsError: for settings that do not fit.
+        ModelError: if `model` is no model, or cannot be used with the method or the given labels.
+        LabelsError: for a method that cannot learn from the given labels, and for an image that cannot be read.
+        SessionError: for a log that cannot be continued.
     """
 
     @recording_gradients
@@ -87,10 +98,8 @@ class Session:
         given: Labels | None = None,
     ) -> None:
         declared = declaration(method)
-        asked = dict(settings or {}) | {
-            k: v for k, v in (("labels", labels), ("per_round", per_round)) if v is not None
-        }
-        self.settings = validated(declared.settings, asked, method)
+        budget = {name: n for name, n in (("labels", labels), ("per_round", per_round)) if n is not None}
+        self.settings = validated(declared.settings, dict(settings or {}) | budget, method)
         if not isinstance(model, Model):
             opener = "from_pretrained" if isinstance(model, str | Path) else "from_pipeline"
             raise ModelError(
@@ -116,41 +125,37 @@ class Session:
             **dict(about or {}),
         }
         self._given = None if given is None else encode(given, self.model)  # an error here leaves the log alone
-        self._log = None if log is None else Log(Path(log), self._about)
+        line = None if self._given is None else self._given.line
+        self._log = None if log is None else Log(Path(log), self._about, line)
         self._lock = threading.RLock()  # one thread at a time asks, answers and learns
         self._open: Question | None = None
         self._ahead: Question | None = None
         self._learning: str | None = None
         self._replaying = False
-        if self._log is not None:
-            try:
-                self._log.begin(None if self._given is None else self._given.line)
-            except BaseException:
-                self.close()
-                raise
 
     # ------------------------------------------------------------ ask and answer
 
     @property
     def round(self) -> int:
-        """Rounds of questions that the method has learned from; given labels are not counted."""
+        """Number of answered questions that the method has learned from."""
         return max(0, self.method.round - self.method.beforehand)
 
     @property
     def rounds(self) -> int:
-        """Rounds in all."""
+        """Number of rounds of the whole session."""
         return self.settings.rounds
 
     @property
     def logged(self) -> int:
-        """Rounds whose answers are in the log."""
+        """Number of rounds in the log."""
         return 0 if self._log is None else len(self._log.rounds)
 
     @recording_gradients
     def ask(self) -> Question:
         """The next question; the same one until it is answered.
 
-        Raises:  SessionError after the last round.
+        Raises:
+            SessionError: after the last round.
         """
         with self._lock:
             for _ in self.replay():
@@ -163,26 +168,26 @@ class Session:
 
     @recording_gradients
     def ask_ahead(self) -> None:
-        """Draw the question after the open one while that is looked at, if there is one and no answer changes it.
+        """Sample the next question while the user answers the open one, if the answers cannot change it.
 
-        It is drawn by the same calls with the same noise, so it is the same question, bit for bit.
+        The same calls with the same noise give the same question, bit for bit.
         """
         coming = self.round + 1
-        drawn = self._ahead is not None and self._ahead.round == coming
-        if self._open is not None and self.method.asks_the_base and coming < self.rounds and not drawn:
-            self._ahead = self._shown(coming, self.method.base_query(self._items(coming), ahead=1))
+        ready = self._ahead is not None and self._ahead.round == coming
+        if self._open is not None and self.method.asks_the_base and coming < self.rounds and not ready:
+            self._ahead = self._question_of(coming, self.method.base_query(self._items(coming), ahead=1))
 
     def _question(self) -> Question:
         ahead, self._ahead = self._ahead, None
         if ahead is not None and ahead.round == self.round:
             return ahead
-        return self._shown(self.round, self.method.ask(self._items(self.round)))
+        return self._question_of(self.round, self.method.ask(self._items(self.round)))
 
     def _items(self, index: int) -> int:
-        """Items of a round; the last one may have fewer."""
+        """Number of items of a round; the last one may have fewer."""
         return min(self.settings.per_round, self.settings.labels - index * self.settings.per_round)
 
-    def _shown(self, index: int, query: Query) -> Question:
+    def _question_of(self, index: int, query: Query) -> Question:
         images = self.model.decode(query.latents).clone()  # of a pixel model, decoded images are the latents themselves
         return Question(index, query, images, self.model.marks(images))
 
@@ -190,9 +195,17 @@ class Session:
     def answer(self, answers: Feedback | Sequence[Any]) -> Round:
         """Answer the open question; the method learns from it.
 
-        Args:    answers: one for each item: True, False, None, or a grade in [0, 1]; for pairs `(better, worse)` of
-                 item numbers, or `Tie(i, j)`.
-        Raises:  AnswerError for answers that do not fit; the question stays open. SessionError without a question.
+        Args:
+            answers: for each item True, False, a grade in [0, 1], or None; or, if the question asks for pairs, any
+                number of `(preferred, rejected)` item numbers and `Tie(i, j)`.
+
+        Returns:
+            The round, after the method has learned from it.
+
+        Raises:
+            AnswerError: for answers that do not fit; the question stays open.
+            SessionError: if no question is open.
+            PapaError: if the log cannot be written; the question stays open and nothing was learned.
         """
         with self._lock:
             if (question := self._open) is None:
@@ -205,27 +218,22 @@ class Session:
             return self._learn(question, feedback, replayed=False)
 
     def _learn(self, question: Question, feedback: Feedback, replayed: bool) -> Round:
-        with self._undisturbed(f"round {question.round + 1}"):
+        with self._uninterrupted(f"round {question.round + 1}"):
             self.method.tell(question.query, feedback)
         return Round(question, feedback, replayed)
 
     @contextmanager
-    def _undisturbed(self, what: str) -> Iterator[None]:
-        """Where learning is interrupted, what was learned until then is half a round: nothing goes on from it."""
+    def _uninterrupted(self, what: str) -> Iterator[None]:
+        """After an interruption the method has learned half a round; `_learning` stays set, and `replay` refuses."""
         self._learning = what
         yield
         self._learning = None
 
-    def _begin(self) -> None:
-        """Learn from the given labels, once."""
-        if self._given is not None and self.method.round == 0:
-            with self._undisturbed("the given labels"):
-                self.method.begin(self._given.query, self._given.feedback)
-
     def __iter__(self) -> Iterator[Question]:
-        """The questions that are left, one after another; each must be answered before the next.
+        """The remaining questions; each must be answered before the next. A terminal shows a progress bar.
 
-        In a terminal a bar shows how many labels are given.
+        Raises:
+            SessionError: if a question was not answered.
         """
         for _ in self.replay():
             pass
@@ -235,26 +243,27 @@ class Session:
                 question = self.ask()
                 yield question
                 if self._open is question:
-                    raise SessionError(
-                        f"question {question.round + 1} was not answered; call `answer` before the next one."
-                    )
+                    raise SessionError(f"question {question.round + 1} was not answered; call `answer` for each one.")
                 bar.update(len(question.images))
 
     @recording_gradients
     def replay(self) -> Iterator[Round]:
-        """Go through the answers in the log that the method has not learned from yet; given labels come before them.
+        """Learn from the given labels and from the rounds in the log, as far as that has not been done yet.
 
-        Raises:  SessionError where the model shows other items than those that were answered, and where an error or
-                 an interruption (Ctrl-C) left a round half learned.
+        Raises:
+            SessionError: if the model shows other items than those that were answered, or if an error or Ctrl-C
+                interrupted learning before.
         """
         if self._learning is not None:
             raise SessionError(
-                f"the method was interrupted while it learned from {self._learning}, and what it had learned "
-                "until then is not to be used. Make the session again; with a log, it goes on from there."
+                f"learning from {self._learning} was interrupted, so the method's state is unusable. Make the session "
+                "again; with a log, it continues there."
             )
         self._replaying = True
         try:
-            self._begin()
+            if self._given is not None and self.method.round == 0:
+                with self._uninterrupted("the given labels"):
+                    self.method.begin(self._given.query, self._given.feedback)
             while self._log is not None and self.round < min(self.logged, self.rounds):
                 line = self._log.rounds[self.round]
                 question, feedback = self._question(), feedback_from(line, self._log.file)
@@ -264,13 +273,17 @@ class Session:
             self._replaying = False
 
     def _catch_up(self) -> None:
-        """Learn the rest of the log; not during a replay, whose caller looks at the state after a certain round."""
+        """Replay the log, unless a replay is in progress: its caller looks at the state between two rounds."""
         if not self._replaying:
             for _ in self.replay():
                 pass
 
-    def play(self, answerer: Answerer) -> Iterator[Round]:
-        """Run the whole session with a function that answers: the rounds in the log first, then new ones."""
+    def play(self, answerer: Callable[[Question], Feedback | Sequence[Any]]) -> Iterator[Round]:
+        """Run the whole session, the rounds in the log first.
+
+        Args:
+            answerer: a question -> its answers, as `answer` takes them.
+        """
         yield from self.replay()
         for question in self:
             yield self.answer(answerer(question))
@@ -279,21 +292,26 @@ class Session:
 
     @recording_gradients
     def sample(self, n: int) -> Tensor:
-        """n images of the aligned result; changes nothing that was learned.
+        """Sample from the aligned model; nothing that was learned changes.
 
-        Between the rounds of `replay` and `play`, the result is of what was learned up to that round.
+        Between the rounds of `replay` and `play`, the model is as it was after that round.
+
+        Args:
+            n: number of images, at least 1.
+
+        Returns:
+            (n, C, H, W) images in [-1, 1], or (n, d) points; the same rows each time.
         """
         if operator.index(n) < 1:
-            raise SessionError(f"cannot sample {n} images; give a number from 1 on.")
+            raise SessionError(f"cannot sample {n} images; give at least 1.")
         self._catch_up()
         return self.model.decode(self.method.sample(n))
 
     def show(self, n: int = 16) -> Image.Image:
-        """The pictures of the open question side by side, in its order; without an open question n of the result.
+        """The images of the open question side by side, in order; without one, n samples. A notebook displays them.
 
-        A notebook shows what is returned.
-
-        Raises:  SessionError for a model of points.
+        Raises:
+            SessionError: for a model of points.
         """
         images = self.sample(n) if self._open is None else self._open.images
         if images.ndim != 4:
@@ -302,17 +320,25 @@ class Session:
 
     @recording_gradients
     def save(self, folder: str | Path, about: Mapping[str, Any] | None = None) -> Path:
-        """Write the aligned model as a folder that diffusers loads, whole or not at all.
+        """Write the aligned model as a folder that diffusers loads, completely or not at all.
 
-        Args:    about: further entries of `papa.json`.
-        Raises:  ModelError for a method or a model that cannot be saved. SessionError for a folder that is not empty.
-                 PapaError for a place that cannot be written.
+        Args:
+            folder: a new or empty folder.
+            about: further entries of its `papa.json`.
+
+        Returns:
+            The folder's absolute path.
+
+        Raises:
+            ModelError: for a method or a model that cannot be saved.
+            SessionError: for a folder that is not empty.
+            PapaError: for a folder that cannot be written.
         """
         self._catch_up()
         place = Path(folder).resolve()
         network = self.method.aligned()
         if place.is_file() or (place.is_dir() and any(place.iterdir())):
-            raise SessionError(f"{folder} is there already; choose another folder, or delete it.")
+            raise SessionError(f"{folder} exists already; choose another folder, or delete it.")
         new = beside(place, "new")
         sweep(place)
         try:
@@ -322,15 +348,15 @@ class Session:
             new.replace(place)
         except (OSError, SafetensorError) as error:
             raise PapaError(
-                f"cannot write {folder} ({error}). The answers are kept. Free disk space or give write permission "
-                "there (or choose another folder), then do the same again."
+                f"cannot write {folder} ({error}). The answers are kept. Free disk space, give write permission there "
+                "or choose another folder, then save again."
             ) from error
         finally:
             shutil.rmtree(new, ignore_errors=True)
         return place
 
     def close(self) -> None:
-        """Release the log, so that another session may open it; a session with a log then takes no answers."""
+        """Release the log, so that another session may open it. A closed session with a log takes no answers."""
         if self._log is not None:
             self._log.close()
 
