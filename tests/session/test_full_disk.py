@@ -74,7 +74,7 @@ def test_a_full_disk_at_the_start_leaves_a_log_that_can_be_begun(plane: Gmm2d, l
     assert torch.equal(finish(session(plane.model, log=log)), finish(session(plane.model)))
 
 
-def test_a_log_that_somebody_deleted_is_not_begun_in_the_middle(plane: Gmm2d, log: Path) -> None:
+def test_a_deleted_log_is_not_begun_in_the_middle(plane: Gmm2d, log: Path) -> None:
     of = session(plane.model, log=log)
     of.ask()
     log.unlink()

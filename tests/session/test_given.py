@@ -213,7 +213,7 @@ def test_a_model_that_sees_the_images_otherwise_is_refused(tmp_path: Path, log: 
     refused(
         SessionError,
         lambda: Session(wide, "best_of_n", given=labels, log=log, settings=LIGHT, **QUICK),
-        "in another size or cut",
+        "in another size or crop",
     )
 
 

@@ -48,8 +48,8 @@ def test_an_empty_folder_is_a_place_and_a_taken_one_is_not(digits: Digits, tmp_p
     of.save(tmp_path / "empty")
     (tmp_path / "file").write_text("mine")
     before = {file.name for file in tmp_path.iterdir()}
-    refused(SessionError, lambda: of.save(tmp_path / "empty"), "is there already", "choose another folder")
-    refused(SessionError, lambda: of.save(tmp_path / "file"), "is there already")
+    refused(SessionError, lambda: of.save(tmp_path / "empty"), "exists already", "choose another folder")
+    refused(SessionError, lambda: of.save(tmp_path / "file"), "exists already")
     assert (tmp_path / "file").read_text() == "mine" and {file.name for file in tmp_path.iterdir()} == before
 
 
