@@ -1,9 +1,9 @@
-"""What a round costs on this machine: seconds and peak memory of FKC and PAPA, as a JSON table.
+"""Seconds and peak memory of a round of FKC and PAPA on this machine, as a JSON table.
 
     python tools/bench_text_to_image.py --tasks sd15 fruits > bench.json
 
-`sd15` is a network of Stable Diffusion 1.5's true size with random weights, so nothing is downloaded; the
-OpenCLIP proxy is left out (answers are random). A round is: draw and decode the items, learn from 8 answers.
+`sd15` has the size of Stable Diffusion 1.5 and random weights, so nothing is downloaded; answers are random. A round
+samples and decodes the images and learns from 8 answers.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SIZES: dict[str, Any] = {
     "sd15": ((320, 640, 1280, 1280), 64, (128, 256, 512, 512)),
     "narrow": ((32, 32, 64, 64), 8, (32, 32, 32, 32)),
 }
-"""Channels of the UNet, side of a latent, channels of the VAE: Stable Diffusion 1.5's, and one to try this with."""
+"""Channels of the UNet, side of a latent, channels of the VAE; `narrow` is for trying this script."""
 
 
 def tokenizer() -> CLIPTokenizer:
@@ -80,7 +80,7 @@ def open_model(name: str, device: str, steps: int | None) -> PipelineModel:
 
 
 def rounds(session: Session, count: int) -> list[float]:
-    """Seconds of each round after the first, which shows base samples."""
+    """Seconds of each round after the first."""
     seconds = []
     for index in range(count + 1):
         began = time.monotonic()

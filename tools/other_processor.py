@@ -1,10 +1,9 @@
-"""How far results move on another processor: the same runs again with the kernels of an older instruction set.
+"""Compare results with those of another processor, simulated by AVX2 instead of AVX-512 kernels.
 
     snakemake --cores 2 && python tools/other_processor.py
 
-A processor decides by its instructions in which order sums are taken, which changes the last bits of every number.
-Kernels of AVX2 instead of AVX-512 do the same on this machine. For each kind of run: the value of each seed here and
-there, the standard deviation of their difference, and that over seeds, which the reported intervals are made of.
+Another instruction set sums in another order and changes the last bits of every number. Prints, for each kind of run,
+the values of both, the standard deviation of their difference, and that over seeds.
 """
 
 from __future__ import annotations
