@@ -3,7 +3,7 @@
     python tools/bench_page.py                       # on `fruits`, with as many threads as there are cores
     python tools/bench_page.py --rounds 20 --only papa
 
-Prints median and 95% quantile over the rounds, on an idle machine, without images sampled ahead and without the browser.
+Prints median and 95% quantile over the rounds; nothing is sampled ahead, and the browser is not included.
 The user likes bananas; with `--arbitrary` the answers do not depend on the images, which a surrogate fits most slowly.
 """
 

@@ -313,7 +313,6 @@ class Desk:
         with self._lock:
             self._rounds.clear()
             self._previews = Previews()
-            self.draft.forget()
             self._notes.clear()
 
     def stop(self) -> None:

@@ -189,12 +189,6 @@ class Draft:
     def _reopen(self, index: int) -> None:
         self.reopened = index if self.reopened is None else min(index, self.reopened)
 
-    def forget(self) -> None:
-        """Clear everything in memory."""
-        for kept in (self.answers, self.confirmed, self.lines, self._stack, self._sent):
-            kept.clear()
-        self.reopened = None
-
     def forget_before(self, rounds: int) -> None:
         """Drop open steps of rounds that the log already has: they were answered elsewhere since."""
         if any(step.round < rounds and step.round not in self.confirmed for step in self._stack):

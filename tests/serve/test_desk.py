@@ -213,11 +213,12 @@ def test_a_log_of_another_session_is_refused_before_anything_is_served(log: Path
     about = {"prompt": "a fruit", "model": {"name": "x", "network_sha256": "1"}}
     with desk(log, about=about) as at:
         Tab(at).answer(*ROUND)
-    for given, word in (
-        ({"about": about | {"prompt": "a boat"}}, "prompt"),
-        ({"about": about | {"model": {"name": "x", "network_sha256": "2"}}}, "model.network_sha256"),
-        ({"about": about, "seed": 1}, "seed"),
-    ):
+    others: dict[str, dict[str, Any]] = {
+        "prompt": {"about": about | {"prompt": "a boat"}},
+        "model.network_sha256": {"about": about | {"model": {"name": "x", "network_sha256": "2"}}},
+        "seed": {"about": about, "seed": 1},
+    }
+    for word, given in others.items():
         refused(SessionError, desk(log, **given).__enter__, "another session", word)
     assert len(preference(log)) == 1
     with desk(log, about=about) as at:

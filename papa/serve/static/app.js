@@ -24,7 +24,7 @@ const $ = (id) => document.getElementById(id);
 const client = Array.from(crypto.getRandomValues(new Uint8Array(12)), (b) => b.toString(16).padStart(2, "0")).join("");
 let csrf = document.querySelector("meta[name=papa-csrf]").content;
 let seq = 0;
-let queue = stored();
+let queue = JSON.parse(load("sessionStorage", STORED) || "[]");
 let state = null; // of the server
 let built = ""; // which images the grid has
 let at = 0; // the item that keys rate
@@ -37,19 +37,21 @@ let singleKeys = true; // whether letters and digits are shortcuts (WCAG 2.1.4: 
 
 // ---------------------------------------------------------------- the queue
 
-function stored() {
+function load(storage, key) {
   try {
-    return JSON.parse(sessionStorage.getItem(STORED)) || [];
+    return window[storage].getItem(key);
   } catch {
-    return [];
+    return null; // a browser without storage
   }
 }
 
-function store() {
+function save(storage, key, value) {
   try {
-    sessionStorage.setItem(STORED, JSON.stringify(queue));
-  } catch { /* the queue stays in memory */ }
+    window[storage].setItem(key, value);
+  } catch { /* kept until the page is closed */ }
 }
+
+const store = () => save("sessionStorage", STORED, JSON.stringify(queue));
 
 function push(step) {
   seq += 1;
@@ -65,6 +67,7 @@ async function pump() {
     while (queue.length && !full) await sendSome();
     connection("");
   } catch (error) {
+    if (error.status === 422) queue = []; // from another version of the page; it will never be accepted
     connection(reason(error));
     setTimeout(pump, 1000);
   } finally {
@@ -89,7 +92,12 @@ async function sendSome() {
   if (!full && results.length < some.length) await new Promise((done) => setTimeout(done, 500));
 }
 
-class Refused extends Error {}
+class Refused extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
 
 const reason = (error) => (error instanceof Refused ? error.message : NO_CONNECTION);
 
@@ -97,11 +105,12 @@ async function call(path, body) {
   for (let tries = 0; ; tries += 1) {
     const post = { method: "POST", headers: { "Content-Type": "application/json", "X-CSRF-Token": csrf }, body: JSON.stringify(body) };
     const reply = await fetch(path, { ...(body && post), signal: AbortSignal.timeout(body ? 60000 : 10000) });
-    const found = await reply.json().catch(() => ({
-      message: `“papa serve” did not answer; something in front of it, perhaps a proxy, says: ${reply.status} ${reply.statusText}.`,
-    }));
+    const found = await reply.json().catch((error) => {
+      if (!(error instanceof SyntaxError)) throw error;
+      throw new Refused(reply.status, `Not “papa serve” but something in front of it, perhaps a proxy, answers: ${reply.status} ${reply.statusText}.`);
+    });
     if (reply.ok || reply.status === 409) return found;
-    if (reply.status !== 403 || !body || tries) throw new Refused(`${found.message} (HTTP ${reply.status})`);
+    if (reply.status !== 403 || !body || tries) throw new Refused(reply.status, found.message);
     csrf = (await call("state")).csrf; // the server was restarted
   }
 }
@@ -122,20 +131,6 @@ function useSingleKeys(yes) {
   singleKeys = yes;
   $("single-keys").checked = yes;
   document.body.dataset.keys = yes ? "on" : "off";
-}
-
-function storedSingleKeys() {
-  try {
-    return localStorage.getItem(SINGLE_KEYS) !== "off";
-  } catch {
-    return true; // a browser without storage does not remember it
-  }
-}
-
-function storeSingleKeys() {
-  try {
-    localStorage.setItem(SINGLE_KEYS, singleKeys ? "on" : "off");
-  } catch { /* until the page is closed */ }
 }
 
 // ---------------------------------------------------------------- the state
@@ -460,7 +455,7 @@ function act(event, what) {
 
 $("single-keys").addEventListener("change", () => {
   useSingleKeys($("single-keys").checked);
-  storeSingleKeys();
+  save("localStorage", SINGLE_KEYS, singleKeys ? "on" : "off");
   say(singleKeys ? "Single-key shortcuts are on." : "Single-key shortcuts are off; use the buttons.");
 });
 $("undo").addEventListener("click", undo);
@@ -486,5 +481,5 @@ $("dial-input").addEventListener("input", () => { $("dial-value").textContent = 
 $("dial-input").addEventListener("change", () => ask("dial", { value: Number($("dial-input").value) }));
 window.addEventListener("beforeunload", (event) => { if (queue.length && (full || lost)) event.preventDefault(); });
 window.addEventListener("pageshow", (event) => { if (event.persisted) look(); });
-useSingleKeys(storedSingleKeys());
+useSingleKeys(load("localStorage", SINGLE_KEYS) !== "off");
 look();
