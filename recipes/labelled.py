@@ -13,8 +13,8 @@ from papa.benchmark.config import Measures
 from papa.benchmark.metrics.fidelity import Fidelity
 from papa.benchmark.metrics.interface import Bench
 from papa.benchmark.tasks.artefacts import folder, verified_card
-from papa.benchmark.tasks.labelled import LabelledPictures
-from papa.benchmark.users.strokes.user import ink
+from papa.benchmark.tasks.labelled import LabelledImages
+from papa.benchmark.users.strokes import ink
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.rng import Stream
@@ -45,7 +45,7 @@ def begin(
     write_card(home, card)
 
 
-def finish(task: LabelledPictures[Any], stream: Stream, log: Log) -> None:
+def finish(task: LabelledImages, stream: Stream, log: Log) -> None:
     """Measure the installed artefacts and add the figures to the card."""
     figures = measured(task, stream)
     write_card(folder(task.name), verified_card(task.name) | {"figures": figures})
@@ -66,7 +66,7 @@ def nearest_training_image(samples: Tensor, unseen: Tensor, seen: Tensor) -> dic
     }
 
 
-def measured(task: LabelledPictures[Any], stream: Stream) -> dict[str, Any]:
+def measured(task: LabelledImages, stream: Stream) -> dict[str, Any]:
     """Quality of the artefacts on samples of the base model and on part C."""
     noise = stream_noise(stream.at("card"), (SAMPLES, *task.model.shape))
     latents = euler_ancestral(task.model.denoiser(Cost()), task.model.sigmas(), noise)

@@ -29,7 +29,7 @@ from papa.benchmark.machine import pick_device
 from papa.benchmark.tasks.artefacts import folder
 from papa.benchmark.tasks.idx import IMAGES, LABELS, PARTS
 from papa.benchmark.tasks.mnist import MnistSettings
-from papa.benchmark.tasks.mnist.task import SIDE, FashionMnist, Mnist, pictures
+from papa.benchmark.tasks.mnist.task import SIDE, FashionMnist, Mnist, real_images
 from papa.errors import PapaError
 from papa.files import forget_paths, sha256
 from papa.models.training import Checkpoint, scheduled
@@ -218,7 +218,7 @@ def train(place: Path, name: str, stages: list[BaseTraining], log: Log) -> dict[
     Returns:
         Split indices by part.
     """
-    task, (images, labels) = TASKS[name], pictures(place)
+    task, (images, labels) = TASKS[name], real_images(place)
     stream = Stream(SEED).at(name, "recipe")
     parts = split_indices(labels, stream)
     seen = sorted(parts["A"] + parts["B"])
@@ -275,7 +275,7 @@ def retrain(
         raise PapaError(f"{task} is not shipped; give the folder of its IDX files with --data FOLDER.")
     if data is not None or not only_figures_missing(task):
         source = home if data is None else Path(data)
-        pictures(source)  # raises for damaged files
+        real_images(source)  # raises for damaged files
         stages: list[BaseTraining] = []
         for count, lr in STAGES:
             given: dict[str, Any] = {"size": size, "precision": precision, "steps": steps or count, "lr": lr}
@@ -287,7 +287,7 @@ def retrain(
         shared = stages[0].model_dump(include={"size", "batch", "precision", "average"})
         recipe = {"seed": SEED, "timesteps": TIMESTEPS} | shared
         recipe["stages"] = [{"steps": stage.steps, "lr": stage.lr} for stage in stages]
-        labelled.begin(new, task, pictures(new)[0], parts, recipe, about(task))
+        labelled.begin(new, task, real_images(new)[0], parts, recipe, about(task))
         install(new, task)
     labelled.finish(TASKS[task](MnistSettings()), Stream(SEED).at(task), log)
 

@@ -107,7 +107,7 @@ def test_sessions_in_half_precision(name: str) -> None:
     settings = tiny.small(declaration(algorithm).settings, **given)
     method = declaration(algorithm).load()(settings, task.model, Stream(0), lambda n: drawn(task, n).cuda())
     user = user_of("sd15", "apple")
-    user.meet(task)
+    user.calibrate(task)
     for happened in rounds_of(method, user, Stream(1), settings.labels, settings.per_round):
         assert torch.isfinite(happened.question.images).all()
     found = method.sample(3)

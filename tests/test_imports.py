@@ -195,9 +195,9 @@ def test_no_method_reaches_a_judge_a_user_or_a_record(name: str) -> None:
 def test_a_method_that_reaches_a_user_is_reported(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "papa", tmp_path / "papa", ignore=lambda _, names: [n for n in names if n == "data"])
     with open(tmp_path / "papa/models/lora.py", "a", encoding="utf-8") as handle:
-        handle.write('LATER = "papa.benchmark.users.classes.user:Classes"\n')
+        handle.write('LATER = "papa.benchmark.users.classes:Classes"\n')
     graph = graph_of(tmp_path / "papa", texts=True)
-    assert "papa.benchmark.users.classes.user" in reach("papa.methods.papa", graph)
+    assert "papa.benchmark.users.classes" in reach("papa.methods.papa", graph)
 
 
 # ---------------------------------------------------------------- what is loaded

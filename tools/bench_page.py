@@ -22,8 +22,7 @@ from torch import Tensor
 from papa.benchmark.machine import this_machine
 from papa.benchmark.tasks.fruits import FRUITS, FruitsSettings
 from papa.benchmark.tasks.fruits.task import Fruits
-from papa.benchmark.users import user_spec
-from papa.benchmark.users.interface import user_of
+from papa.benchmark.users import user_of, user_spec
 from papa.serve.images import pngs
 from papa.session import Session
 
@@ -46,7 +45,7 @@ Answers = Callable[[int, Tensor], list[bool]]
 def banana(task: Fruits) -> Answers:
     """A user who likes bananas."""
     user = user_of(user_spec("banana", FRUITS.users, {}, "bench_page"))
-    user.meet(task)
+    user.calibrate(task)
     return lambda _, images: (np.asarray(user.verdict(images)) > 0.5).tolist()
 
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any
 
 import yaml
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from papa.benchmark.personal import PersonalStudy
 from papa.errors import SettingsError
-from papa.settings import Fraction, Positive, Seed, Settings
+from papa.settings import Positive, Seed, Settings
 
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$", max_length=80)]
 """Labels stand in paths, commands, legends and tables: letters, digits and . _ + = -, a letter or a digit first."""
@@ -97,33 +97,6 @@ class Measures(Settings):
                 f"per_round: {self.per_round} samples of a round are more than the {self.served} of served, which end "
                 "every curve; lower per_round, or raise served"
             )
-        return self
-
-
-Form = Literal["own", "grades", "pairs"]
-FORMS: tuple[Form, ...] = get_args(Form)
-"""The forms that the answers of a user may have; see `AnswerModel.answers`."""
-
-
-class AnswerModel(Settings):
-    """The answers of a simulated user: their form and noise."""
-
-    answers: Form = "own"
-    """How somebody answers who is asked about items one by one: "own", as the taste says it; "grades", the preference
-    itself; "pairs", by comparing items 2i and 2i + 1, of which the better one counts as liked and the other one as
-    disliked (1/2 each where they are equal; a last item without a partner stays unanswered)."""
-    flip: Fraction = 0.0
-    """Probability that a binary answer is flipped (a graded answer s becomes 1 - s)."""
-    missing: Fraction = 0.0
-    """Probability that an item stays unanswered; it still costs a label."""
-    moods: Fraction = 0.0
-    """Probability that a round is answered in a mood. In a bad one half of the likes are withheld, in a good one a
-    quarter of the dislikes pass for likes."""
-
-    @model_validator(mode="after")
-    def _moods_need_binary_answers(self) -> AnswerModel:
-        if self.moods and self.answers != "own":
-            raise ValueError(f"moods withhold likes, and answers: {self.answers} has none; leave one of them out")
         return self
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from papa.benchmark import tasks, users
 from papa.benchmark.config import RESERVED, Config, Measures, read
 from papa.benchmark.specs import BaseSpec, MethodSpec, RunSpec, TaskSpec
-from papa.benchmark.users.declaration import UserSpec
+from papa.benchmark.users.interface import UserSpec
 from papa.errors import SettingsError
 from papa.methods import declaration as method_declaration
 from papa.models.settings import BLOCK

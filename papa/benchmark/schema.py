@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from papa.benchmark import tasks, users
-from papa.benchmark.config import AnswerModel, Block, Config
+from papa.benchmark.config import Block, Config
+from papa.benchmark.users.interface import AnswerModel
 from papa.methods import METHODS, declaration
 from papa.settings import Settings
 

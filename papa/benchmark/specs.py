@@ -14,7 +14,7 @@ from papa.benchmark import users
 from papa.benchmark.config import Config, Measures
 from papa.benchmark.runs.key import artefact_hashes, completion_key
 from papa.benchmark.tasks.declaration import TaskDeclaration
-from papa.benchmark.users.declaration import UserSpec
+from papa.benchmark.users.interface import UserSpec
 from papa.methods.declaration import Declaration, MethodSettings
 from papa.models.settings import SamplingSettings
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from papa.benchmark.config import Config
     from papa.benchmark.grid import Grid
     from papa.benchmark.specs import TaskSpec
-    from papa.benchmark.tasks.interface import AnyTask
+    from papa.benchmark.tasks.interface import Task
 
 
 def log(message: str) -> None:
@@ -42,7 +42,7 @@ def load_grid(args: argparse.Namespace) -> Grid:
     return grid.load(args.config, overrides(args))
 
 
-def open_task(of: TaskSpec, config: Config, threads: int, device: str | None = None) -> AnyTask:
+def open_task(of: TaskSpec, config: Config, threads: int, device: str | None = None) -> Task:
     """Load a task on the device that the configuration asks for, or on another one.
 
     What the task keeps lies in the folder of results.

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from papa.benchmark.config import FORMS, AnswerModel
 from papa.benchmark.grid import Grid
 from papa.benchmark.specs import RunSpec
-from papa.benchmark.users.declaration import UserSpec
+from papa.benchmark.users.interface import FORMS, AnswerModel, UserSpec
 from papa.paper import select
 from papa.paper.stats import Estimate
 
@@ -71,7 +70,7 @@ def manners(grid: Grid, task: str) -> dict[tuple[str, str], dict[float, str]]:
             people.setdefault(_taste(spec.who), {}).setdefault(spec.user, spec)
     found: dict[tuple[str, str], dict[float, str]] = {}
     for group in people.values():
-        clean = next((label for label, spec in group.items() if spec.who.plain), None)
+        clean = next((label for label, spec in group.items() if spec.who.noiseless), None)
         if clean is None:
             continue
         for label, spec in group.items():
@@ -114,7 +113,7 @@ def shown(grid: Grid) -> set[tuple[str, str, str]]:
         named = {label for points in budgets(grid, task).values() for label in points.values()}
         varied = {label for points in manners(grid, task).values() for label in points.values()}
         specs, quiet = [spec for spec in grid if spec.task == task], select.users_of(grid, task)
-        heard = {spec.method for spec in specs if spec.user in varied and not spec.who.plain}
+        heard = {spec.method for spec in specs if spec.user in varied and not spec.who.noiseless}
         found |= {
             (task, s.method, s.user)
             for s in specs

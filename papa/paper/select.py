@@ -152,7 +152,7 @@ def is_graded(grid: Grid, task: str, user: str) -> bool:
 
 def users_of(grid: Grid, task: str) -> list[str]:
     """Users of the grid who answer as their taste says, in the grid's order."""
-    return list(dict.fromkeys(spec.user for spec in grid if spec.task == task and spec.who.plain))
+    return list(dict.fromkeys(spec.user for spec in grid if spec.task == task and spec.who.noiseless))
 
 
 def shared_users(table: pd.DataFrame, grid: Grid, task: str) -> list[str]:

@@ -23,8 +23,7 @@ from papa.benchmark.tasks.fruits.render import CONCEPTS, KINDS, pictures
 from papa.benchmark.tasks.fruits.task import NAME, Fruits
 from papa.benchmark.tasks.images import to_range
 from papa.benchmark.tasks.prompts import ClipJudge, PromptBank
-from papa.benchmark.users import user_spec
-from papa.benchmark.users.interface import user_of
+from papa.benchmark.users import user_of, user_spec
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.rng import Stream
@@ -124,7 +123,7 @@ def base_rates(task: Fruits, samples: int) -> dict[str, Any]:
     drawn, found = sample(task, task.settings.prompt, samples), {}
     for label in FRUITS.users:
         user = user_of(user_spec(label, FRUITS.users, {}, "card"))
-        user.meet(task)
+        user.calibrate(task)
         told = user.verdict(drawn)
         found[label] = {"rate": round(float(told.mean()), 4)}
         if set(told) <= {0.0, 1.0}:

@@ -9,8 +9,7 @@ import torch
 from papa.benchmark.personal import population
 from papa.benchmark.personal.population import NU, SEEN, TUNING, UNSEEN, Population, choose, numbers, split_of
 from papa.benchmark.tasks.fruits.attributes import VALUES
-from papa.benchmark.users.members import MemberTaste
-from papa.benchmark.users.members.user import Member
+from papa.benchmark.users.attributes import Member, MemberTaste
 from papa.rng import Stream
 
 
@@ -83,7 +82,7 @@ class Grey:
 def member() -> Member:
     number = next(i for i in range(99) if not Population(Grey.values).person(i).varied)
     user = Member(MemberTaste(number=number))
-    user.meet(Grey())
+    user.calibrate(Grey())
     return user
 
 
@@ -91,7 +90,7 @@ def test_a_member_likes_the_stated_share_and_grades_along_their_utility(member: 
     images = Grey().known_images()[0]
     assert member.verdict(images).mean() == pytest.approx(0.25, abs=0.02)
     graded = Member(MemberTaste(number=member.taste.number, graded=True))
-    graded.meet(Grey())
+    graded.calibrate(Grey())
     order = member.utility(images).argsort()
     assert (np.diff(graded.verdict(images)[order]) >= 0).all()
     assert torch.autograd.grad(member.preference(x := images.clone().requires_grad_(True)).sum(), x)[0].abs().sum() > 0

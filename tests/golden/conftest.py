@@ -8,7 +8,7 @@ from support.reference import NAMES, reward_user
 
 from papa.benchmark.tasks.gmm2d import Gmm2dSettings
 from papa.benchmark.tasks.gmm2d.task import Gmm2d
-from papa.benchmark.users.rewards.user import RewardUser
+from papa.benchmark.users.rewards import RewardUser
 
 torch.set_num_threads(1)
 

@@ -17,8 +17,7 @@ from torch.distributions import Categorical, MixtureSameFamily, MultivariateNorm
 from papa.benchmark.config import Config
 from papa.benchmark.grid import Grid
 from papa.benchmark.tasks.gmm2d.task import Gmm2d
-from papa.benchmark.users.rewards import ComponentTaste, RewardTaste
-from papa.benchmark.users.rewards.user import ComponentReward, QuadraticReward, RewardUser
+from papa.benchmark.users.rewards import ComponentReward, ComponentTaste, QuadraticReward, RewardTaste, RewardUser
 from papa.diffusion.denoiser import Cost
 from papa.errors import PapaError
 from papa.models.mixture import Mixture
@@ -154,7 +153,7 @@ def test_a_linear_reward_shifts_a_gaussian_by_its_covariance_times_the_slope() -
 
 def test_a_tilt_without_a_normalizing_constant_is_an_error(task: Gmm2d) -> None:
     away = QuadraticReward(RewardTaste(slope=(0.0, 0.0), curvature=-1.0))
-    away.meet(task)
+    away.calibrate(task)
     away.tilted(1.0)
     with pytest.raises(ValueError, match="no finite normalizing constant"):
         away.tilted(20.0)
@@ -162,7 +161,7 @@ def test_a_tilt_without_a_normalizing_constant_is_an_error(task: Gmm2d) -> None:
 
 def test_component_reward_counts_its_component_more(task: Gmm2d) -> None:
     user = ComponentReward(ComponentTaste(component=1, bonus=0.75, exact_at=2.0))
-    user.meet(task)
+    user.calibrate(task)
     law, _ = user.tilted(2.0)
     odds = law.weights / task.mixture.weights
     torch.testing.assert_close(odds / odds[0], torch.tensor([1.0, math.exp(1.5), 1.0]).double())
@@ -176,7 +175,7 @@ def test_component_reward_counts_its_component_more(task: Gmm2d) -> None:
 def test_reweighting_h_times_tends_to_a_point_mass(task: Gmm2d) -> None:
     """P^H(x) is proportional to w(x)^H P(x): what repeated reweighting without a diversity term does."""
     user = QuadraticReward(RewardTaste(slope=(0.5, -0.2), centre=(-0.5, 0.0), curvature=0.4))
-    user.meet(task)
+    user.calibrate(task)
     best = torch.tensor([-0.5 + 0.5 / 0.4, -0.2 / 0.4], dtype=torch.float64)  # where w is largest
     x = task.mixture.sample(100_000, Stream(5))
     log_w, weights = user.preference(x), torch.full((len(x),), 1 / len(x), dtype=torch.float64)
@@ -217,7 +216,7 @@ def test_preference_is_differentiable_and_verdicts_keep_its_order(task: Gmm2d, u
 
 def test_a_reward_of_another_dimension_is_refused(task: Gmm2d) -> None:
     with pytest.raises(PapaError, match="2 coordinates"):
-        QuadraticReward(RewardTaste(slope=(1.0, 0.0, 0.0))).meet(task)
+        QuadraticReward(RewardTaste(slope=(1.0, 0.0, 0.0))).calibrate(task)
 
 
 @pytest.mark.parametrize("tilt", [0.0, 0.5, 2.0])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from support.tiny_mnist import drawn
+from support.tiny_mnist import drawn, write_idx
 
 from papa.benchmark.personal import population
 from papa.benchmark.tasks import artefacts
@@ -19,9 +19,9 @@ from papa.benchmark.tasks.digits.task import Digits
 from papa.benchmark.tasks.fruits import FruitsSettings
 from papa.benchmark.tasks.fruits import personal as shipped
 from papa.benchmark.tasks.fruits.task import HASTY, Fruits
-from papa.benchmark.tasks.idx import IMAGES, LABELS, write
+from papa.benchmark.tasks.idx import IMAGES, LABELS
 from papa.benchmark.tasks.mnist import MnistSettings
-from papa.benchmark.tasks.mnist.task import FashionMnist, pictures
+from papa.benchmark.tasks.mnist.task import FashionMnist, real_images
 from papa.errors import PapaError
 from papa.rng import Stream
 from recipes import digits, labelled, mnist, shared
@@ -54,7 +54,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
     (tmp_path / "data").mkdir()
     monkeypatch.setattr(artefacts, "PACKAGE", tmp_path)
     monkeypatch.setattr(labelled, "SAMPLES", 100)
-    caches = (artefacts.verified_card, pictures, shipped.load)
+    caches = (artefacts.verified_card, real_images, shipped.load)
     for cached in caches:
         cached.cache_clear()
     yield copied
@@ -85,8 +85,8 @@ def test_mnist_from_idx_files(home: Callable[[str], Path], tmp_path: Path) -> No
     data = tmp_path / "idx"
     data.mkdir()
     images, labels = drawn(330)
-    write(data / f"train-{IMAGES}.gz", images)
-    write(data / f"train-{LABELS}.gz", labels)
+    write_idx(data / f"train-{IMAGES}.gz", images)
+    write_idx(data / f"train-{LABELS}.gz", labels)
     with pytest.raises(PapaError, match="--data FOLDER"):
         mnist.retrain(quiet, task="fashion_mnist", steps=2)
     mnist.retrain(quiet, task="fashion_mnist", steps=2, data=str(data))

@@ -9,8 +9,8 @@ import pytest
 from torch import Tensor
 
 from papa.benchmark import tasks
-from papa.benchmark.tasks.interface import AnyTask
-from papa.benchmark.users.interface import AnyUser
+from papa.benchmark.tasks.interface import Task
+from papa.benchmark.users.interface import User
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.methods import METHODS, declaration
@@ -25,7 +25,7 @@ LABELS, K = 5, 2  # the last round is a short one
 
 
 @cache
-def task_of(name: str) -> AnyTask:
+def task_of(name: str) -> Task:
     declared = tasks.declaration(name)
     if declared.takes_data:
         return tiny_mnist.task(name)
@@ -48,11 +48,11 @@ def base_pool(task: str) -> Tensor:
 
 
 @cache
-def user_of(task: str) -> AnyUser:
+def user_of(task: str) -> User:
     own = tasks.declaration(task).users
     configured = {} if own else tiny_families.PEARS
     user = users_of.user_of(task, next(iter(own or configured)), **configured)
-    user.meet(task_of(task))
+    user.calibrate(task_of(task))
     return user
 
 

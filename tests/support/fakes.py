@@ -13,8 +13,7 @@ from torch import Tensor
 from papa.benchmark.tasks.declaration import TaskDeclaration
 from papa.benchmark.tasks.interface import Task
 from papa.benchmark.tasks.text_to_image import TextToImage
-from papa.benchmark.users.declaration import Taste, UserKind
-from papa.benchmark.users.interface import User
+from papa.benchmark.users.interface import Taste, User, UserKind
 from papa.models.interface import Model
 from papa.models.settings import PipelineSettings
 
@@ -58,7 +57,7 @@ class Paint(Model):
         return latents
 
 
-class Painted(Task[PipelineSettings, Paint]):
+class Painted(Task):
     """A task with that model."""
 
     concepts: ClassVar = [{"kind": kind, "colour": colour} for kind in KINDS for colour in ("green", "red")]
@@ -85,10 +84,10 @@ class FondTaste(Taste):
     likes: tuple[int, ...]
 
 
-class Fond(User[FondTaste, object]):
+class Fond(User):
     """Likes concepts, and knows which once it has met the task."""
 
-    def meet(self, task: object) -> None:
+    def calibrate(self, task: object) -> None:
         self.classes = self.taste.likes
 
     def preference(self, images: Tensor) -> Tensor:
@@ -98,7 +97,7 @@ class Fond(User[FondTaste, object]):
         return np.isin(images.argmax(1).numpy(), [index // 2 for index in self.taste.likes]).astype(float)
 
 
-FOND = UserKind(FondTaste, "support.fakes:Fond", needs="concepts")
+FOND = UserKind(FondTaste, Fond, needs="concepts")
 PAINTED = TaskDeclaration(
     PipelineSettings,
     "support.fakes:Painted",

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from papa.benchmark.users.interface import AnyUser
+from papa.benchmark.users.interface import User
 from papa.feedback import Feedback, Question
 from papa.log import feedback_from, log_line
 from papa.methods.interface import Method
@@ -16,7 +16,7 @@ from papa.rng import Stream
 from papa.session import Round
 
 
-def rounds_of(method: Method[Any], user: AnyUser, whims: Stream, labels: int, per_round: int) -> Iterator[Round]:
+def rounds_of(method: Method[Any], user: User, whims: Stream, labels: int, per_round: int) -> Iterator[Round]:
     """The rounds of one user, each yielded after the method has learned from it."""
     for index, first in enumerate(range(0, labels, per_round)):
         query = method.ask(min(per_round, labels - first))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from papa.benchmark.tasks import declaration
 from papa.benchmark.tasks.gmm2d.task import Gmm2d
-from papa.benchmark.users.interface import AnyUser
+from papa.benchmark.users.interface import User
 from papa.models.mixture import Mixture
 from papa.rng import Stream
 from support.users_of import user_of
@@ -20,9 +20,9 @@ NAMES = tuple(declaration("gmm2d").users)
 BOUNDS = {"share": 0.02, "mean": 0.04, "covariance": 0.05, "log_z": 0.1}
 
 
-def reward_user(name: str, task: Gmm2d) -> AnyUser:
+def reward_user(name: str, task: Gmm2d) -> User:
     user = user_of("gmm2d", name)
-    user.meet(task)
+    user.calibrate(task)
     return user
 
 

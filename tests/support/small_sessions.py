@@ -55,7 +55,7 @@ def played(method: Method[Any], task: TextToImage, user: Any = None) -> list[Rou
     """A whole session with somebody, by default one who likes apples."""
     if user is None:
         user = user_of("sd15", "apple")
-        user.meet(task)
+        user.calibrate(task)
     return list(rounds_of(method, user, Stream(1), tiny.SMALL["labels"], tiny.SMALL["per_round"]))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,13 @@ def drawn(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         top, left = divmod(int(label), 4)
         image[3 + 8 * top : 9 + 8 * top, 2 + 6 * left : 8 + 6 * left] = 220
     return images, labels
+
+
+def write_idx(file: Path, array: np.ndarray) -> None:
+    """Write (n, H, W) images or (n,) labels, uint8, gzipped if the name ends in .gz."""
+    head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, dtype=">u4").tobytes()
+    data = head + np.ascontiguousarray(array, dtype=np.uint8).tobytes()
+    file.write_bytes(gzip.compress(data, 9, mtime=0) if file.suffix == ".gz" else data)
 
 
 class Untrained(Mnist):

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from papa.benchmark.config import Measures
 from papa.benchmark.runs.record import Meta
-from papa.benchmark.tasks.interface import AnyTask, Judge, References
-from papa.benchmark.users.interface import AnyUser
+from papa.benchmark.tasks.interface import Judge, References, Task
+from papa.benchmark.users.interface import User
 from papa.rng import Stream
 
 
@@ -49,7 +49,7 @@ class Bench:
     space: where distances between images are taken (`TaskDeclaration.space`).
     """
 
-    task: AnyTask
+    task: Task
     measures: Measures
     stream: Stream
     space: Literal["pixels", "features"] = "pixels"
@@ -129,7 +129,7 @@ class RunView:
     base: Tensor
     feedback: list[dict[str, Any]]
     rounds: list[dict[str, str]]
-    user: AnyUser
+    user: User
     trace: list[dict[str, str]] = field(default_factory=list)
     true_tilt: float | None = None
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from papa.benchmark.metrics.interface import Bench
 from papa.benchmark.metrics.spread import nearest_distances, pairwise_distance, vendi_score
-from papa.benchmark.users.interface import AnyUser
+from papa.benchmark.users.interface import User
 
 MIXES = 16
 """Mixes of base samples that a measure of one request is compared with the mean of."""
@@ -49,7 +49,7 @@ class Pool:
     A user with an exact reward in nats likes and dislikes nothing: there is no mix then.
     """
 
-    def __init__(self, bench: Bench, user: AnyUser, base: Tensor, address: tuple[str, ...]) -> None:
+    def __init__(self, bench: Bench, user: User, base: Tensor, address: tuple[str, ...]) -> None:
         self._bench, self._address = bench, address
         self.base = base
         self.scored = user.exact is None

@@ -55,7 +55,7 @@ def never_queried(run: RunView, images: Tensor) -> dict[str, float]:
     classes = run.user.classes
     judges = {} if classes is None else {name: of for name, of in run.decided.items() if name != "gold"}
     found = {name: float(np.isin(decided(images), classes or ()).mean()) for name, decided in judges.items()}
-    return found | {name: float(verdict(images).mean()) for name, verdict in run.user.elsewhere().items()}
+    return found | {name: float(verdict(images).mean()) for name, verdict in run.user.held_out_verdicts().items()}
 
 
 @torch.no_grad()

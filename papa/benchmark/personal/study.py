@@ -51,7 +51,7 @@ class PersonalTask(Protocol):
         """An adapter with its encoder: "ppd", or one of the controls."""
         ...
 
-    def eyes(self) -> Mapping[str, Attributes]:
+    def attribute_judges(self) -> Mapping[str, Attributes]:
         """Who judges: "gold" and "held_out"."""
         ...
 
@@ -91,8 +91,8 @@ class Study:
     _nobody: dict[tuple[str, str], dict[str, dict[str, np.ndarray]]] = field(default_factory=dict)
 
     @cached_property
-    def eyes(self) -> Mapping[str, Attributes]:
-        return self.task.eyes()
+    def attribute_judges(self) -> Mapping[str, Attributes]:
+        return self.task.attribute_judges()
 
     @cached_property
     def _pool(self) -> dict[str, dict[str, np.ndarray]]:
@@ -100,7 +100,7 @@ class Study:
 
     @cached_property
     def population(self) -> Population:
-        return Population(self.eyes["gold"].values)
+        return Population(self.attribute_judges["gold"].values)
 
     def persons(self, split: Any, n: int) -> list[Person]:
         """The first n persons of a part of the population."""
@@ -108,7 +108,7 @@ class Study:
 
     def seen(self, images: Tensor) -> dict[str, dict[str, np.ndarray]]:
         """Judge -> attribute -> (n, values), what pictures show."""
-        return {name: shares_of(attributes, images) for name, attributes in self.eyes.items()}
+        return {name: shares_of(attributes, images) for name, attributes in self.attribute_judges.items()}
 
     def utility(self, person: Person, judge: str, seen: Seen) -> np.ndarray:
         """(n,) utility of pictures, in deviations over the pool, by what a judge has seen on them."""
@@ -184,7 +184,7 @@ class Study:
             "varied": person.varied,
             "prompt": prompt,
         }
-        for judge in self.eyes:
+        for judge in self.attribute_judges:
             mine = self.utility(person, judge, seen)
             for reference in ("base", "dpo"):
                 if axes["model"] != reference:  # a model against itself is no comparison
@@ -287,7 +287,7 @@ class Study:
             a, b = self.told(personal, first), self.told(personal, second)
             for share in np.linspace(0, 1, STEPS).tolist():
                 shown = self.draw(personal, (1 - share) * a + share * b, self.generic)
-                for judge in self.eyes:
+                for judge in self.attribute_judges:
                     values = {
                         f"utility_of_{name}": float(self.utility(who, judge, shown).mean())
                         for name, who in (("first", first), ("second", second))

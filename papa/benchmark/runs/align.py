@@ -20,8 +20,9 @@ from papa.benchmark.machine import peak_memory_mib, reset_peak_memory, this_mach
 from papa.benchmark.runs.base_samples import reader, stream_of
 from papa.benchmark.runs.record import Evaluations, Meta, csv_bytes, jsonl_bytes, npz_bytes, write_record
 from papa.benchmark.specs import RunSpec
-from papa.benchmark.tasks.interface import AnyTask
-from papa.benchmark.users.interface import AnyUser, user_of
+from papa.benchmark.tasks.interface import Task
+from papa.benchmark.users import user_of
+from papa.benchmark.users.interface import User
 from papa.errors import DivergedError
 from papa.feedback import Feedback, Question
 from papa.files import cannot_write, write_json
@@ -32,14 +33,14 @@ from papa.session import Round, Session
 Log = Callable[[str], None]
 
 
-def build_user(spec: RunSpec, task: AnyTask) -> AnyUser:
+def build_user(spec: RunSpec, task: Task) -> User:
     """The user of a run, with noise on the answers where asked for."""
     user = user_of(spec.who)
-    user.meet(task)
+    user.calibrate(task)
     return user
 
 
-def open_session(spec: RunSpec, task: AnyTask, oracle: Any = None, log: Path | None = None) -> Session:
+def open_session(spec: RunSpec, task: Task, oracle: Any = None, log: Path | None = None) -> Session:
     """The session of a run. Only the controls that ask for it are handed the user's preference."""
     return Session(
         task.model,
@@ -134,7 +135,7 @@ def forget(spec: RunSpec) -> None:
             raise cannot_write(folder, error) from error
 
 
-def align(spec: RunSpec, task: AnyTask, log: Log) -> None:
+def align(spec: RunSpec, task: Task, log: Log) -> None:
     """Run one alignment and store its record. Errors are raised; divergence is data (`status`)."""
     reset_peak_memory()
     start, cpu, work = time.monotonic(), time.process_time(), work_folder(spec)
@@ -172,13 +173,13 @@ def align(spec: RunSpec, task: AnyTask, log: Log) -> None:
     shutil.rmtree(work, ignore_errors=True)
 
 
-def learn(spec: RunSpec, session: Session, user: AnyUser, taken: Taken, clock: Clock, log: Log) -> None:
+def learn(spec: RunSpec, session: Session, user: User, taken: Taken, clock: Clock, log: Log) -> None:
     """The rounds, with samples after each but the last, whose samples are the final ones."""
     answer_noise = Stream(spec.config.root_seed).at(spec.task, "whims", spec.user, seed=spec.seed)
 
     def answer(question: Question) -> Feedback:
-        now = user.at(question.round / session.rounds)
-        return now.answer(question.images, question.kind, answer_noise.at(round=question.round))
+        noise, progress = answer_noise.at(round=question.round), question.round / session.rounds
+        return user.answer(question.images, question.kind, noise, progress)
 
     if session.logged:
         log(f"{spec.folder}: going on after round {session.logged} of {session.rounds}")
@@ -205,7 +206,7 @@ def note(happened: Round, session: Session, taken: Taken, clock: Clock) -> None:
     taken.peak = clock.peak
 
 
-def draw_final(spec: RunSpec, session: Session, task: AnyTask, user: AnyUser, taken: Taken) -> None:
+def draw_final(spec: RunSpec, session: Session, task: Task, user: User, taken: Taken) -> None:
     """The final samples of the aligned result, those of one request, and those under another prompt.
 
     Controls are not aligned models, so they have none under another prompt.

@@ -12,7 +12,7 @@ import numpy as np
 from papa.benchmark.runs.align import open_session
 from papa.benchmark.runs.record import Record, read_record
 from papa.benchmark.specs import RunSpec
-from papa.benchmark.tasks.interface import AnyTask
+from papa.benchmark.tasks.interface import Task
 from papa.errors import PapaError
 from papa.log import feedback_from
 from papa.session import Session
@@ -21,7 +21,7 @@ SAME = 2
 """Grey levels of 255 by which a replayed image may differ from the stored one (another machine's last bits)."""
 
 
-def replayed(spec: RunSpec, task: AnyTask) -> tuple[Session, int]:
+def replayed(spec: RunSpec, task: Task) -> tuple[Session, int]:
     """The session of a finished run as it was at the end.
 
     Returns: the session, and the largest difference (grey levels) between what it showed again and what is stored.
@@ -48,7 +48,7 @@ def is_exported(spec: RunSpec, folder: Path) -> bool:
     return isinstance(about, dict) and about.get("key") == spec.key and about.get("seed") == spec.seed
 
 
-def export(spec: RunSpec, task: AnyTask, folder: Path, log: Callable[[str], None]) -> None:
+def export(spec: RunSpec, task: Task, folder: Path, log: Callable[[str], None]) -> None:
     """Write the aligned model of a run as a folder that diffusers loads; one that is there already is kept.
 
     Raises:  SessionError for a folder that is not empty. ModelError for a method or a model that has nothing to save.

@@ -12,7 +12,7 @@ from papa.benchmark.runs.align import build_user
 from papa.benchmark.runs.record import read_record
 from papa.benchmark.runs.scores import score_key, write_scores
 from papa.benchmark.specs import BaseSpec, RunSpec
-from papa.benchmark.tasks.interface import AnyTask
+from papa.benchmark.tasks.interface import Task
 from papa.registry import load
 from papa.rng import Stream
 
@@ -21,7 +21,7 @@ class Scorer:
     """Measures runs of one task; judges and references are loaded once, base samples once for runs that share them
     one after another."""
 
-    def __init__(self, spec: RunSpec, task: AnyTask) -> None:
+    def __init__(self, spec: RunSpec, task: Task) -> None:
         self._bench = Bench(
             task, spec.of.measures, Stream(spec.config.root_seed).at("score", spec.task), spec.of.declaration.space
         )

@@ -5,14 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import cached_property
-from typing import TypeVar
 
 import numpy as np
 import open_clip
 import torch
 from torch import Tensor, nn
 
-from papa.benchmark.tasks.clip_settings import ClipSettings, JudgedByClip
+from papa.benchmark.tasks.clip_settings import ClipSettings
 from papa.benchmark.tasks.interface import Judge
 from papa.benchmark.tasks.prompts import ClipJudge, PromptBank
 from papa.benchmark.tasks.sd15.hub import load_clip
@@ -25,10 +24,8 @@ from papa.rng import Stream
 KNOWN = 4
 """Images of each concept that a graded user's answers are calibrated on."""
 
-J = TypeVar("J", bound=JudgedByClip)
 
-
-class ClipJudged(TextToImage[J]):
+class ClipJudged(TextToImage):
     """A pipeline, a bank of prompts, and two OpenCLIP models."""
 
     def load_model(self) -> PipelineModel:

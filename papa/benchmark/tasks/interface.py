@@ -1,4 +1,4 @@
-"""What a task is: a model, and what the benchmark adds to it. No method is given one."""
+"""What a task is: a model, and what the benchmark adds to it. Methods never see one."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from torch import Tensor, nn
 
 from papa.errors import PapaError
-from papa.models.interface import Model
 from papa.models.mixture import Mixture
-from papa.models.settings import SamplingSettings
 
 if TYPE_CHECKING:
     from papa.benchmark.tasks.images import Classifier
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Judge(Protocol):
-    """Says how likely each class is. `gold` gives the labels; no method queries the others."""
+    """Class probabilities of images. "gold" gives the labels; no method queries the others."""
 
     def probabilities(self, images: Tensor) -> np.ndarray:
         """(n, ...) images -> (n, classes) float64, rows of sum 1."""
@@ -33,7 +31,11 @@ class Judge(Protocol):
 class References:
     """Real images that nothing was fitted to, and the network whose features FID compares.
 
-    images: (n, C, H, W). labels: (n,) classes. features: (n, C, H, W) -> (n, feature_dim).
+    Args:
+        images: (n, C, H, W).
+        labels: (n,) classes.
+        features: (n, C, H, W) -> (n, feature_dim).
+        feature_dim: number of features.
     """
 
     images: Tensor
@@ -42,71 +44,62 @@ class References:
     feature_dim: int
 
 
-S = TypeVar("S", bound=SamplingSettings)
-M = TypeVar("M", bound=Model)
-
-
-class Task(ABC, Generic[S, M]):
+class Task(ABC):
     """A model with hidden users, judges and references.
 
-    Args:    settings: of the task and its model. device: where it runs. store: a folder for what takes time to make and
-             is the same every time; None keeps nothing.
+    Args:
+        settings: of the task and its model.
+        device: where it runs.
+        store: a folder for what is expensive to make and always the same; None keeps nothing.
 
-    Attributes: model: what is aligned. concepts: attributes of the classes that the judges tell apart, where classes
-    have attributes.
+    Attributes:
+        model: the model that is aligned.
+        concepts: attributes of the classes, where classes have attributes.
     """
 
     concepts: list[dict[str, Any]] = []
 
-    def __init__(self, settings: S, device: str = "cpu", store: Path | None = None) -> None:
+    def __init__(self, settings: Any, device: str = "cpu", store: Path | None = None) -> None:
         self.settings, self.device, self.store = settings, device, store
-        self.model = self.load_model()
+        self.model: Any = self.load_model()
 
     @abstractmethod
-    def load_model(self) -> M:
+    def load_model(self) -> Any:
         """The model, on the task's device."""
 
-    def check(self, log: Callable[[str], None]) -> None:
-        """Check the artefacts, beyond their sha256, before anything is run."""
+    def check(self, log: Callable[[str], None]) -> None:  # noqa: B027 - most tasks have nothing to check
+        """Check the artefacts, beyond their sha256, before a run."""
 
     def judges(self) -> dict[str, Judge]:
-        """Judges by name ("gold", "held_out"); empty where preference is not by class."""
+        """Judges by name ("gold", "held_out"); empty if preference is not by class."""
         return {}
 
     def references(self) -> References | None:
-        """Real images for FID and KID, or None where the truth is known in closed form."""
+        """Real images for FID and KID; None without any."""
         return None
 
     def other_real_images(self) -> tuple[Tensor, np.ndarray]:
         """Real images and labels that the references leave out, for the floor of FID and KID.
 
-        Raises:  PapaError where there are none.
+        Raises:
+            PapaError: if there are none.
         """
         raise PapaError(f"{type(self).__name__} has no real images")
 
     def training_images(self) -> Tensor | None:
-        """The images that the base model was trained on; None where there are no end of them, or they are not here."""
+        """Images that the base model was trained on; None if they are unlimited or not available."""
         return None
 
     def features(self) -> nn.Module | None:
-        """The network whose features diversity compares where there are no references, (n, ...) images -> (n, d).
-
-        It labels nothing and no method queries it. None without one.
-        """
+        """The network whose features diversity compares without references, (n, ...) images -> (n, d); or None."""
         return None
 
     def retention(self, classes: tuple[int, ...] | None) -> tuple[str, tuple[int, ...]] | None:
-        """Another prompt, and the classes that it asks for, at most half of which a user of `classes` likes.
-
-        How often an aligned model still draws those is its retention. None where there is no such prompt.
-        """
+        """Another prompt, and the classes it asks for; a user of `classes` prefers at most half of them. Or None."""
         return None
 
 
-AnyTask = Task[Any, Any]
-
-
-# ---------------------------------------------------------------- what users ask of a task
+# ---------------------------------------------------------------- what users need of a task
 
 
 class LabelsClasses(Protocol):
@@ -133,12 +126,12 @@ class LabelsConcepts(Protocol):
         ...
 
     def known_images(self) -> tuple[Tensor, np.ndarray]:
-        """Images whose concept is known, and their concepts: what a graded user calibrates its answers on."""
+        """Images and their known concepts, on which graded users are calibrated."""
         ...
 
 
 class Attributes(Protocol):
-    """How likely each value of each attribute of a picture is."""
+    """Probabilities of each value of each attribute of an image."""
 
     @property
     def values(self) -> Mapping[str, Sequence[str]]:
@@ -146,7 +139,7 @@ class Attributes(Protocol):
         ...
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
-        """(n, C, H, W) images -> attribute -> (n, values) shares, differentiable."""
+        """(n, C, H, W) images -> attribute -> (n, values) probabilities, differentiable."""
         ...
 
 
@@ -154,27 +147,15 @@ class KnowsAttributes(Protocol):
     """Offers "attributes"."""
 
     def attributes(self) -> Attributes:
-        """The attributes of pictures, by the judgement of the model that labels."""
+        """The attributes of images, by the judge that labels."""
         ...
 
-    def eyes(self) -> Mapping[str, Attributes]:
-        """The same by every judge: "gold" is the model that labels, no method queries the others."""
+    def attribute_judges(self) -> Mapping[str, Attributes]:
+        """The same by every judge: "gold" labels, no method queries the others."""
         ...
 
     def known_images(self) -> tuple[Tensor, np.ndarray]:
-        """Images whose concept is known, and their concepts."""
-        ...
-
-
-class LabelsHastily(Protocol):
-    """Offers "hasty"."""
-
-    def hasty(self) -> Classifier:
-        """A classifier of concepts that was trained on few pictures."""
-        ...
-
-    def proxy(self) -> ClipJudge:
-        """The OpenCLIP judge whose bank has the concepts."""
+        """Images and their known concepts."""
         ...
 
 

@@ -1,14 +1,15 @@
-"""Tasks of labelled pictures whose latent is the picture: a DDPM, judges of two families, references.
+"""Tasks of labelled images whose latent is the image: a DDPM, judges of two families, references.
 
-Three disjoint parts of real pictures: A labels (gold judge), B never queried (held-out judge), C reference (FID and the
-judges' accuracies). The base model and FID's feature network were trained on A and B, not C. The model card of each
-task has its figures (`papa/data/TASK/README.md`).
+Three disjoint parts of real images: A labels (gold judge), B is never queried (held-out judge), C is the reference (FID
+and the judges' accuracies). The base model and FID's feature network were trained on A and B. Figures: the task's model
+card, `papa/data/TASK/README.md`.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,19 +18,16 @@ from torch import Tensor, nn
 from papa.benchmark.tasks.artefacts import folder, verified_card
 from papa.benchmark.tasks.images import Classifier, ClassifierJudge, StandardizedFeatures, load_classifier
 from papa.benchmark.tasks.interface import Judge, References, Task
-from papa.models.settings import SamplingSettings
 from papa.models.unet import UNetModel
-
-CLASSES = 10
 
 
 class SmallClassifier(Classifier):
     """Two convolutions, a pooled grid, and a bottleneck of `features` dimensions.
 
-    Input (n, 1, side, side) in [-1, 1]; output (n, 10) logits.
+    Input (n, 1, side, side) in [-1, 1]; output (n, classes) logits.
     """
 
-    def __init__(self, side: int, width: int, features: int, dropout: float = 0.2) -> None:
+    def __init__(self, side: int, width: int, features: int, classes: int = 10, dropout: float = 0.2) -> None:
         super().__init__()
         self.body = nn.Sequential(
             nn.Conv2d(1, width, 3, padding=1),
@@ -44,26 +42,45 @@ class SmallClassifier(Classifier):
             nn.Dropout(dropout),
             nn.Linear(2 * width * (side // 4) ** 2, features),
         )
-        self.head = nn.Linear(features, CLASSES)
+        self.head = nn.Linear(features, classes)
 
 
-S = TypeVar("S", bound=SamplingSettings)
+class FittedJudge:
+    """A scikit-learn classifier as a judge, of another family than the gold judge and fitted where it is used.
+
+    Args:
+        machine: classifier, not yet fitted.
+        features: (n, C, H, W) images -> (n, d) array.
+        images: (n, C, H, W) training images.
+        labels: (n,) their classes.
+    """
+
+    def __init__(
+        self, machine: Any, features: Callable[[Tensor], np.ndarray], images: Tensor, labels: np.ndarray
+    ) -> None:
+        self.features, self.machine = features, machine.fit(features(images), labels)
+        self.classes = int(labels.max()) + 1
+
+    def probabilities(self, images: Tensor) -> np.ndarray:
+        """One-hot decisions."""
+        return np.eye(self.classes)[self.machine.predict(self.features(images))]
 
 
-class LabelledPictures(Task[S, UNetModel]):
-    """What such tasks share; a task says what its pictures, networks and held-out judge are."""
+class LabelledImages(Task):
+    """A task of labelled images; a subclass defines images, networks and held-out judge."""
 
     name: ClassVar[str]
+    model: UNetModel
 
     @staticmethod
     @abstractmethod
     def new_gold() -> SmallClassifier:
-        """The classifier that labels, not yet trained."""
+        """The classifier that labels, untrained."""
 
     @staticmethod
     @abstractmethod
     def new_features() -> SmallClassifier:
-        """The classifier whose bottleneck FID compares, not yet trained."""
+        """The classifier whose bottleneck FID compares, untrained."""
 
     @staticmethod
     @abstractmethod
@@ -78,8 +95,6 @@ class LabelledPictures(Task[S, UNetModel]):
         self.card: dict[str, Any] = verified_card(self.name)
         spread = self.card["spread"]
         return UNetModel.from_folder(folder(self.name), settings=self.settings, spread=spread, device=self.device)
-
-    # ------------------------------------------------------------ judges and references
 
     def gold_network(self) -> Classifier:
         """The classifier that labels."""
@@ -99,10 +114,9 @@ class LabelledPictures(Task[S, UNetModel]):
         return {"gold": ClassifierJudge(self.gold_network()), "held_out": self.held_out(*self.part("B"))}
 
     def references(self) -> References:
-        images, labels = self.part("C")
         net = load_classifier(self.new_features(), folder(self.name) / "features.safetensors", self.device)
-        features = StandardizedFeatures(net, self.other_real_images()[0].to(self.device))
-        return References(images, labels, features, features.dim)
+        features = StandardizedFeatures(net, self.training_images().to(self.device))
+        return References(*self.part("C"), features, features.dim)
 
     def training_images(self) -> Tensor:
         return self.other_real_images()[0]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -16,17 +16,13 @@ from papa.benchmark.tasks.interface import Judge, Task
 from papa.benchmark.tasks.prompts import ClipJudge
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
-from papa.models.pipeline import PipelineModel
-from papa.models.settings import PipelineSettings
 from papa.rng import Stream
 
 CHECKED = 32
 """Base samples that the proxy's self-check looks at."""
 
-P = TypeVar("P", bound=PipelineSettings)
 
-
-class TextToImage(Task[P, PipelineModel]):
+class TextToImage(Task):
     """A latent diffusion model with a prompt, and judges that tell concepts apart.
 
     Attributes: retained: kinds that an aligned model may be asked for by name, in the order in which one is picked.

@@ -1,25 +1,99 @@
-"""What a user is, and the manner of its answers: their form, and the noise on them."""
+"""What a simulated user is: a taste, how it is described in a configuration, and a noise model of the answers.
+
+Imports no torch.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import KW_ONLY, dataclass, replace
-from typing import Any, Generic, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import numpy as np
-from torch import Tensor
+from pydantic import model_validator
 
-from papa.benchmark.users import kind as kind_of_user
-from papa.benchmark.users.declaration import Taste, UserSpec
+from papa.benchmark.tasks.declaration import Offer
 from papa.errors import PapaError
 from papa.feedback import Feedback, Kind
-from papa.models.mixture import Mixture
 from papa.rng import Stream
+from papa.settings import Fraction, Settings
 
-T = TypeVar("T", bound=Taste)
-Host = TypeVar("Host", contravariant=True)
-"""What a user asks of a task, one of the protocols of `papa.benchmark.tasks.interface`."""
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from papa.models.mixture import Mixture
+
+# ---------------------------------------------------------------- as a configuration describes it
+
+
+class Taste(Settings):
+    """Base of the settings of every kind of user: what the user prefers."""
+
+
+Form = Literal["own", "grades", "pairs"]
+FORMS: tuple[Form, ...] = get_args(Form)
+"""The forms of answers; see `AnswerModel.answers`."""
+
+
+class AnswerModel(Settings):
+    """The answers of a simulated user: their form and noise."""
+
+    answers: Form = "own"
+    """Answers to item-by-item questions: "own", those of the taste; "grades", the preference itself; "pairs",
+    comparisons of items 2i and 2i + 1: 1 for the better one, 0 for the other (1/2 each if equal; a last item without a
+    partner stays unanswered)."""
+    flip: Fraction = 0.0
+    """Probability that an answer s becomes 1 - s, or that a pair is reversed."""
+    missing: Fraction = 0.0
+    """Probability that an item stays unanswered; it still costs a label."""
+    moods: Fraction = 0.0
+    """Probability that a round is answered in a mood. In a bad one half of the likes are withheld, in a good one a
+    quarter of the dislikes become likes."""
+
+    @model_validator(mode="after")
+    def _moods_need_binary_answers(self) -> AnswerModel:
+        if self.moods and self.answers != "own":
+            raise ValueError(f"moods need yes-or-no answers, not answers: {self.answers}; remove one of the two")
+        return self
+
+
+@dataclass(frozen=True)
+class UserSpec:
+    """A user of a grid.
+
+    Args:
+        label: its label.
+        kind: its kind.
+        taste: its taste.
+        answer_model: form and noise of the answers.
+        then: the user it becomes after half of the rounds; None if the taste does not change.
+    """
+
+    label: str
+    kind: str
+    taste: Taste
+    answer_model: AnswerModel
+    then: UserSpec | None = None
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Its kind, and that of the user it becomes."""
+        return (self.kind, *(() if self.then is None else self.then.kinds))
+
+    @property
+    def noiseless(self) -> bool:
+        """Whether the answers are those of the taste itself."""
+        return self.answer_model == AnswerModel()
+
+    @property
+    def described(self) -> Mapping[str, Any]:
+        """All settings of this user, defaults resolved, JSON-serializable."""
+        own = {"user": self.label, "kind": self.kind, "taste": self.taste.model_dump(mode="json")}
+        return own | self.answer_model.model_dump() | ({} if self.then is None else {"then": self.then.described})
+
+
+# ---------------------------------------------------------------- as it answers
 
 
 class Tilting(Protocol):
@@ -28,22 +102,27 @@ class Tilting(Protocol):
     def tilted(self, beta: float) -> tuple[Mixture, float]: ...
 
 
-class User(ABC, Generic[T, Host]):
+class User(ABC):
     """A simulated user with a taste.
 
-    Attributes: classes: the preferred classes of a class user, for the measures; None otherwise. exact: the
-    exact density of the base tilted by this user's preference; None where there is none.
+    Attributes:
+        classes: the preferred classes, for the measures; None for users whose taste is not by class.
+        exact: the exact density of the base tilted by this user's reward; None without a closed form.
     """
 
     classes: tuple[int, ...] | None = None
     exact: Tilting | None = None
 
-    def __init__(self, taste: T) -> None:
+    def __init__(self, taste: Any) -> None:
         self.taste = taste
 
     @abstractmethod
-    def meet(self, task: Host) -> None:
-        """Called once with the task, before anything is shown: calibration, loading of the judge."""
+    def calibrate(self, task: Any) -> None:
+        """Load what the user needs of the task, before the first question.
+
+        Args:
+            task: one that offers what this kind of user needs, see `papa.benchmark.tasks.interface`.
+        """
 
     @abstractmethod
     def preference(self, images: Tensor) -> Tensor:
@@ -51,23 +130,26 @@ class User(ABC, Generic[T, Host]):
 
     @abstractmethod
     def verdict(self, images: Tensor) -> np.ndarray:
-        """(n, ...) images -> (n,) float64, the answer before any noise: 0 or 1, or graded in [0, 1]."""
+        """(n, ...) images -> (n,) float64 noiseless answers: 0 or 1, or graded in [0, 1]."""
 
-    def elsewhere(self) -> Mapping[str, Callable[[Tensor], np.ndarray]]:
-        """Judge that no method queries -> images -> (n,) what this user would answer by its judgement.
+    def held_out_verdicts(self) -> Mapping[str, Callable[[Tensor], np.ndarray]]:
+        """Judge that no method queries -> the verdict of this taste by its judgement.
 
-        Empty for users with `classes`, of which every judge of the task has its own opinion.
+        Empty for users with `classes`: the measures ask every judge of the task for the class.
         """
         return {}
 
-    def at(self, progress: float) -> AnyUser:
-        """Who answers when this share of the rounds, in [0, 1), is over."""
-        return self
+    def answer(self, images: Tensor, kind: Kind, stream: Stream, progress: float = 0.0) -> Feedback:
+        """Answer a question.
 
-    def answer(self, images: Tensor, kind: Kind, stream: Stream) -> Feedback:
-        """Answer a query.
+        Args:
+            images: (k, ...) items.
+            kind: the kind of answer asked for.
+            stream: random numbers of this round.
+            progress: share of the rounds already over, in [0, 1).
 
-        Raises:  PapaError for a kind of answer that this user does not give.
+        Raises:
+            PapaError: for a kind of answer that this user does not give.
         """
         if kind == "pairs":
             raise PapaError(f"{type(self).__name__} answers item by item, not in pairs.")
@@ -75,61 +157,37 @@ class User(ABC, Generic[T, Host]):
         return Feedback(preference=self.verdict(images), probability=probability)
 
 
-AnyUser = User[Any, Any]
+@dataclass(frozen=True)
+class UserKind:
+    """A kind of user, as the registry names it.
 
-
-@dataclass
-class NoisyUser(User[Any, Any]):
-    """A user whose answers have another form, or are flipped, coloured by moods, or missing at random.
-
-    answers: their form where items are asked about one by one (`AnswerModel.answers`). flip: probability that an answer
-    s becomes 1 - s, or that a pair is turned round. moods: probability that a round is answered in a mood, a bad or a
-    good one in equal parts: in a bad one a like (s above 1/2) is withheld half of the time, in a good one a dislike
-    passes for a like a quarter of the time. missing: probability of NaN; a pair with an item that stays unanswered is
-    left out.
-    Somebody who compares errs, or says nothing, about both items at once. The draws depend on the round and the item
-    alone, so they are the same for every method.
+    Args:
+        taste: class of its taste.
+        user: class of the user.
+        needs: what it asks of a task.
     """
 
-    inner: AnyUser
-    _: KW_ONLY
-    answers: str = "own"
-    flip: float = 0.0
-    moods: float = 0.0
-    missing: float = 0.0
+    taste: type[Taste]
+    user: Callable[[Any], User]
+    needs: Offer
 
-    def __post_init__(self) -> None:
-        self.taste = self.inner.taste
+    @property
+    def module(self) -> str:
+        """The module of the user."""
+        return self.user.__module__
+
+
+class WrappedUser(User):
+    """A user with the taste of another one."""
+
+    def __init__(self, inner: User) -> None:
+        super().__init__(inner.taste)
+        self.inner = inner
+        self.classes, self.exact = inner.classes, inner.exact
+
+    def calibrate(self, task: Any) -> None:
+        self.inner.calibrate(task)
         self.classes, self.exact = self.inner.classes, self.inner.exact
-
-    def meet(self, task: Any) -> None:
-        self.inner.meet(task)
-        self.classes, self.exact = self.inner.classes, self.inner.exact  # some users set them in `meet`
-
-    def elsewhere(self) -> Mapping[str, Callable[[Tensor], np.ndarray]]:
-        return self.inner.elsewhere()
-
-    def at(self, progress: float) -> AnyUser:
-        now = self.inner.at(progress)
-        return self if now is self.inner else replace(self, inner=now)
-
-    def _moody(self, preference: np.ndarray, stream: Stream) -> np.ndarray:
-        """Which answers of a round a mood turns."""
-        which, of = stream.uniform(2), stream.at("items").uniform(len(preference))
-        if which[0] >= self.moods:
-            return np.zeros(len(preference), dtype=bool)
-        return (preference > 0.5) & (of < 0.5) if which[1] < 0.5 else (preference <= 0.5) & (of < 0.25)
-
-    def _items(self, stream: Stream, n: int) -> np.ndarray:
-        """(n,) uniform draws, one for each item; the two items of a comparison share theirs."""
-        drawn = stream.uniform(n)
-        return drawn[np.arange(n) // 2 * 2] if self.answers == "pairs" else drawn
-
-    def _said(self, truth: Feedback) -> np.ndarray:
-        """The answers in the form that this user gives them."""
-        if self.answers == "own" or truth.probability is None:
-            return truth.preference
-        return truth.probability if self.answers == "grades" else compared(truth.probability)
 
     def preference(self, images: Tensor) -> Tensor:
         return self.inner.preference(images)
@@ -137,64 +195,70 @@ class NoisyUser(User[Any, Any]):
     def verdict(self, images: Tensor) -> np.ndarray:
         return self.inner.verdict(images)
 
-    def answer(self, images: Tensor, kind: Kind, stream: Stream) -> Feedback:
-        truth = self.inner.answer(images, kind, stream)
-        flipped = self._items(stream.at("flip"), len(images)) < self.flip
-        unanswered = self._items(stream.at("missing"), len(images)) < self.missing
-        said = self._said(truth)
-        preference = np.where(flipped, 1 - said, said)
-        preference = np.where(self._moody(preference, stream.at("mood")), 1 - preference, preference)
+    def held_out_verdicts(self) -> Mapping[str, Callable[[Tensor], np.ndarray]]:
+        return self.inner.held_out_verdicts()
+
+
+class ChangingUser(WrappedUser):
+    """A user whose taste changes after half of the rounds; measured by the later taste."""
+
+    def __init__(self, before: User, after: User) -> None:
+        super().__init__(after)
+        self.before = before
+
+    def calibrate(self, task: Any) -> None:
+        self.before.calibrate(task)
+        super().calibrate(task)
+
+    def answer(self, images: Tensor, kind: Kind, stream: Stream, progress: float = 0.0) -> Feedback:
+        return (self.before if progress < 0.5 else self.inner).answer(images, kind, stream)
+
+
+class NoisyUser(WrappedUser):
+    """A user whose answers have another form, or noise.
+
+    The noise depends on round and item only, so it is the same for every method. The two items of a comparison share
+    theirs.
+    """
+
+    def __init__(self, inner: User, model: AnswerModel) -> None:
+        super().__init__(inner)
+        self.model = model
+
+    def answer(self, images: Tensor, kind: Kind, stream: Stream, progress: float = 0.0) -> Feedback:
+        truth, n = self.inner.answer(images, kind, stream, progress), len(images)
+        flipped = self._uniform(stream.at("flip"), n) < self.model.flip
+        unanswered = self._uniform(stream.at("missing"), n) < self.model.missing
+        preference = self._in_form(truth)
+        preference = np.where(flipped, 1 - preference, preference)
+        preference = np.where(self._turned_by_mood(preference, stream.at("mood")), 1 - preference, preference)
         pairs = truth.pairs
         if pairs is not None:
-            turned = stream.at("flip", "pairs").uniform(len(pairs)) < self.flip
-            pairs = np.where(turned[:, None], pairs[:, ::-1], pairs)[~unanswered[pairs].any(1)]
+            reversed_ = stream.at("flip", "pairs").uniform(len(pairs)) < self.model.flip
+            pairs = np.where(reversed_[:, None], pairs[:, ::-1], pairs)[~unanswered[pairs].any(1)]
         return Feedback(np.where(unanswered, np.nan, preference), truth.probability, pairs)
+
+    def _uniform(self, stream: Stream, n: int) -> np.ndarray:
+        """(n,) uniform numbers, one for each item or comparison."""
+        uniform = stream.uniform(n)
+        return uniform[np.arange(n) // 2 * 2] if self.model.answers == "pairs" else uniform
+
+    def _in_form(self, truth: Feedback) -> np.ndarray:
+        """(k,) answers in the form of the answer model."""
+        if self.model.answers == "own" or truth.probability is None:
+            return truth.preference
+        return truth.probability if self.model.answers == "grades" else compared(truth.probability)
+
+    def _turned_by_mood(self, preference: np.ndarray, stream: Stream) -> np.ndarray:
+        """(k,) which answers of a round a mood reverses."""
+        mood, items = stream.uniform(2), stream.at("items").uniform(len(preference))
+        if mood[0] >= self.model.moods:
+            return np.zeros(len(preference), dtype=bool)
+        return (preference > 0.5) & (items < 0.5) if mood[1] < 0.5 else (preference <= 0.5) & (items < 0.25)
 
 
 def compared(preference: np.ndarray) -> np.ndarray:
-    """(k,) preferences -> (k,) answers by comparison of items 2i and 2i + 1: 1 for the better one, 0 for the other, 1/2
-    for two that are equal, NaN for a last item without a partner."""
+    """(k,) preferences -> (k,) answers by comparison of items 2i and 2i + 1, see `AnswerModel.answers`."""
     halves = preference[: len(preference) // 2 * 2].reshape(-1, 2)
     first = 0.5 + 0.5 * np.sign(halves[:, 0] - halves[:, 1])
     return np.append(np.stack([first, 1 - first], 1).ravel(), [np.nan] * (len(preference) % 2))
-
-
-class ChangingUser(User[Any, Any]):
-    """A user whose taste changes half-way: one user for the first half of the rounds, another one from then on.
-
-    Everything that is measured is by the taste in the end.
-    """
-
-    def __init__(self, before: AnyUser, after: AnyUser) -> None:
-        super().__init__(after.taste)
-        self._before, self._after = before, after
-
-    def meet(self, task: Any) -> None:
-        for user in (self._before, self._after):
-            user.meet(task)
-        self.classes, self.exact = self._after.classes, self._after.exact
-
-    def at(self, progress: float) -> AnyUser:
-        return self._before if progress < 0.5 else self._after
-
-    def preference(self, images: Tensor) -> Tensor:
-        return self._after.preference(images)
-
-    def verdict(self, images: Tensor) -> np.ndarray:
-        return self._after.verdict(images)
-
-    def elsewhere(self) -> Mapping[str, Callable[[Tensor], np.ndarray]]:
-        return self._after.elsewhere()
-
-    def answer(self, images: Tensor, kind: Kind, stream: Stream) -> Feedback:
-        return self._after.answer(images, kind, stream)
-
-
-def user_of(spec: UserSpec) -> AnyUser:
-    """The user of a description; it has met no task yet."""
-
-    def plain(of: UserSpec) -> AnyUser:
-        return kind_of_user(of.kind).load()(of.taste)
-
-    user = plain(spec) if spec.then is None else ChangingUser(plain(spec), plain(spec.then))
-    return user if spec.plain else NoisyUser(user, **spec.answer_model.model_dump())

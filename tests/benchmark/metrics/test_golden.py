@@ -15,7 +15,7 @@ from papa.rng import Stream
 @pytest.mark.parametrize("name", ["linear", "quadratic"])
 def test_golden_errors_of_exact_samples_are_small_and_of_others_large(name: str, plane: Gmm2d) -> None:
     user = user_of("gmm2d", name)
-    user.meet(plane)
+    user.calibrate(plane)
     law, log_z = user.tilted(2.0)
     samples = law.sample(20_000, Stream(0))
 

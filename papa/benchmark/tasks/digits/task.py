@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from papa.benchmark.tasks.digits import DigitsSettings
-from papa.benchmark.tasks.labelled import LabelledPictures, SmallClassifier
+from papa.benchmark.tasks.labelled import FittedJudge, LabelledImages, SmallClassifier
 
 NAME = "digits"
-SHAPE = (1, 8, 8)
+SIDE = 8
 
 GAMMA: Any = 0.02
 """Kernel width of the held-out judge (`Any`: scikit-learn's annotation has only the strings)."""
@@ -25,39 +24,29 @@ def real_digits() -> tuple[Tensor, np.ndarray]:
     from sklearn.datasets import load_digits  # a second of import that aligning does not need
 
     pixels, labels = load_digits(return_X_y=True)
-    images = np.asarray(pixels, dtype=np.float32).reshape(-1, *SHAPE) / 8 - 1
+    images = np.asarray(pixels, dtype=np.float32).reshape(-1, 1, SIDE, SIDE) / 8 - 1
     return torch.from_numpy(images), np.asarray(labels)
 
 
-class HeldOutJudge:
-    """A support vector machine on part B: another family of classifier, trained on other images than the gold judge.
-
-    It is fitted where it is used (0.1 s, deterministic), so there is no weight file to trust.
-    """
-
-    def __init__(self, images: Tensor, labels: np.ndarray) -> None:
-        from sklearn.svm import SVC
-
-        self.machine = SVC(C=10.0, gamma=GAMMA).fit(images.flatten(1).numpy(), labels)
-
-    def probabilities(self, images: Tensor) -> np.ndarray:
-        """One-hot decisions: this judge gives no probabilities in between."""
-        return np.eye(10)[self.machine.predict(images.flatten(1).cpu().numpy())]
-
-
-class Digits(LabelledPictures[DigitsSettings]):
+class Digits(LabelledImages):
     """8x8 handwritten digits; the latent is the image."""
 
     name = NAME
-    held_out = staticmethod(HeldOutJudge)
+
+    @staticmethod
+    def held_out(images: Tensor, labels: np.ndarray) -> FittedJudge:
+        """A support vector machine on pixels."""
+        from sklearn.svm import SVC
+
+        return FittedJudge(SVC(C=10.0, gamma=GAMMA), lambda x: x.flatten(1).cpu().numpy(), images, labels)
 
     @staticmethod
     def new_gold() -> SmallClassifier:
-        return SmallClassifier(SHAPE[1], width=24, features=64)
+        return SmallClassifier(SIDE, width=24, features=64)
 
     @staticmethod
     def new_features() -> SmallClassifier:
-        return SmallClassifier(SHAPE[1], width=16, features=24)
+        return SmallClassifier(SIDE, width=16, features=24)
 
     def real(self) -> tuple[Tensor, np.ndarray]:
         return real_digits()

@@ -18,7 +18,6 @@ from torch import Tensor
 from papa.benchmark.runs.key import source_hash
 from papa.benchmark.runs.record import arrays_of, npz_bytes
 from papa.benchmark.tasks.artefacts import folder, verified_card
-from papa.benchmark.tasks.fruits import FruitsSettings
 from papa.benchmark.tasks.fruits.attributes import AttributeShares, sentence
 from papa.benchmark.tasks.fruits.captions import concept_prompt, on
 from papa.benchmark.tasks.fruits.clip import clip_judge, concepts
@@ -59,7 +58,7 @@ def renders(part: str, store: Path | None = None) -> tuple[Tensor, np.ndarray]:
     return to_range(images), concepts
 
 
-class Fruits(TextToImage[FruitsSettings]):
+class Fruits(TextToImage):
     """32x32 pictures of fruit."""
 
     concepts = concepts()
@@ -89,8 +88,8 @@ class Fruits(TextToImage[FruitsSettings]):
         """A shipped adapter with its user encoder."""
         return load(kind, self.device)
 
-    def eyes(self) -> dict[str, AttributeShares]:
-        """Who judges what persons like: the model that labels, and one that no personal model was trained on."""
+    def attribute_judges(self) -> dict[str, AttributeShares]:
+        """The judge that labels, and one that no personal model was trained on."""
         held_out = clip_judge(folder(NAME) / "held_out_clip", None, self.device)
         return {"gold": self._attributes, "held_out": AttributeShares(held_out)}
 

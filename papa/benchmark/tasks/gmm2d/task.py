@@ -1,24 +1,22 @@
 """The reference that every sampler and loss, and figure F7, are compared with.
 
-The denoiser is the exact posterior mean, so what differs from the closed form is the sampler's own error.
+The denoiser is the exact posterior mean, so a deviation from the closed form is the sampler's own error.
 """
 
 from __future__ import annotations
 
 import torch
 
-from papa.benchmark.tasks.gmm2d import Gmm2dSettings
 from papa.benchmark.tasks.interface import Task
 from papa.models.mixture import Mixture, MixtureModel
 
-# Unit scale: the centres stand at distance 1 from the origin. Two components overlap, the
-# third stands apart, so that errors in either case would show.
+# Unit scale: all means have distance 1 from the origin. Two components overlap, the third is separate.
 WEIGHTS = (0.4, 0.35, 0.25)
 MEANS = ((-1.0, 0.0), (0.6, 0.8), (0.6, -0.8))
 COVARIANCES = (((0.16, 0.06), (0.06, 0.20)), ((0.20, -0.08), (-0.08, 0.14)), ((0.10, 0.02), (0.02, 0.16)))
 
 
-class Gmm2d(Task[Gmm2dSettings, MixtureModel]):
+class Gmm2d(Task):
     """The mixture above."""
 
     def load_model(self) -> MixtureModel:

@@ -7,14 +7,13 @@ from typing import cast
 import torch
 
 from papa.benchmark.tasks.clip_judged import ClipJudged
-from papa.benchmark.tasks.pipeline import OwnPipelineSettings
 from papa.benchmark.tasks.pipeline.needs import checked_folder
 from papa.models.opening import from_pretrained
 from papa.models.pipeline import PipelineModel
 from papa.models.settings import PipelineSettings
 
 
-class OwnPipeline(ClipJudged[OwnPipelineSettings]):
+class OwnPipeline(ClipJudged):
     """Pictures of any size; a pipeline of any family that draws for a prompt."""
 
     def load_pipeline(self, dtype: torch.dtype) -> PipelineModel:

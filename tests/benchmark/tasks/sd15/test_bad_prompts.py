@@ -35,7 +35,7 @@ def test_a_bank_without_a_concept() -> None:
 
 def test_a_user_whose_concept_is_not_in_the_bank() -> None:
     task = Sd15(tiny_sd15.settings(bank={"lemon": ["a lemon"], "grape": ["grapes"]}))
-    refused(SettingsError, lambda: user_of("sd15", "apple").meet(task), "apple", "it has lemon, grape")
+    refused(SettingsError, lambda: user_of("sd15", "apple").calibrate(task), "apple", "it has lemon, grape")
 
 
 def test_a_prompt_of_the_bank_that_the_proxy_would_cut() -> None:

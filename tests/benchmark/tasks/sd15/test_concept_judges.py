@@ -19,8 +19,7 @@ from papa.benchmark.metrics.interface import Bench, RunView
 from papa.benchmark.tasks.prompts import PromptBank
 from papa.benchmark.tasks.sd15.task import Sd15
 from papa.benchmark.tasks.text_to_image import TextToImage
-from papa.benchmark.users.concepts import ConceptTaste
-from papa.benchmark.users.concepts.user import ConceptUser
+from papa.benchmark.users.concepts import ConceptTaste, ConceptUser
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.errors import PapaError, SettingsError
@@ -77,7 +76,7 @@ def test_images_of_known_kind_are_drawn_once_and_for_their_own_prompts(small: Sd
 
 def test_without_references_liked_images_are_compared_by_the_held_out_judge(small: Sd15) -> None:
     user = ConceptUser(ConceptTaste(wanted={"kind": ["apple", "grape", "banana"]}))
-    user.meet(small)
+    user.calibrate(small)
     images = images_of(small, 24)
     bench = Bench(small, Measures(diversity=12, per_round=4), Stream(0), "features")
     run = RunView(bench, META, {"final": images[:12]}, images[12:], [{}], [], user)
