@@ -120,7 +120,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("bundle", help="what `papa submit` wrote")
     command.add_argument("--reference", metavar="DIR", help="folder of reference results (default: reference/CONFIG)")
     serve_arguments(stages)
-    add("tune", results.tune, "choose the settings of each candidate of a search (config/tuning-arena.yaml)")
+    add("tune", results.tune, "choose the settings of each candidate of a search (config/tuning.yaml)")
     add("claims", results.claims, "give a verdict on every claim of the papers")
     add("page", results.page, "put what came out, all figures, tables and claims on one page, results/index.html")
     add("doctor", without_runs.doctor, "say what is missing before anything starts: weights, device, disk")

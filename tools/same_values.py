@@ -2,7 +2,7 @@
 
     python tools/same_values.py ac0757b d49125a                   # before and after the move into three floors
     python tools/same_values.py OLD NEW                           # config/smoke.yaml and config/every.yaml
-    python tools/same_values.py OLD NEW --config config/fruits.yaml
+    python tools/same_values.py OLD NEW --config config/ppd.yaml
 
 Each commit is checked out into a folder of its own (--work, kept, so that a second call goes on from there). Both run
 the configurations of NEW, which must not name what OLD does not know. Every value of every run must be equal to the

@@ -65,7 +65,7 @@ def candidates(grid: Grid) -> dict[str, Block]:
     if len(terms) != 1:
         raise SettingsError(
             "these blocks are no fair search: give every candidate as many tries as the others, on the same task, for "
-            "the same users and seeds (config/tuning-arena.yaml is one)."
+            "the same users and seeds (config/tuning.yaml is one)."
         )
     if min(len(block.methods) for block in blocks.values()) < 2:
         raise SettingsError("each candidate has one try, so there is nothing to choose.")

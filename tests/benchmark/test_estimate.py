@@ -37,7 +37,7 @@ def test_work_by_hand() -> None:
     assert estimate.evaluations(papa) == drawn * 12 + 4 * 10 * 8 * 20 * 5
     [epapa] = DEFAULT.select("digits", "epapa", "likes-1479", [0])
     assert estimate.evaluations(epapa) == pytest.approx(drawn * 12 + 0.6 * 4 * 10 * 8 * 20 * 5)
-    [best] = load(ROOT / "config/fruits.yaml").select("fruits", "best_of_16", "apple", [0])
+    [best] = load(ROOT / "config/full.yaml").select("fruits", "best_of_16", "apple", [0])
     assert estimate.evaluations(best) == (80 + 256 + 32 + 4 * 16 + 32 * 16) * 10 * 2  # guided, another prompt
     assert estimate.evaluations(papa.base) == 4096 * 12
     [published] = DEFAULT.select("digits", "papa-published", "likes-1479", [0])  # every one of 200 timesteps

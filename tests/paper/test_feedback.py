@@ -106,6 +106,6 @@ def test_the_shipped_configuration_varies_labels_from_8_to_160_and_flips_to_30_p
 
 
 def test_a_configuration_compares_the_forms_of_answers() -> None:
-    of = load(Path(__file__).parents[2] / "config" / "answers.yaml")
+    of = load(Path(__file__).parents[2] / "config" / "feedback.yaml")
     forms = feedback.manners(of, "digits")["likes-1479", "answers"]
     assert forms == {0: "likes-1479", 1: "likes-1479-grades", 2: "likes-1479-pairs"}

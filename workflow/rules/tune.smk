@@ -1,4 +1,4 @@
-# Fair tuning: `snakemake tune --cores all --configfile config/tuning-arena.yaml` chooses the settings of each candidate.
+# Fair tuning: `snakemake tune --cores all --configfile config/tuning.yaml` chooses the settings of each candidate.
 # Nothing else asks for it.
 
 

@@ -12,7 +12,7 @@ from papa.paper.tables import Made
 AXES = ["task", "user", "method", "by", "value", "of", "mean", "lower", "upper", "n_seeds"]
 NOTHING = (
     "Nothing of this ran. The configuration varies neither the number of labels nor the answers, as "
-    "config/feedback.yaml and config/answers.yaml do.\n"
+    "config/feedback.yaml does.\n"
 )
 
 

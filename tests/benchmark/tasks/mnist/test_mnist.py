@@ -70,11 +70,13 @@ def test_the_base_samples_every_digit_and_both_judges_agree(judges: dict[str, Ju
     assert samples.isfinite().all()
 
 
-def test_clothes_say_what_they_need(refused: Callable[..., str], papa: Papa) -> None:
+def test_fashion_mnist_says_what_it_needs(refused: Callable[..., str], papa: Papa, tmp_path: Path) -> None:
     if folder("fashion_mnist").is_dir():
         pytest.skip("the artefacts of fashion_mnist were made here")
-    config = str(ROOT / "config/fashion_mnist.yaml")
-    refused("prepare", "--config", config, "--task", "fashion_mnist", words=("not shipped", "FOLDER"))
+    block = "{task: fashion_mnist, methods: [base], users: [likes-579], seeds: [0]}"
+    config = tmp_path / "fashion.yaml"
+    config.write_text(f"extends: {ROOT}/config/mnist.yaml\ngrid: {{eighty: {block}}}\n", encoding="utf-8")
+    refused("prepare", "--config", str(config), "--task", "fashion_mnist", words=("not shipped", "FOLDER"))
     assert papa("doctor", "--config", config)[0] != 0
 
 
