@@ -1,16 +1,11 @@
-# The table of contents: `snakemake --cores all` makes every table, figure and verdict, and the page that shows them.
+# `snakemake --cores all` makes every table, figure and verdict, and the page that shows them.
 
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/tasks.smk"
 include: "workflow/rules/align.smk"
 include: "workflow/rules/personal.smk"
-include: "workflow/rules/collect.smk"
-include: "workflow/rules/tune.smk"
-include: "workflow/rules/check.smk"
-include: "workflow/rules/tables.smk"
-include: "workflow/rules/figures.smk"
-include: "workflow/rules/page.smk"
+include: "workflow/rules/results.smk"
 
 
 rule all:

@@ -1,4 +1,4 @@
-"""The `papa` command: its arguments, and what becomes of an error. The stages are in `papa.commands`."""
+"""The `papa` command: argument parsing and error reporting. The commands are in `papa.commands`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import sys
 from collections.abc import Callable, Sequence
 
 from papa import __version__
-from papa.commands import results, runs, without_runs
+from papa.commands import library, results, runs
 from papa.errors import PapaError
 
 
 def positive(text: str) -> int:
-    """A whole number of 1 or more, from the command line."""
+    """An integer of 1 or more, from the command line."""
     if (value := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
     return value
@@ -22,122 +22,92 @@ def positive(text: str) -> int:
 def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(
         prog="papa",
-        description="Align diffusion models to one person's taste, and measure it. `snakemake --cores all` runs "
-        "these stages in order; each can be run by hand.",
+        description="Align diffusion models to one user's preferences, and measure it. `snakemake --cores all` calls "
+        "these commands in order.",
     )
     root.add_argument("--version", action="version", version=f"papa {__version__}")
-    stages = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    def alone(name: str, run: Callable[[argparse.Namespace], None], help: str) -> argparse.ArgumentParser:
-        """A command that needs no experiment."""
-        command = stages.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
-        command.set_defaults(run=run)
-        return command
-
-    def add(name: str, run: Callable[[argparse.Namespace], None], help: str) -> argparse.ArgumentParser:
-        command = alone(name, run, help)
-        command.add_argument("--config", default="config.yaml", help="configuration file (default: %(default)s)")
-        command.add_argument(
-            "--override", metavar="JSON", help='top-level settings that win, e.g. \'{"device": "cpu"}\''
-        )
-        return command
-
-    def of_runs(command: argparse.ArgumentParser, required: bool) -> None:
-        command.add_argument("--task", required=required, help="task, as in the configuration's grid")
-        command.add_argument("--method", required=required, help="method label, as in the configuration")
-        command.add_argument("--user", required=required, nargs="+", help="users, as in the configuration's grid")
-        command.add_argument("--seeds", type=int, nargs="+", help="seeds (default: all of the grid)")
-
-    def job(command: argparse.ArgumentParser) -> None:
-        command.add_argument("--threads", type=positive, default=1, help="CPU threads (default: %(default)s)")
-        command.add_argument("--stamp", metavar="FILE", help="file to write when everything is done")
-        command.add_argument("--generation", type=int, default=0, help="number that the stamp says (for the workflow)")
-
-    command = add("prepare", runs.prepare, "check a task's artefacts against their sha256, or train them again")
-    command.add_argument("--task", required=True, help="task name")
-    command.add_argument("--retrain", action="store_true", help="train the artefacts again and replace them")
-    command.add_argument("--part", help="with --retrain: only this part, for example ppd of fruits")
-    command.add_argument("--steps", type=positive, help="with --retrain: training steps, instead of the recipe's")
-    command.add_argument(
-        "--data", metavar="FOLDER", help="with --retrain: IDX files to train on (mnist, fashion_mnist)"
-    )
-    command.add_argument(
-        "--download", action="store_true", help="with --retrain and --data: fetch the files to that folder first"
-    )
-    command.add_argument(
-        "--size", choices=["small", "paper"], help="with --retrain: of mnist's base model; paper is for a GPU"
-    )
-    command.add_argument(
-        "--precision",
-        choices=["float32", "bfloat16"],
-        help="with --retrain: of mnist's training; bfloat16 is faster on a GPU, and on a CPU with AMX or AVX512_BF16",
-    )
-    command.add_argument(
-        "--onwards", action="store_true", help="with --retrain: train mnist's base model further, not a new one"
-    )
-    job(command)
-    command = add("base", runs.base, "draw the base samples of a task, shared by all methods and users")
-    command.add_argument("--task", required=True, help="task name")
-    command.add_argument("--seeds", type=int, nargs="+", required=True, help="seeds")
-    job(command)
-    command = add("align", runs.align, "run alignments and measure them; finished ones are skipped")
-    of_runs(command, required=True)
-    command.add_argument("--force", action="store_true", help="delete the chosen runs first and make them again")
-    job(command)
-    command.add_argument("--cores", type=positive, help="say how long the rest of the grid takes on so many cores")
-    command = add(
-        "score", runs.score, "measure finished runs again where a measure changed; `align` measures them as well"
-    )
-    of_runs(command, required=False)
-    command.add_argument("--threads", type=positive, default=1, help="CPU threads (default: %(default)s)")
-    command = add(
-        "export", runs.export, "write aligned models as folders that diffusers loads, replaying their feedback"
-    )
-    of_runs(command, required=True)
-    command.add_argument("--to", metavar="DIR", required=True, help="folder to write (one seed), or to put seeds in")
-    command.add_argument("--threads", type=positive, default=1, help="CPU threads (default: %(default)s)")
-    command = add("personal", runs.personal, "draw for many simulated persons with the personal model, and measure")
-    command.add_argument(
-        "--pairs", action="store_true", help="write what the persons chose instead, in Pick-a-Pic's layout"
-    )
-    command.add_argument("--threads", type=positive, default=1, help="CPU threads (default: %(default)s)")
-    command = add("adapter", runs.adapter, "train a personal adapter for a large model, from files of pairs")
-    command.set_defaults(config="config/ppd_cascade.yaml")
-    command.add_argument("--threads", type=positive, default=1, help="CPU threads (default: %(default)s)")
-    command = add("collect", results.collect, "verify all runs and write the long table results/runs.parquet")
-    command.add_argument("--generation", type=int, default=0, help="number that the table says (for the workflow)")
-    command = add("table", results.table, "write one table as CSV and Markdown")
-    command.add_argument("name", help="for example T1")
-    command = add("plot", results.plot, "draw one figure as PNG and PDF")
-    command.add_argument("name", help="for example F1")
-    add("reference", results.reference, "keep a finished experiment as reference results, in reference/")
-    command = add("check", results.check, "compare the runs with reference results, cell by cell")
-    command.add_argument("--reference", metavar="DIR", help="folder of reference results (default: reference/CONFIG)")
-    command = add("submit", results.submit, "bundle the runs of one method, to be ranked beside a reference")
-    command.add_argument("--method", required=True, help="method label, as in the configuration")
-    command.add_argument("--to", metavar="FILE", required=True, help="zip file to write")
-    command = add("rank", results.rank, "rank the method of a bundle among those of reference results")
-    command.add_argument("bundle", help="what `papa submit` wrote")
-    command.add_argument("--reference", metavar="DIR", help="folder of reference results (default: reference/CONFIG)")
-    serve_arguments(stages)
-    add("tune", results.tune, "choose the settings of each candidate of a search (config/tuning.yaml)")
-    add("claims", results.claims, "give a verdict on every claim of the papers")
-    add("page", results.page, "put what came out, all figures, tables and claims on one page, results/index.html")
-    add("doctor", without_runs.doctor, "say what is missing before anything starts: weights, device, disk")
-    command = alone(
-        "labels", without_runs.labels, "read labels of pictures that exist already, and say what is in there"
-    )
+    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _run_commands(commands)
+    _result_commands(commands)
+    command = _add(commands, "labels", library.labels, "check labels of existing images", config=False)
     command.add_argument("source", help="a folder with liked/ and disliked/, or a .csv, .jsonl or .parquet file")
-    command.add_argument("--user", help="whose rows of a .parquet file")
-    add("schema", without_runs.schema, "print the JSON schema of the configuration")
+    command.add_argument("--user", help="the user whose rows of a .parquet file are read")
+    serve_arguments(commands)
+    _add(commands, "schema", library.schema, "print the JSON schema of the configuration", config=False)
     return root
 
 
-def serve_arguments(stages: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+Commands = argparse._SubParsersAction
+
+
+def _add(
+    commands: Commands, name: str, run: Callable[[argparse.Namespace], None], help: str, config: bool = True
+) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
+    command.set_defaults(run=run)
+    if config:
+        command.add_argument("--config", default="config.yaml", help="configuration file (default: %(default)s)")
+        command.add_argument(
+            "--override",
+            metavar="JSON",
+            help='settings that replace those of the file, e.g. \'{"device": "cpu"}\'',
+        )
+    return command
+
+
+def _threads(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--threads", type=positive, default=1, help="CPU threads (default: %(default)s)")
+
+
+def _axes(command: argparse.ArgumentParser, required: bool) -> None:
+    command.add_argument("--task", required=required, help="task label in the grid")
+    command.add_argument("--method", required=required, help="method label in the grid")
+    command.add_argument("--user", required=required, nargs="+", help="users in the grid")
+    command.add_argument("--seeds", type=int, nargs="+", help="seeds (default: all in the grid)")
+    _threads(command)
+
+
+def _run_commands(commands: Commands) -> None:
+    _add(commands, "doctor", runs.doctor, "show what is missing (weights, device, folders) and how long the runs take")
+    command = _add(commands, "prepare", runs.prepare, "check the artefacts of a task")
+    command.add_argument("--task", required=True, help="task label")
+    _threads(command)
+    command = _add(commands, "base", runs.base, "sample the base model; all methods and users share these samples")
+    command.add_argument("--task", required=True, help="task label")
+    command.add_argument("--seeds", type=int, nargs="+", required=True, help="seeds")
+    _threads(command)
+    command = _add(commands, "align", runs.align, "align and measure runs; finished ones are skipped")
+    _axes(command, required=False)
+    command.add_argument("--force", action="store_true", help="delete these runs first and make them again")
+    command = _add(commands, "personal", runs.personal, "run the study of personal models (PPD) on simulated users")
+    command.add_argument("--pairs", action="store_true", help="write the users' choices in Pick-a-Pic's format instead")
+    _threads(command)
+    command = _add(commands, "export", runs.export, "write aligned models as folders that diffusers loads")
+    _axes(command, required=True)
+    command.add_argument("--to", metavar="DIR", required=True, help="the folder, or the parent of one folder per seed")
+
+
+def _result_commands(commands: Commands) -> None:
+    _add(commands, "collect", results.collect, "verify all runs and write the long table results/runs.parquet")
+    command = _add(commands, "make", results.make, "make a table, a figure, the claims, the page or tuned settings")
+    command.add_argument("name", help="T1, F1, ..., claims, page, or tuning")
+    command.add_argument("--available", action="store_true", help="leave out runs that are missing")
+    command = _add(commands, "reference", results.reference, "compare results with reference results")
+    command.add_argument(
+        "verb",
+        choices=["write", "check", "submit", "rank"],
+        help="write: keep the results as reference results; check: compare the results with the reference, cell by "
+        "cell; submit: bundle the runs of one method; rank: rank the method of a bundle among those of the reference",
+    )
+    command.add_argument("bundle", nargs="?", help="submit, rank: the zip file of a bundle")
+    command.add_argument("--method", help="submit: method label")
+    command.add_argument("--reference", metavar="DIR", help="folder of the reference (default: reference/CONFIG)")
+
+
+def serve_arguments(commands: Commands) -> None:
     """The arguments of `papa serve`, which takes no configuration."""
     about = "rate images in the browser, on this machine (docs/serve.md)"
-    command = stages.add_parser("serve", help=about, description=about[0].upper() + about[1:] + ".")
-    command.set_defaults(run=without_runs.serve)
+    command = _add(commands, "serve", library.serve, about, config=False)
     command.add_argument("--model", metavar="FOLDER", help="a diffusers pipeline, docs/models.md (default: fruits)")
     command.add_argument("--prompt", metavar="TEXT", help="prompt, for a text-to-image model")
     command.add_argument("--given", metavar="SOURCE", help="start from images that are rated already (docs/labels.md)")
@@ -160,15 +130,6 @@ def serve_arguments(stages: argparse._SubParsersAction[argparse.ArgumentParser])
     )
 
 
-def out_of_memory(error: RuntimeError, task: str | None) -> str | None:
-    """What to do if the GPU ran out of memory; None for any other error, or if torch was never imported."""
-    if "torch" not in sys.modules:
-        return None
-    from papa.benchmark.machine import memory_advice
-
-    return memory_advice(error, task)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     args = parser().parse_args(argv)
@@ -184,7 +145,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"papa {args.command}: interrupted. What is finished is kept.", file=sys.stderr)
         return 130
     except RuntimeError as error:
-        if (advice := out_of_memory(error, getattr(args, "task", None))) is None:
+        if "torch" not in sys.modules:
+            raise
+        from papa.benchmark.machine import memory_advice
+
+        if (advice := memory_advice(error, getattr(args, "task", None))) is None:
             raise
         print(f"papa {args.command}: {advice}", file=sys.stderr)
         return 2

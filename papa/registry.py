@@ -1,4 +1,4 @@
-"""Registries map names to "module:attribute", which is imported when it is used. No torch."""
+"""How the registries name things: "module:attribute", imported when it is needed. Imports no torch."""
 
 from __future__ import annotations
 
@@ -22,15 +22,10 @@ def load(target: str) -> Any:
 
 
 def find(kind: str, registry: Mapping[str, str], name: str) -> Any:
-    """The entry of a registry, imported.
+    """What a registry has under a name.
 
-    Args:
-        kind: what an error calls it, for example "method".
-        registry: name -> "module:attribute".
-        name: the entry.
-
-    Raises:
-        SettingsError: for an unknown name; the error names the nearest known one.
+    Args:    kind: what the error calls it, for example "method".
+    Raises:  SettingsError that names the nearest known name.
     """
     if name not in registry:
         raise SettingsError(unknown(kind, name, registry))
@@ -38,7 +33,7 @@ def find(kind: str, registry: Mapping[str, str], name: str) -> Any:
 
 
 class Declared:
-    """A declaration of something that is not loaded yet. target: "module:Class" of its implementation."""
+    """Something that is described without being loaded; target is the "module:Class" of its implementation."""
 
     target: str
 

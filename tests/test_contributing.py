@@ -142,7 +142,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
         for method in block["methods"]
         for user in block["users"]
     ]
-    made.papa("base --task digits --seeds 0", *runs, "score", "collect", "table T1", "table T4", "plot F2")
+    made.papa("base --task digits --seeds 0", *runs, "collect", "make T1", "make T4", "make F2")
     return made
 
 

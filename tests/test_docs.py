@@ -74,12 +74,12 @@ def known(args: Any) -> None:
     assert (ROOT / args.config).is_file()
     if args.command in ("prepare", "base"):
         assert args.task in tasks.TASKS
-    if args.command in ("align", "export", "score"):
-        assert experiment is not None and experiment.select(args.task, args.method, args.user, args.seeds)
-    if args.command == "submit":
-        assert experiment is not None and experiment.select(method=args.method)
-    if args.command in ("table", "plot"):
-        assert args.name in (TABLES if args.command == "table" else FIGURES)
+    if args.command in ("align", "export"):
+        assert experiment.select(args.task, args.method, args.user, args.seeds)
+    if args.command == "reference" and args.method:
+        assert experiment.select(method=args.method)
+    if args.command == "make":
+        assert args.name in {*TABLES, *FIGURES, "claims", "page", "tuning"}
 
 
 @pytest.mark.parametrize("words", commands_of("papa"))

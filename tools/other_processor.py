@@ -18,7 +18,7 @@ import tempfile
 import numpy as np
 
 from papa.benchmark.grid import load
-from papa.benchmark.runs.scores import read_scores, score_key
+from papa.benchmark.runs.record import read_scores
 from papa.benchmark.specs import RunSpec
 
 RUNS = [
@@ -38,10 +38,7 @@ def values(specs: list[RunSpec], metric: str) -> np.ndarray:
     """
     found = []
     for spec in specs:
-        rows = read_scores(spec.folder, score_key(spec))
-        if rows is None:
-            raise SystemExit(f"{spec.folder} has no values; run `snakemake --cores all` first.")
-        found += [row["value"] for row in rows if (row["metric"], row["stage"]) == (metric, "final")]
+        found += [row["value"] for row in read_scores(spec) if (row["metric"], row["stage"]) == (metric, "final")]
     return np.array(found)
 
 

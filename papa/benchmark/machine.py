@@ -86,13 +86,6 @@ def pick_device(wanted: str) -> str:
     return wanted
 
 
-def use_threads(threads: int) -> None:
-    """Use the threads that the workflow gave this job (results depend on their number in the last bits)."""
-    import torch
-
-    torch.set_num_threads(threads)
-
-
 def memory_advice(error: BaseException, task: str | None) -> str | None:
     """What to do about an error of a full GPU; None for any other error.
 

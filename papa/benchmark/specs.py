@@ -1,4 +1,4 @@
-"""What a configuration asks for, resolved: a task, a method, base samples, a run; and the key of what is complete.
+"""What a configuration asks for, resolved: a task, a method, base samples, a run; and the key of each result.
 
 Imports no torch.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 from papa.benchmark import users
 from papa.benchmark.config import Config, Measures
-from papa.benchmark.runs.key import artefact_hashes, completion_key
+from papa.benchmark.runs.key import MEASURING, artefact_hashes, completion_key, files_of, sources_of
 from papa.benchmark.tasks.declaration import TaskDeclaration
 from papa.benchmark.users.interface import UserSpec
 from papa.methods.declaration import Declaration, MethodSettings
@@ -31,7 +31,7 @@ class TaskSpec:
 
     @property
     def described(self) -> dict[str, Any]:
-        """What is asked of the task, defaults resolved."""
+        """The task and its settings, defaults resolved."""
         return {"task": self.label, "of": self.name, "task_settings": self.settings.model_dump(mode="json")}
 
     @property
@@ -40,13 +40,18 @@ class TaskSpec:
         return artefact_hashes(self.declaration.artefacts)
 
     @property
+    def key(self) -> str:
+        """What the check of the task's artefacts depends on."""
+        return completion_key(self.described, sources_of(self.name), self.weights)
+
+    @property
     def adapters(self) -> dict[str, str]:
         """sha256 of each file that makes the model personal."""
         return {f"personal/{name}": digest for name, digest in artefact_hashes(self.declaration.personal).items()}
 
     @property
     def hasty(self) -> dict[str, str]:
-        """sha256 of each file of the judge that was trained in haste."""
+        """sha256 of each file of the judge that was trained on few images."""
         return {f"hasty/{name}": digest for name, digest in artefact_hashes(self.declaration.hasty).items()}
 
 
@@ -87,8 +92,7 @@ class BaseSpec:
 
     @cached_property
     def key(self) -> str:
-        modules = ("papa.benchmark.runs.base_samples", self.of.declaration.module)
-        return completion_key(self.described, modules, self.of.weights)
+        return completion_key(self.described, sources_of(self.of.name), self.of.weights)
 
 
 @dataclass(frozen=True)
@@ -125,40 +129,42 @@ class RunSpec:
     def folder(self) -> Path:
         return Path(self.config.results, self.task, "runs", self.method, self.user, f"seed{self.seed}")
 
-    @property
+    @cached_property
     def base(self) -> BaseSpec:
         """The base samples that this run shares."""
         return BaseSpec(self.of, self.seed, self.config)
 
     @property
+    def final(self) -> int:
+        """Number of final samples."""
+        return self.of.measures.final_of(self.settings.candidates)
+
+    @property
     def described(self) -> dict[str, Any]:
         """Everything that was asked for, defaults resolved."""
+        sizes = {"served", "per_round", "curve_every", "base"} | (
+            {"retention"} if self.of.declaration.prompted else set()
+        )
         return self.of.described | {
             "algorithm": self.algorithm,
             "settings": self.settings.model_dump(mode="json"),
             "user": self.who.described,
             "seed": self.seed,
             "root_seed": self.config.root_seed,
-            "samples": self.of.measures.model_dump(include=self._samples),
+            "samples": {"final": self.final} | self.of.measures.model_dump(include=sizes),
             "device": self.config.device,
         }
 
-    @property
-    def _samples(self) -> set[str]:
-        """The measures that set how many samples a run draws."""
-        return {"final", "served", "per_round", "curve_every", "base"} | (
-            {"retention"} if self.of.declaration.prompted else set()
-        )
-
     @cached_property
     def key(self) -> str:
-        modules = (
-            "papa.benchmark.runs.align",
-            self.by.declaration.module,
-            self.of.declaration.module,
-            *(users.kind(name).module for name in self.who.kinds),
-        )
-        return completion_key(self.described, modules, self.weights)
+        return completion_key(self.described, sources_of(self.of.name, self.algorithm, self.who.kinds), self.weights)
+
+    @cached_property
+    def score_key(self) -> str:
+        """What the measured values of this run depend on."""
+        described = {"run": self.key, "base": self.base.key, "measures": self.of.measures.model_dump()}
+        sources = frozenset(file for module in MEASURING for file in files_of(module))
+        return completion_key(described, sources, {})
 
     @property
     def weights(self) -> dict[str, str]:

@@ -1,6 +1,6 @@
-"""What several commands begin and end with: the experiment, its task on a device, and the stamp for the workflow.
+"""Shared by several commands: the experiment, and its task on a device.
 
-Nothing heavy is imported before a command needs it, so `papa --help` is quick.
+Nothing heavy is imported before a command needs it, so `papa --help` is fast.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 def log(message: str) -> None:
-    """Print one line of progress on standard error, without delay."""
+    """Print one line of progress on standard error."""
     print(message, file=sys.stderr, flush=True)
 
 
 def overrides(args: argparse.Namespace) -> dict[str, Any]:
-    """What `--override` says."""
+    """The settings of `--override`."""
     try:
         given = json.loads(args.override) if args.override else {}
         if not isinstance(given, dict):
@@ -37,24 +37,30 @@ def overrides(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def load_grid(args: argparse.Namespace) -> Grid:
+    """The grid of `--config` and `--override`."""
     from papa.benchmark import grid
 
     return grid.load(args.config, overrides(args))
 
 
 def open_task(of: TaskSpec, config: Config, threads: int, device: str | None = None) -> Task:
-    """Load a task on the device that the configuration asks for, or on another one.
+    """Load a task.
 
-    What the task keeps lies in the folder of results.
+    Args:
+        of: the task.
+        config: the experiment.
+        threads: CPU threads (the last bits of a result depend on their number).
+        device: the device; None is the configuration's.
     """
-    from papa.benchmark.gpus import take_gpu
-    from papa.benchmark.machine import pick_device, use_threads
+    import torch
 
-    use_threads(threads)
-    wanted = device or config.device
-    chosen = pick_device(wanted)
-    if chosen != wanted:
-        log(f"device: {wanted} -> {chosen}")
+    from papa.benchmark.gpus import take_gpu
+    from papa.benchmark.machine import pick_device
+
+    torch.set_num_threads(threads)
+    chosen = device or pick_device(config.device)
+    if chosen != config.device:
+        log(f"device: {config.device} -> {chosen}")
     if chosen == "cuda":
         take_gpu(log)
     if of.declaration.prompted:
@@ -62,11 +68,3 @@ def open_task(of: TaskSpec, config: Config, threads: int, device: str | None = N
 
         silence_logging()
     return of.declaration.load()(of.settings, chosen, Path(config.results, of.label, "real"))
-
-
-def stamp(args: argparse.Namespace, text: str) -> None:
-    """Write the stamp that tells the workflow that this stage is done."""
-    from papa.files import write_atomic
-
-    if args.stamp:
-        write_atomic(Path(args.stamp), f"generation {args.generation}\n{text}\n")

@@ -1,131 +1,94 @@
-"""The commands that read finished runs: the long table, tables, figures, claims, and what is compared with others."""
+"""The commands that read finished runs: the long table, tables, figures, claims, and reference results."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import papa.settings
+from papa.benchmark.grid import Grid
 from papa.commands.common import load_grid, log
 from papa.errors import PapaError
-from papa.settings import unknown
 
-if TYPE_CHECKING:
-    import pandas as pd
+CLAIMS, PAGE, TUNING = "claims", "page", "tuning"
 
 
 def collect(args: argparse.Namespace) -> None:
-    grid = load_grid(args)
     from papa.paper.long_table import collect as collect_runs
 
-    path = collect_runs(grid, args.generation)
-    log(f"{path}: written")
+    log(f"{collect_runs(load_grid(args))}: written")
 
 
-def table(args: argparse.Namespace) -> None:
+def make(args: argparse.Namespace) -> None:
+    """Write one table, figure, the claims, the page or the chosen settings of a search."""
     grid = load_grid(args)
-    from papa.paper import tables
+    from papa.paper.figures import FIGURES
     from papa.paper.long_table import gather
     from papa.paper.shown import shown
+    from papa.paper.tables import TABLES
 
-    if args.name not in tables.TABLES:
-        raise PapaError(unknown("table", args.name, tables.TABLES))
-    rows, _ = gather(shown(args.name, grid))
-    for path in tables.write(args.name, rows, grid, Path(grid.config.results) / "tables"):
+    names = [*TABLES, *FIGURES, CLAIMS, PAGE, TUNING]
+    if args.name not in names:
+        raise PapaError(papa.settings.unknown("table or figure", args.name, names))
+    if args.name == TUNING:
+        from papa.paper.tuning import candidates
+
+        candidates(grid)  # before anything is read
+    specs = list(grid) if args.name in (PAGE, TUNING) else shown(args.name, grid)
+    rows = gather(specs, args.available)
+    for path in _writer(args, grid)(rows):
         log(f"{path}: written")
 
 
-def plot(args: argparse.Namespace) -> None:
-    grid = load_grid(args)
-    from papa.paper import figures
-    from papa.paper.long_table import gather
-    from papa.paper.shown import shown
+def _writer(args: argparse.Namespace, grid: Grid) -> Callable[..., Sequence[Path]]:
+    from papa.paper import figures, tables
 
-    if args.name not in figures.FIGURES:
-        raise PapaError(unknown("figure", args.name, figures.FIGURES))
-    rows, _ = gather(shown(args.name, grid))
-    for path in figures.plot(args.name, rows, grid, Path(grid.config.figures)):
-        log(f"{path}: written")
+    results = Path(grid.config.results)
+    if args.name in tables.TABLES:
+        return lambda rows: tables.write(args.name, rows, grid, results / "tables")
+    if args.name in figures.FIGURES:
+        return lambda rows: figures.plot(args.name, rows, grid, Path(grid.config.figures))
+    if args.name == CLAIMS:
+        from papa.paper.tables import ledger
 
+        return lambda rows: ledger.write(rows, grid, results)
+    if args.name == TUNING:
+        from papa.paper import tuning
 
-def claims(args: argparse.Namespace) -> None:
-    grid = load_grid(args)
-    from papa.paper.long_table import gather
-    from papa.paper.shown import CLAIMS, shown
-    from papa.paper.tables.ledger import write as write_claims
+        return lambda rows: tuning.write(rows, grid, results, args.config)
+    from papa.paper import page
 
-    rows, _ = gather(shown(CLAIMS, grid))
-    for path in write_claims(rows, grid, Path(grid.config.results)):
-        log(f"{path}: written")
-
-
-def tune(args: argparse.Namespace) -> None:
-    grid = load_grid(args)
-    from papa.paper import tuning
-    from papa.paper.long_table import read_table
-
-    tuning.candidates(grid)  # before anything is read
-    for path in tuning.write(read_table(grid), grid, Path(grid.config.results), args.config):
-        log(f"{path}: written")
-
-
-def _reference_cells(args: argparse.Namespace) -> tuple[Path, pd.DataFrame]:
-    """The folder of reference results that is compared with, and its cells."""
-    from papa.paper import cells
-    from papa.paper.reference import CELLS, place_of
-
-    folder = Path(args.reference) if args.reference else place_of(args.config)
-    remedy = "Name the folder of reference results with --reference; `papa reference` makes one."
-    return folder, cells.read(folder / CELLS, remedy)
+    return lambda rows: [page.write(rows, grid, args.config)]
 
 
 def reference(args: argparse.Namespace) -> None:
-    grid = load_grid(args)
+    """Keep, check, submit or rank results."""
     from papa.benchmark.machine import this_machine
-    from papa.paper import reference, summary
+    from papa.paper import bundle, cells, reference, reproduced, summary
     from papa.paper.long_table import read_table
 
-    machine, folder = this_machine().model_dump(), reference.place_of(args.config)
-    log(f"{reference.write(read_table(grid), grid, args.config, machine, folder)}: written")
+    folder = Path(args.reference) if args.reference else reference.place_of(args.config)
+    wanted = lambda: cells.read(folder / reference.CELLS, "Name its folder with --reference.")  # noqa: E731
+    if (args.verb in ("submit", "rank") and args.bundle is None) or (args.verb == "submit" and args.method is None):
+        raise PapaError("write `papa reference submit BUNDLE --method LABEL`, or `papa reference rank BUNDLE`.")
+    if args.verb == "rank":
+        print(bundle.ranking(bundle.read(Path(args.bundle)), wanted()))
+        return
+    grid = load_grid(args)
+    if args.verb == "check":
+        against = wanted()  # before the runs are read
+        table = read_table(grid)
+        found = reproduced.compare(against, cells.cells(table, grid), grid.config.confidence)
+        paths = reproduced.write(found, folder, table.attrs.get("about", ""), Path(grid.config.results))
+        print(paths[0].read_text(encoding="utf-8"))
+        return
+    table, machine = read_table(grid), this_machine().model_dump()
+    if args.verb == "submit":
+        log(f"{bundle.write(table, grid, args.method, machine, Path(args.bundle))}: written")
+        return
+    log(f"{reference.write(table, grid, args.config, machine, folder)}: written")
     text = (folder / reference.SUMMARY).read_text(encoding="utf-8")
     for page in [Path("README.md"), *sorted(Path("docs").glob("*.md"))]:
         if page.is_file() and summary.place(page, folder, text):
             log(f"{page}: has the summary now")
-
-
-def check(args: argparse.Namespace) -> None:
-    grid = load_grid(args)
-    from papa.paper import cells, reproduced
-    from papa.paper.long_table import read_table
-
-    folder, wanted = _reference_cells(args)
-    table = read_table(grid)
-    found = reproduced.compare(wanted, cells.cells(table, grid), grid.config.confidence)
-    paths = reproduced.write(found, folder, table.attrs.get("about", ""), Path(grid.config.results))
-    print(paths[0].read_text(encoding="utf-8"))
-
-
-def submit(args: argparse.Namespace) -> None:
-    grid = load_grid(args)
-    from papa.benchmark.machine import this_machine
-    from papa.paper import bundle
-    from papa.paper.long_table import read_table
-
-    machine = this_machine().model_dump()
-    log(f"{bundle.write(read_table(grid), grid, args.method, machine, Path(args.to))}: written")
-
-
-def rank(args: argparse.Namespace) -> None:
-    from papa.paper import bundle
-
-    _, wanted = _reference_cells(args)
-    print(bundle.ranking(bundle.read(Path(args.bundle)), wanted))
-
-
-def page(args: argparse.Namespace) -> None:
-    grid = load_grid(args)
-    from papa.paper.long_table import read_table
-    from papa.paper.page import write as write_page
-
-    path = write_page(read_table(grid), grid, args.config)
-    log(f"{path}: written, {path.stat().st_size / 1e6:.1f} MB")

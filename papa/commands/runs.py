@@ -1,4 +1,4 @@
-"""The commands that make and measure: artefacts, base samples, alignment runs, adapters."""
+"""The commands that make and measure: artefacts, base samples, alignment runs, exported models, the personal study."""
 
 from __future__ import annotations
 
@@ -6,150 +6,113 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from papa.commands.common import load_grid, log, open_task, overrides, stamp
+from papa.commands.common import load_grid, log, open_task
 from papa.errors import PapaError
-from papa.settings import unknown
 
 if TYPE_CHECKING:
-    from papa.benchmark.grid import Grid
     from papa.benchmark.specs import BaseSpec, RunSpec
+    from papa.benchmark.tasks.interface import Task
 
 
-TRAINED_BY = ("data", "download", "size", "precision", "onwards")
-"""Options of `papa prepare --retrain` for tasks that take data."""
+def doctor(args: argparse.Namespace) -> None:
+    grid = load_grid(args)
+    from papa.benchmark.doctor import examine
+
+    if problems := examine(grid, print):
+        raise PapaError(f"{problems} problem(s) above; each line says what to do.")
 
 
 def prepare(args: argparse.Namespace) -> None:
-    if not args.retrain and (asked := [name for name in ("part", "steps", *TRAINED_BY) if getattr(args, name)]):
-        raise PapaError(f"--{asked[0]} says how to train; give --retrain as well.")
-    if args.retrain:
-        _retrain(args)
-        if not Path(args.config).is_file():  # the recipe needs no experiment
-            return
     grid = load_grid(args)
     of = grid.task(args.task)
-    # A large model is checked where it will run.
+    # A large model is checked on the device that it will use.
     open_task(of, grid.config, args.threads, None if of.declaration.needs else "cpu").check(log)
-    stamp(args, "ready")
     log(f"task {args.task}: ready")
-
-
-def _retrain(args: argparse.Namespace) -> None:
-    """Train the artefacts of a registered task again."""
-    from importlib import import_module
-
-    from papa.benchmark import tasks
-    from papa.benchmark.machine import use_threads
-
-    declared = tasks.declaration(args.task)
-    recipe = declared.recipe
-    if args.part is not None:
-        if args.part not in declared.parts:
-            raise PapaError(f"task {args.task}: {unknown('part', args.part, declared.parts)}")
-        recipe = declared.parts[args.part]
-    if recipe is None:
-        raise PapaError(f"task {args.task} has no trained artefacts, so there is nothing to retrain.")
-    asked = {name: getattr(args, name) for name in TRAINED_BY if getattr(args, name)}
-    if declared.takes_data:
-        asked["task"] = args.task
-    elif asked:
-        raise PapaError(f"task {args.task}: its recipe takes no --{next(iter(asked))}.")
-    use_threads(args.threads)
-    import_module(recipe).retrain(log, steps=args.steps, **asked)
 
 
 def base(args: argparse.Namespace) -> None:
     grid = load_grid(args)
     from papa.benchmark.runs.base_samples import draw_base_samples
-    from papa.benchmark.runs.jobs import unless_done
-    from papa.benchmark.runs.record import is_complete
+    from papa.benchmark.runs.record import is_finished
 
-    specs = [grid.base(args.task, seed) for seed in args.seeds]
-    task = open_task(specs[0].of, grid.config, args.threads)
-
-    def make(spec: BaseSpec) -> str:
+    task = None
+    for spec in [grid.base(args.task, seed) for seed in args.seeds]:
+        if is_finished(spec, verify=True):
+            log(f"{spec.folder}: already there")
+            continue
+        task = task or open_task(spec.of, grid.config, args.threads)
         draw_base_samples(spec, task.model)
-        return f"{spec.of.measures.base} base samples"
-
-    unless_done(specs, lambda spec: is_complete(spec.folder, spec.key), make, log)
-    stamp(args, "\n".join(spec.key for spec in specs))
+        log(f"{spec.folder}: {spec.of.measures.base} base samples")
 
 
 def align(args: argparse.Namespace) -> None:
     grid = load_grid(args)
-    specs = sorted(grid.select(args.task, args.method, args.user, args.seeds), key=lambda spec: spec.seed)
+    specs = sorted(grid.select(args.task, args.method, args.user, args.seeds), key=lambda spec: (spec.task, spec.seed))
     from papa.benchmark.runs.align import align as align_one
     from papa.benchmark.runs.align import forget
     from papa.benchmark.runs.base_samples import draw_base_samples
-    from papa.benchmark.runs.jobs import unless_done
-    from papa.benchmark.runs.record import is_complete
+    from papa.benchmark.runs.record import is_finished, kind_of, stored
     from papa.benchmark.runs.score import Scorer
-    from papa.benchmark.runs.scores import is_scored
 
-    if args.force:
-        for spec in specs:
+    task, scorer = None, None
+    for spec in specs:
+        if args.force:
             forget(spec)
-    task = open_task(specs[0].of, grid.config, args.threads)
-    scorer = Scorer(specs[0], task)
-
-    def make(spec: RunSpec) -> str:
-        if not is_complete(spec.folder, spec.key):
-            align_one(spec, task, log)
-        if not is_complete(spec.base.folder, spec.base.key):  # of a command by hand; the workflow has made them
+        if is_finished(spec, verify=True):
+            log(f"{spec.folder}: already there{result_of(spec)}")
+            continue
+        device = device_for(spec.base)
+        if task is None or scorer is None or scorer.task != spec.task or kind_of(task.device) != kind_of(device):
+            task = open_task(spec.of, grid.config, args.threads, device)
+            scorer = Scorer(spec, task)
+        if not stored(spec.base, verify=True):  # of a command by hand; the workflow has made them
             draw_base_samples(spec.base, task.model)
-        return scorer.score(spec)
+        if not stored(spec, verify=True):
+            align_one(spec, task, log)
+        scorer.score(spec)
+        log(f"{spec.folder}: done{result_of(spec)}")
 
-    unless_done(specs, lambda spec: is_complete(spec.folder, spec.key) and is_scored(spec), make, log)
-    stamp(args, "\n".join(spec.key for spec in specs))
-    if args.cores:
-        say_what_is_left(grid, args.cores)
+
+def device_for(base: BaseSpec) -> str:
+    """The device of a run: the kind that its base samples were sampled on, if they are there."""
+    from papa.benchmark.machine import pick_device
+    from papa.benchmark.runs.record import kind_of, stored
+
+    wanted, record = base.config.device, stored(base)
+    if record is None or wanted != "auto":
+        return pick_device(wanted)
+    try:
+        return pick_device(kind_of(record.meta.device))
+    except PapaError as error:
+        raise PapaError(f"the base samples in {base.folder} were sampled on CUDA; or delete them. {error}") from None
+
+
+def result_of(spec: RunSpec) -> str:
+    """The main values of a finished run, for the log: `, preference 0.81, held out 0.80, ...`."""
+    from papa.benchmark.runs.record import read_scores
+
+    names = {
+        "preference_gold": "preference",
+        "preference_held_out": "held-out preference",
+        "mean_reward": "mean reward",
+        "served_distance": "mean pairwise distance",
+    }
+    values = {row["metric"]: row["value"] for row in read_scores(spec) if row["stage"] == "final"}
+    return "".join(f", {name} {values[metric]:.3g}" for metric, name in names.items() if metric in values)
 
 
 def personal(args: argparse.Namespace) -> None:
     grid = load_grid(args)
     from papa.benchmark.runs.base_samples import draw_base_samples
     from papa.benchmark.runs.personal import base_of, study, write, write_pairs
-    from papa.benchmark.runs.record import is_complete
+    from papa.benchmark.runs.record import stored
 
-    base = base_of(grid)
-    task = open_task(base.of, grid.config, args.threads)
-    if not is_complete(base.folder, base.key):
-        draw_base_samples(base, task.model)
+    spec = base_of(grid)
+    task: Task = open_task(spec.of, grid.config, args.threads, device_for(spec))
+    if not stored(spec, verify=True):
+        draw_base_samples(spec, task.model)
     path = write_pairs(grid, task) if args.pairs else write(grid, study(grid, task, log))
     log(f"{path}: written")
-
-
-def adapter(args: argparse.Namespace) -> None:
-    from papa.benchmark.machine import use_threads
-    from papa.models.pipeline import silence_logging
-    from recipes.adapter import from_config
-
-    use_threads(args.threads)
-    silence_logging()
-    log(f"{from_config(args.config, overrides(args), log)}: ready")
-
-
-def say_what_is_left(grid: Grid, cores: int) -> None:
-    """Print how long the runs that are still missing will take, for whoever looks at the workflow's progress."""
-    from papa.benchmark.estimate import of_missing
-
-    if said := of_missing(grid, cores):
-        print(said, flush=True)
-
-
-def score(args: argparse.Namespace) -> None:
-    grid = load_grid(args)
-    specs = grid.select(args.task, args.method, args.user, args.seeds)
-    from papa.benchmark.runs.jobs import unless_done
-    from papa.benchmark.runs.score import Scorer
-    from papa.benchmark.runs.scores import is_scored
-
-    for name in dict.fromkeys(spec.task for spec in specs):
-        chosen = [spec for spec in specs if spec.task == name]
-        if not all(map(is_scored, chosen)):
-            of = chosen[0].of
-            task = open_task(of, grid.config, args.threads, None if of.declaration.needs else "cpu")
-            unless_done(chosen, is_scored, Scorer(chosen[0], task).score, log)
 
 
 def export(args: argparse.Namespace) -> None:
@@ -157,7 +120,6 @@ def export(args: argparse.Namespace) -> None:
     specs = grid.select(args.task, args.method, args.user, args.seeds)
     from papa.benchmark.runs.export import export as export_run
 
-    task = open_task(specs[0].of, grid.config, args.threads)
+    task = open_task(specs[0].of, grid.config, args.threads, device_for(specs[0].base))
     for spec in specs:
-        folder = Path(args.to) if len(specs) == 1 else Path(args.to, f"seed{spec.seed}")
-        export_run(spec, task, folder, log)
+        export_run(spec, task, Path(args.to) if len(specs) == 1 else Path(args.to, f"seed{spec.seed}"), log)

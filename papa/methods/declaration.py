@@ -84,7 +84,8 @@ class Declaration(Declared):
     Args:    settings: the class of its settings. target: "module:Class" of its implementation. source: the paper or
              document that it follows. draws: what `sample` returns: the base's samples ("base"), some that it picks
              among the base's ("picked"), or its own ("own"). pictures: from which labels of pictures that it did not
-             draw it learns: "grades" (likes and dislikes among them), "pairs", both, or none at all.
+             draw it learns: "grades" (likes and dislikes among them), "pairs", both, or none at all. uses: modules that
+             compute for it besides its own file and the shared ones, for the key of its runs.
     """
 
     settings: type[MethodSettings]
@@ -92,3 +93,4 @@ class Declaration(Declared):
     source: str
     draws: Literal["base", "picked", "own"] = "own"
     pictures: frozenset[Pictures] = frozenset({"grades"})
+    uses: tuple[str, ...] = ()

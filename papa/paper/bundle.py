@@ -78,7 +78,7 @@ def read(file: Path) -> Bundle:
 
     Raises:  RecordError for a file that is missing or no bundle, or whose cells are not those of its runs.
     """
-    remedy = "Make it again with `papa submit`."
+    remedy = "Make it again with `papa reference submit`."
     try:
         with zipfile.ZipFile(file) as bundle:
             about = json.loads(bundle.read(ABOUT))

@@ -1,6 +1,6 @@
 """One page that holds everything: what came out, the figures, the tables, the claims and the configuration.
 
-The page is made of what `papa table`, `papa plot` and `papa claims` wrote, and of the long table. It is one file that
+The page is made of what `papa make` wrote, and of the long table. It is one file that
 loads nothing from elsewhere and runs no script, and it has no date: the same results give the same bytes. Its looks
 stand in the template beside this module.
 """
@@ -117,13 +117,9 @@ def needed(grid: Grid) -> dict[Path, str]:
     """What the page is made of, and the command that writes it."""
     results, figures = Path(grid.config.results), Path(grid.config.figures)
     return (
-        {figures / f"{name}{suffix}": f"papa plot {name}" for name in FIGURES for suffix in (".png", ".rst")}
-        | {
-            results / "tables" / f"{name}{suffix}": f"papa table {name}"
-            for name in TABLES
-            for suffix in (".md", ".rst")
-        }
-        | {results / f"claims{suffix}": "papa claims" for suffix in (".json", ".rst")}
+        {figures / f"{name}{suffix}": f"papa make {name}" for name in FIGURES for suffix in (".png", ".rst")}
+        | {results / "tables" / f"{name}{suffix}": f"papa make {name}" for name in TABLES for suffix in (".md", ".rst")}
+        | {results / f"claims{suffix}": "papa make claims" for suffix in (".json", ".rst")}
     )
 
 
@@ -172,7 +168,7 @@ def _reading(file: Path, command: str) -> Iterator[None]:
 
 
 def _table(folder: Path, name: str) -> Table:
-    with _reading(file := folder / f"{name}.md", f"papa table {name}"):
+    with _reading(file := folder / f"{name}.md", f"papa make {name}"):
         return Table(name, *_caption(file.with_suffix(".rst")), parts(_text(file)))
 
 
@@ -198,7 +194,7 @@ def parts(markdown: str) -> list[Part]:
 
 
 def _figure(folder: Path, name: str) -> Figure:
-    with _reading(file := folder / f"{name}.png", f"papa plot {name}"):
+    with _reading(file := folder / f"{name}.png", f"papa make {name}"):
         data = file.read_bytes()
         if not data.startswith(PNG) or len(data) < 24:
             raise ValueError("it is no PNG")
@@ -209,7 +205,7 @@ def _figure(folder: Path, name: str) -> Figure:
 
 def _claims(file: Path) -> list[dict[str, Any]]:
     """The entries of `claims.json` that the page shows, each with its effect as it is read."""
-    with _reading(file, "papa claims"):
+    with _reading(file, "papa make claims"):
         found = [{key: entry[key] for key in CLAIM} for entry in json.loads(_text(file))]
         return [claim | {"effect": _effect(claim)} for claim in found]
 

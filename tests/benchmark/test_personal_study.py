@@ -208,7 +208,7 @@ def test_claims_about_persons(grid: Grid, rows: pd.DataFrame) -> None:
         claim(at_most=0.6, study=where),
         claim(at_least=-0.05, study={**where, "split": "unseen"}, less={"reference": "dpo"}),
     ]
-    found = judge(judged, gather([])[0], grid)
+    found = judge(judged, gather([]), grid)
     assert [j.verdict for j in found[:2]] == ["supported", "refuted"]
     assert found[2].findings[0].estimate.mean == pytest.approx(0.0, abs=1e-9)
     assert found[0].findings[0].estimate.n == 6

@@ -19,8 +19,8 @@ from support import synthetic
 from support.tiny import assert_paragraph
 
 from papa.benchmark.grid import Grid, load
-from papa.benchmark.runs.align import build_user
 from papa.benchmark.runs.record import read_record
+from papa.benchmark.users import user_of
 from papa.errors import RecordError, SettingsError
 from papa.paper import figures, report, select
 from papa.paper.figures import judges, labels, pareto, particles, samples, style, temperature, truncation
@@ -285,7 +285,8 @@ def test_f3_frames_what_the_user_likes(table: pd.DataFrame, grid: Grid) -> None:
     columns = len(samples.shown_methods(table, grid, "digits"))
     assert columns == len(synthetic.MAIN), "best of n too"
     [spec] = grid.select(method="papa", user="likes-068", seeds=[0])
-    user = build_user(spec, spec.of.declaration.load()(spec.of.settings))
+    user = user_of(spec.who)
+    user.calibrate(spec.of.declaration.load()(spec.of.settings))
     stored = read_record(spec.folder, spec.key).arrays()["final"][: samples.SIDE**2]
     answers = user.verdict(torch.from_numpy(stored).float() / 127.5 - 1)
     ax = drawn.axes[columns + synthetic.MAIN.index("papa")]

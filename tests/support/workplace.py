@@ -110,7 +110,7 @@ class Work:
             text=True,
             check=False,
             start_new_session=True,
-            timeout=300,
+            timeout=3000,
         )
 
     def snakemake(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

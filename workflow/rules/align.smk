@@ -1,33 +1,27 @@
-# Alignment: one job runs and measures the seeds of a chunk of one method for some users. The runs lie in a store that no
-# rule declares as its output (Snakemake would delete finished seeds with a failed job); the job's stamp says that all
-# of them are there.
+# Alignment: one job runs and measures the seeds of a chunk of one method for some users. Runs are folders of a store
+# that no rule declares as output (Snakemake would delete finished runs with a failed job); the job's stamp says that all
+# of them are there. papa/benchmark/plan.py names the jobs and their stamps.
 
 
 rule align:
     input:
-        lambda wildcards: base_stamp(wildcards.task, wildcards.chunk),
+        lambda wildcards: PLAN.base_stamp(wildcards.task, int(wildcards.chunk)),
     output:
-        f"{STAMPS}/align/{{task}}/{{method}}/{{users}}/chunk{{chunk}}.txt",
+        touch(f"{STAMPS}/align/{{task}}/{{method}}/{{users}}/chunk{{chunk}}.{{times}}.done"),
     log:
-        f"{LOGS}/align/{{task}}/{{method}}/{{users}}/chunk{{chunk}}.log",
+        f"{LOGS}/align/{{task}}/{{method}}/{{users}}/chunk{{chunk}}.{{times}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/align/{{task}}/{{method}}/{{users}}/chunk{{chunk}}.tsv"
+        f"{RESULTS}/benchmarks/align/{{task}}/{{method}}/{{users}}/chunk{{chunk}}.{{times}}.tsv"
     conda:
         ENVIRONMENT
     threads: 1
     resources:
         gpu=1,
-        mem_mb=memory,
+        mem_mb=lambda wildcards: PLAN.memory(wildcards.task),
         runtime=120,
     params:
-        key=keys_of,
-        generation=align_generation,
-        users=users_of,
-        seeds=seeds_of,
-        cores=cores,
-        command=command,
-        arguments=arguments,
+        axes=lambda wildcards, output: PLAN.axes(output[0]),
+        papa=papa("align"),
     shell:
-        "{params.command} align {params.arguments} --task {wildcards.task} --method {wildcards.method}"
-        " --user {params.users} --seeds {params.seeds} --threads {threads} --cores {params.cores}"
-        " --stamp {output:q} --generation {params.generation} 2> {log:q}"
+        "{params.papa} --task {wildcards.task} --method {wildcards.method} {params.axes}"
+        " --threads {threads} 2> {log:q}"

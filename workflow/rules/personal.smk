@@ -1,11 +1,11 @@
-# The study of personal models: pictures for many simulated persons, and how they like them.
+# The study of personal models: images for many simulated users, scored by those users.
 
 
 rule personal:
     input:
-        base_of_study(),
+        PLAN.base_of(STUDY.task, STUDY.seed) if STUDY else [],
     output:
-        personal.path_of(GRID) if GRID.config.personal else f"{RESULTS}/personal.parquet",
+        personal.path_of(GRID) if STUDY else f"{RESULTS}/personal.parquet",
     log:
         f"{LOGS}/personal.log",
     benchmark:
@@ -15,22 +15,21 @@ rule personal:
     threads: 1
     resources:
         gpu=1,
-        mem_mb=GRID.task(GRID.config.personal.task).declaration.memory_mb if GRID.config.personal else 1000,
+        mem_mb=PLAN.memory(STUDY.task) if STUDY else 1000,
         runtime=120,
     params:
-        key=personal.key_of(GRID) if GRID.config.personal else None,
-        command=command,
-        arguments=arguments,
+        key=personal.key_of(GRID) if STUDY else None,
+        papa=papa("personal"),
     shell:
-        "{params.command} personal {params.arguments} --threads {threads} 2> {log:q}"
+        "{params.papa} --threads {threads} 2> {log:q}"
 
 
-# What the persons chose among base samples, as a dataset: `snakemake results/fruits/pairs.parquet`. Nothing asks for it.
+# The users' choices among base samples, as a dataset: `snakemake results/fruits/pairs.parquet`. No other rule needs it.
 rule pairs:
     input:
-        base_of_study(),
+        PLAN.base_of(STUDY.task, STUDY.seed) if STUDY else [],
     output:
-        personal.pairs_path(GRID) if GRID.config.personal else f"{RESULTS}/pairs.parquet",
+        personal.pairs_path(GRID) if STUDY else f"{RESULTS}/pairs.parquet",
     log:
         f"{LOGS}/pairs.log",
     conda:
@@ -41,8 +40,7 @@ rule pairs:
         mem_mb=3000,
         runtime=30,
     params:
-        key=personal.key_of(GRID) if GRID.config.personal else None,
-        command=command,
-        arguments=arguments,
+        key=personal.key_of(GRID) if STUDY else None,
+        papa=papa("personal --pairs"),
     shell:
-        "{params.command} personal --pairs {params.arguments} --threads {threads} 2> {log:q}"
+        "{params.papa} --threads {threads} 2> {log:q}"

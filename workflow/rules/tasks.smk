@@ -1,49 +1,44 @@
-# Tasks: check the artefacts, and draw the base samples that all methods and users share.
+# Tasks: check the artefacts, and sample the base model for all methods and users.
 
 
 rule prepare:
     output:
-        f"{STAMPS}/prepare/{{task}}.txt",
+        touch(f"{STAMPS}/prepare/{{task}}.done"),
     log:
         f"{LOGS}/prepare/{{task}}.log",
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        gpu=needs_gpu,
-        mem_mb=memory,
+        gpu=lambda wildcards: int(bool(GRID.task(wildcards.task).declaration.needs)),
+        mem_mb=lambda wildcards: PLAN.memory(wildcards.task),
         runtime=10,
     params:
-        key=task_key,
-        command=command,
-        arguments=arguments,
+        key=lambda wildcards: GRID.task(wildcards.task).key,
+        papa=papa("prepare"),
     shell:
-        "{params.command} prepare {params.arguments} --task {wildcards.task} --stamp {output:q} 2> {log:q}"
+        "{params.papa} --task {wildcards.task} 2> {log:q}"
 
 
 rule base_samples:
     input:
         rules.prepare.output,
     output:
-        f"{STAMPS}/base/{{task}}/chunk{{chunk}}.txt",
+        touch(f"{STAMPS}/base/{{task}}/chunk{{chunk}}.{{times}}.done"),
     log:
-        f"{LOGS}/base/{{task}}/chunk{{chunk}}.log",
+        f"{LOGS}/base/{{task}}/chunk{{chunk}}.{{times}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/base/{{task}}/chunk{{chunk}}.tsv"
-    priority: 10  # everything of these seeds waits for it
+        f"{RESULTS}/benchmarks/base/{{task}}/chunk{{chunk}}.{{times}}.tsv"
+    priority: 10  # all runs of these seeds wait for it
     conda:
         ENVIRONMENT
     threads: 1
     resources:
         gpu=1,
-        mem_mb=memory,
+        mem_mb=lambda wildcards: PLAN.memory(wildcards.task),
         runtime=60,
     params:
-        key=base_keys,
-        seeds=base_seeds,
-        generation=base_generation,
-        command=command,
-        arguments=arguments,
+        seeds=lambda wildcards, output: PLAN.chunks[wildcards.task][int(wildcards.chunk)],
+        papa=papa("base"),
     shell:
-        "{params.command} base {params.arguments} --task {wildcards.task} --seeds {params.seeds}"
-        " --threads {threads} --stamp {output:q} --generation {params.generation} 2> {log:q}"
+        "{params.papa} --task {wildcards.task} --seeds {params.seeds} --threads {threads} 2> {log:q}"

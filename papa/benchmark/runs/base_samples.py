@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from papa.benchmark.machine import peak_memory_mib, reset_peak_memory, this_machine
-from papa.benchmark.runs.record import Evaluations, Meta, npz_bytes, read_record, write_record
+from papa.benchmark.runs.record import Evaluations, Meta, kind_of, npz_bytes, read_record, stored, write_record
 from papa.benchmark.specs import BaseSpec
 from papa.diffusion.denoiser import Cost
 from papa.errors import RecordError
@@ -56,19 +56,22 @@ def draw_base_samples(spec: BaseSpec, model: Model) -> None:
 
 
 def reader(spec: BaseSpec, model: Model) -> Callable[[int], Tensor]:
-    """n -> the first n base latents, from the store where it reaches, newly sampled beyond it."""
+    """n -> the first n base latents, from the store where it reaches, newly sampled beyond it.
+
+    Raises:
+        RecordError: if the stored ones were sampled on another kind of device.
+    """
 
     @cache
-    def stored() -> Tensor:
-        latents = read_record(spec.folder, spec.key).arrays("latents.npz")["latents"]
-        return torch.from_numpy(latents).to(model.device)
-
-    def first(n: int) -> Tensor:
-        try:
-            latents = stored()
-        except RecordError:
+    def latents() -> Tensor:
+        if stored(spec) is None:
             draw_base_samples(spec, model)
-            latents = stored()
-        return extended(latents, model, stream_of(spec), n)
+        record = read_record(spec.folder, spec.key)
+        if kind_of(record.meta.device) != kind_of(model.device):
+            raise RecordError(
+                f"the base samples in {spec.folder} were sampled on {record.meta.device}, and this run is on "
+                f"{model.device}; set `device: {kind_of(record.meta.device)}`, or delete that folder."
+            )
+        return torch.from_numpy(record.arrays("latents.npz")["latents"]).to(model.device)
 
-    return first
+    return lambda n: extended(latents(), model, stream_of(spec), n)

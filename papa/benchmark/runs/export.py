@@ -32,7 +32,7 @@ def replayed(spec: RunSpec, task: Task) -> tuple[Session, int]:
         raise PapaError(f"{spec.folder} holds no aligned model (it is a control, or it diverged); choose another run.")
     session = open_session(spec, task)
     session.method.aligned()  # a method that has no network says so before anything is drawn
-    lines = record.lines()
+    lines = record.rounds()
     rounds = session.play(lambda question: feedback_from(lines[question.round]))
     again = np.concatenate([task.model.pack(happened.question.images) for happened in rounds])
     stored = record.arrays()["shown"]

@@ -15,7 +15,7 @@ from papa.benchmark.grid import Grid
 from papa.benchmark.machine import git_commit, processor
 from papa.benchmark.personal import PersonalStudy
 from papa.benchmark.personal.population import OFFLINE, Population, numbers
-from papa.benchmark.runs.key import completion_key
+from papa.benchmark.runs.key import STUDYING, completion_key, files_of, sources_of
 from papa.benchmark.runs.record import read_record
 from papa.benchmark.specs import BaseSpec
 from papa.errors import RecordError, SettingsError
@@ -23,7 +23,6 @@ from papa.files import replacing
 from papa.rng import Stream
 
 KEY, ABOUT = b"papa", b"papa.about"
-STUDY = "papa.benchmark.personal.study"
 
 
 def asked_of(grid: Grid) -> PersonalStudy:
@@ -54,8 +53,9 @@ def key_of(grid: Grid) -> str:
     """The completion key of the study: settings, sources, weights, base samples."""
     asked = asked_of(grid)
     of = grid.task(asked.task)
-    settings = [asked.model_dump(mode="json"), grid.config.root_seed, of.described, base_of(grid).key]
-    return completion_key(settings, (STUDY, of.declaration.module), of.weights | of.adapters)
+    settings = [asked.model_dump(mode="json"), asked.half, grid.config.root_seed, of.described, base_of(grid).key]
+    sources = sources_of(of.name) | {file for module in STUDYING for file in files_of(module)}
+    return completion_key(settings, sources, of.weights | of.adapters)
 
 
 def study(grid: Grid, task: Any, log: Callable[[str], None]) -> pd.DataFrame:

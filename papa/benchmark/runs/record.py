@@ -1,8 +1,8 @@
-"""Run records: folders that describe themselves, written whole or not at all. Nothing else reads or writes one.
+"""Stored results: folders with a `run.json`, and the measured values beside it. Nothing else reads or writes them.
 
-A record is a folder with files and a `run.json` that holds the completion key, the sha256 of each file and one of
-itself. It is written beside its place and moved there, so a killed process leaves the old record or none, and of two
-processes that write one record the later one's stands, whole. Whatever is read is checked against its hash.
+`run.json` holds the key of the result, and the size and sha256 of each file. A folder is written beside its place and
+renamed, so a killed process leaves the old record or none. `is_finished` is the one place that says whether a run is
+there: planning and commands ask it. It looks at keys and sizes; whatever is read is checked against its sha256.
 """
 
 from __future__ import annotations
@@ -12,25 +12,32 @@ import errno
 import hashlib
 import io
 import json
+import math
 import shutil
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from papa.benchmark.machine import Machine
-from papa.errors import PapaError, RecordError
+from papa.benchmark.specs import BaseSpec, RunSpec
+from papa.errors import RecordError
 from papa.files import beside, cannot_write, sweep, write_atomic, write_json
 
-SCHEMA_VERSION = 2
-META = "run.json"
-TAKEN = {errno.ENOTEMPTY, errno.EEXIST}
-"""Error numbers of moving a folder to a place that another process has just filled."""
+SCHEMA_VERSION = 3
+META, SCORES, LOG = "run.json", "metrics.json", "feedback.jsonl"
+
+
+class Stored(NamedTuple):
+    """A file of a record: its size in bytes and its sha256."""
+
+    size: int
+    sha256: str
 
 
 class Evaluations(BaseModel):
@@ -45,14 +52,21 @@ class Evaluations(BaseModel):
 class Meta(BaseModel):
     """The `run.json` of a record.
 
-    kind: a run, or the base samples of a task and seed. asked: everything that it was asked for, defaults resolved.
-    status: `diverged` where a model returned NaN or infinity (reason says where). labels: labels that were spent.
-    learning, total: evaluations while learning, and with the samples of the result. seconds: total, and of the samples
-    for measuring. weights: sha256 of each shipped weight file.
+    Attributes:
+        kind: a run, or the base samples of a task and seed.
+        asked: everything that it was asked for, defaults resolved.
+        status: `diverged` where a model returned NaN or infinity; `reason` says where.
+        labels: labels spent.
+        learning: evaluations while learning.
+        total: evaluations while learning and for the final samples.
+        seconds: total, and of the samples for measuring.
+        device: the device that it was computed on.
+        weights: sha256 of each shipped weight file.
+        digest: sha256 of everything else in here.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-    schema_version: Literal[2] = SCHEMA_VERSION
+    schema_version: Literal[3] = SCHEMA_VERSION
     kind: Literal["run", "base"]
     key: str
     task: str
@@ -71,12 +85,31 @@ class Meta(BaseModel):
     device: str
     machine: Machine
     weights: dict[str, str]
-    files: dict[str, str] = {}
+    files: dict[str, Stored] = {}
     digest: str = ""
 
-    def own_digest(self) -> str:
-        """The sha256 of everything but itself."""
-        return digest_of(self.model_dump(mode="json", exclude={"digest"}))
+
+class Value(BaseModel):
+    """One measured value of a run; None is NaN."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    metric: str
+    value: float | None
+    unit: str
+    round: int
+    stage: Literal["round", "final"]
+
+
+class Scores(BaseModel):
+    """The content of `metrics.json`."""
+
+    model_config = ConfigDict(extra="forbid")
+    key: str
+    rows: list[Value]
+    digest: str = ""
+
+
+S = TypeVar("S", Meta, Scores)
 
 
 def digest_of(data: Any) -> str:
@@ -84,31 +117,46 @@ def digest_of(data: Any) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
+def _write_sealed(file: Path, content: Meta | Scores) -> None:
+    data = content.model_dump(mode="json", exclude={"digest"})
+    write_json(file, data | {"digest": digest_of(data)})
+
+
+def _read_sealed(file: Path, kind: type[S]) -> S:
+    try:
+        content = kind.model_validate(json.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise RecordError(f"{file} is missing; run `snakemake --cores all`, or `papa align` (`papa base`).") from None
+    except (OSError, ValueError, ValidationError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise RecordError(f"{file} is damaged ({reason}); run the same command that made it again.") from None
+    if content.digest != digest_of(content.model_dump(mode="json", exclude={"digest"})):
+        raise RecordError(f"{file} was changed after it was written; run the same command that made it again.")
+    return content
+
+
 @dataclass(frozen=True)
 class Record:
-    """A record as it was read. Its files are checked when they are read."""
+    """A stored result; each file is checked when it is read."""
 
     folder: Path
     meta: Meta
 
     def _read(self, name: str) -> bytes:
-        expected, file = self.meta.files.get(name), self.folder / name
+        file = self.folder / name
         try:
             data = file.read_bytes()
         except OSError:
-            raise RecordError(
-                f"{file} is missing; delete the folder {self.folder} and run the same command again."
-            ) from None
-        if hashlib.sha256(data).hexdigest() != expected:
-            raise RecordError(
-                f"{file} is truncated or damaged; delete the folder {self.folder} and run the same command again."
-            )
+            data = b""
+        if name not in self.meta.files or hashlib.sha256(data).hexdigest() != self.meta.files[name].sha256:
+            raise RecordError(f"{file} is missing or damaged; delete {self.folder} and run the same command again.")
         return data
 
     def verify(self) -> Record:
-        """Check every file against its hash.
+        """Check every file against its sha256.
 
-        Raises:  RecordError that names the file and says what to do.
+        Raises:
+            RecordError: that names the file.
         """
         for name in self.meta.files:
             self._read(name)
@@ -118,113 +166,135 @@ class Record:
         """All arrays of an npz file."""
         return arrays_of(self._read(name), self.folder / name)
 
-    def lines(self, name: str = "feedback.jsonl") -> list[dict[str, Any]]:
-        """The entries of a JSON-lines file."""
-        return [json.loads(line) for line in self._read(name).decode("utf-8").splitlines()]
+    def rounds(self) -> list[dict[str, Any]]:
+        """The rounds that the method learned from, as in the log of the session.
+
+        Of a run that diverged, the log may have one more: an answer is logged before the method learns from it.
+        """
+        lines = [json.loads(line) for line in self._read(LOG).decode("utf-8").splitlines()]
+        return [line for line in lines if "round" in line][: len(self.rows("rounds.csv"))]
 
     def rows(self, name: str) -> list[dict[str, str]]:
-        """The rows of a CSV file, as text; an absent value is empty. No rows where the record has no such file."""
+        """The rows of a CSV file, as text; no rows where the record has no such file."""
         if name not in self.meta.files:
             return []
         return list(csv.DictReader(self._read(name).decode("utf-8").splitlines()))
 
 
 def read_record(folder: Path, key: str | None = None) -> Record:
-    """The record of a folder, its `run.json` checked; its files are checked when they are read.
+    """The record of a folder.
 
-    Args:    key: the completion key that it must have; None takes any.
-    Raises:  RecordError that says what is wrong and what to do.
+    Args:
+        folder: where it is.
+        key: the key that it must have; None accepts any.
+
+    Raises:
+        RecordError: if `run.json` is missing or damaged, has another key, or a file has another size.
     """
-    file = folder / META
-    try:
-        meta = Meta.model_validate(json.loads(file.read_text(encoding="utf-8")))
-    except FileNotFoundError:
+    record = Record(folder, _read_sealed(folder / META, Meta))
+    if key is not None and record.meta.key != key:
         raise RecordError(
-            f"there is no record in {folder}; run the alignment that makes it (base samples: `papa base`)."
-        ) from None
-    except (OSError, ValueError, ValidationError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise RecordError(f"{file} cannot be read ({said}); delete the folder and run again.") from None
-    if meta.digest != meta.own_digest():
-        raise RecordError(f"{file} was changed after it was written; delete the folder {folder} and run again.")
-    if key is not None and meta.key != key:
-        raise RecordError(
-            f"the record in {folder} was made with other settings, sources or weights (key {meta.key}, "
-            f"needed is {key}); run `snakemake --cores all` or the alignment again."
+            f"the record in {folder} was made with other settings, sources or weights (key {record.meta.key}, needed: "
+            f"{key}); run `snakemake --cores all`, or the command that made it."
         )
-    return Record(folder, meta)
+    for name, stored in record.meta.files.items():
+        file = folder / name
+        if not file.is_file() or file.stat().st_size != stored.size:
+            raise RecordError(f"{file} is missing or damaged; run the same command that made it again.")
+    return record
 
 
-def stands(folder: Path, key: str) -> bool:
-    """Whether a record with this key stands in `folder`, by its `run.json` alone."""
+def read_scores(spec: RunSpec) -> list[dict[str, Any]]:
+    """The measured values of a run.
+
+    Raises:
+        RecordError: if they are missing, damaged or out of date.
+    """
+    scores = _read_sealed(spec.folder / SCORES, Scores)
+    if scores.key != spec.score_key:
+        raise RecordError(f"{spec.folder / SCORES} is out of date; run `papa align` for this run.")
+    rows = [row.model_dump() for row in scores.rows]
+    return [row | {"value": math.nan if row["value"] is None else row["value"]} for row in rows]
+
+
+# ---------------------------------------------------------------- what is there
+
+
+def stored(spec: BaseSpec | RunSpec, verify: bool = False) -> Record | None:
+    """The record of a specification if it is there, with its key, its sizes and its device; else None.
+
+    Args:
+        spec: base samples or a run. A run must be of the device of its base samples.
+        verify: check the sha256 of each file as well.
+    """
     try:
-        read_record(folder, key)
+        record = read_record(spec.folder, spec.key)
+        if verify:
+            record.verify()
+    except RecordError:
+        return None
+    base = stored(spec.base) if isinstance(spec, RunSpec) else None
+    return None if base is not None and kind_of(base.meta.device) != kind_of(record.meta.device) else record
+
+
+def kind_of(device: str) -> str:
+    """`cuda` of `cuda:1`."""
+    return device.partition(":")[0]
+
+
+def is_scored(spec: RunSpec) -> bool:
+    """Whether the values of a run are there and up to date."""
+    try:
+        read_scores(spec)
     except RecordError:
         return False
     return True
 
 
-def is_complete(folder: Path, key: str) -> bool:
-    """Whether a sound record with this key stands in `folder`, every file of it checked."""
-    try:
-        read_record(folder, key).verify()
-    except RecordError:
-        return False
-    return True
+def is_finished(spec: BaseSpec | RunSpec, verify: bool = False) -> bool:
+    """Whether base samples, or a run and its values, are there."""
+    return stored(spec, verify) is not None and (isinstance(spec, BaseSpec) or is_scored(spec))
 
 
 # ---------------------------------------------------------------- writing
 
 
-def write_record(folder: Path, files: Mapping[str, bytes], meta: Meta) -> None:
-    """Write a record: all files, then `run.json` with their hashes, then the folder to its place.
+def write_scores(spec: RunSpec, rows: list[dict[str, Any]]) -> None:
+    """Write the values of a run."""
+    values = [
+        Value.model_validate(row | {"value": row["value"] if math.isfinite(row["value"]) else None}) for row in rows
+    ]
+    _write_sealed(spec.folder / SCORES, Scores(key=spec.score_key, rows=values))
 
-    Raises:  PapaError where the place cannot be written or the disk is full.
+
+def write_record(folder: Path, files: Mapping[str, bytes], meta: Meta) -> None:
+    """Write a record: a new folder with all files and `run.json`, which then takes its place.
+
+    Raises:
+        PapaError: if the place cannot be written or the disk is full.
     """
-    new = beside(folder, "new")
+    new, old = beside(folder, "new"), beside(folder, "old")
     try:
         sweep(folder)
         new.mkdir(parents=True)
         for name, data in files.items():
             write_atomic(new / name, data)
-        hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-        whole = meta.model_copy(update={"files": hashes})
-        write_json(new / META, whole.model_copy(update={"digest": whole.own_digest()}).model_dump(mode="json"))
-        _take_place(new, folder)
+        about = {name: Stored(len(data), hashlib.sha256(data).hexdigest()) for name, data in files.items()}
+        _write_sealed(new / META, meta.model_copy(update={"files": about}))
+        with suppress(FileNotFoundError):
+            folder.rename(old)
+        try:
+            new.rename(folder)
+        except OSError as error:
+            if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:  # else another process was quicker; its record stays
+                with suppress(OSError):
+                    old.rename(folder)
+                raise
     except OSError as error:
         raise cannot_write(folder, error) from error
     finally:
-        shutil.rmtree(new, ignore_errors=True)
-
-
-def _take_place(new: Path, folder: Path) -> None:
-    """Move a folder to a place that other processes may be taking as well: the last one stays."""
-    moved_away: list[Path] = []
-    done = False
-    try:
-        for _ in range(100):
-            old = beside(folder, "old")
-            try:
-                if folder.exists():
-                    moved_away.append(folder.rename(old))
-                new.rename(folder)
-                done = True
-                return
-            except OSError as error:
-                if error.errno in TAKEN or (error.errno == errno.ENOENT and not old.exists()):
-                    continue  # another process was quicker: it has put its own there, or moved the old one away
-                if not folder.exists():  # the place cannot be written: what was there comes back
-                    with suppress(OSError):
-                        old.rename(folder)
-                raise
-        raise PapaError(f"other processes keep writing {folder}; stop them and run the same command again.")
-    finally:
-        if done or folder.exists():  # done: it may be gone again for the instant of another's exchange
-            for old in moved_away:
-                shutil.rmtree(old, ignore_errors=True)
-
-
-# ---------------------------------------------------------------- files of a record
+        for leftover in (new, old) if folder.exists() else (new,):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -237,25 +307,20 @@ def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
 def arrays_of(data: bytes, file: Path) -> dict[str, np.ndarray]:
     """All arrays of an npz file's bytes.
 
-    Raises:  RecordError if it is damaged.
+    Raises:
+        RecordError: if it is damaged.
     """
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
+        with np.load(io.BytesIO(data), allow_pickle=False) as npz:
+            return {name: npz[name] for name in npz.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise RecordError(f"{file} is truncated or damaged ({error}); delete its folder and run again.") from error
+        raise RecordError(f"{file} is damaged ({error}); delete its folder and run again.") from error
 
 
 def csv_bytes(rows: list[dict[str, Any]]) -> bytes:
     """Rows with possibly different keys as CSV; absent values are empty."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, names, restval="", lineterminator="\n")
+    writer = csv.DictWriter(buffer, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return buffer.getvalue().encode()
-
-
-def jsonl_bytes(lines: list[Mapping[str, Any]]) -> bytes:
-    """Entries as JSON lines."""
-    return "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines).encode()

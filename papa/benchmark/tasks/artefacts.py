@@ -55,15 +55,18 @@ def check(file: Path, expected: str, task: str) -> None:
 
     Raises:  ArtefactError that says how to get the file back.
     """
-    remedy = (
-        f"Restore it with `git checkout -- {file.name}` in its folder or by reinstalling papa; to make the "
-        f"artefacts again, run `{retraining(task)}`."
-    )
+
+    def remedy() -> str:
+        return (
+            f"Restore it with `git checkout -- {file.name}` in its folder or by reinstalling papa; to make the "
+            f"artefacts again, run `{retraining(task)}`."
+        )
+
     if not file.is_file():
-        raise ArtefactError(f"the weight file {file} is missing. {remedy}")
+        raise ArtefactError(f"the weight file {file} is missing. {remedy()}")
     found = sha256(file)
     if found != expected:
         raise ArtefactError(
             f"the weight file {file} has sha256 {found[:16]}..., its model card says {expected[:16]}.... "
-            f"The file is damaged or of another training. {remedy}"
+            f"The file is damaged or of another training. {remedy()}"
         )

@@ -30,7 +30,8 @@ class TaskDeclaration(Declared):
              package; such a task is large: it is also scored on the configured device, and its jobs ask for the GPU at
              every step. memory_mb: main memory of one job. takes_as_long_as: a task whose
              recorded durations are this one's too. space: where distances between images are
-             taken: their pixels, or the features of one of its networks.
+             taken: their pixels, or the features of one of its networks. uses: modules that compute for it besides its
+             own files and the shared ones, for the keys of its runs.
     """
 
     settings: type[SamplingSettings]
@@ -50,3 +51,4 @@ class TaskDeclaration(Declared):
     memory_mb: int = 3000
     takes_as_long_as: str | None = None
     space: Literal["pixels", "features"] = "pixels"
+    uses: tuple[str, ...] = ()

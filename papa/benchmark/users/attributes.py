@@ -127,5 +127,6 @@ class Member(User):
         return Feedback(self.verdict(images), probability, pairs, both[chosen == 0.5])
 
 
-CONJUNCTION = UserKind(WantedTaste, ConjunctionUser, needs="attributes")
-MEMBER = UserKind(MemberTaste, Member, needs="attributes")
+USES = ("papa.benchmark.personal.population", "papa.benchmark.users.concepts", "papa.benchmark.users.classes")
+CONJUNCTION = UserKind(WantedTaste, ConjunctionUser, needs="attributes", uses=USES)
+MEMBER = UserKind(MemberTaste, Member, needs="attributes", uses=USES)

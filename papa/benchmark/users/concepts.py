@@ -168,6 +168,7 @@ def ordered_pairs(preference: np.ndarray) -> np.ndarray:
     return np.stack([np.where(swap, first + 1, first), np.where(swap, first, first + 1)], 1)
 
 
-CONCEPTS = UserKind(ConceptTaste, ConceptUser, needs="concepts")
-UNION = UserKind(UnionTaste, UnionUser, needs="concepts")
-HASTY = UserKind(WantedTaste, HastyUser, needs="hasty")
+USES = ("papa.benchmark.users.classes",)
+CONCEPTS = UserKind(ConceptTaste, ConceptUser, needs="concepts", uses=USES)
+UNION = UserKind(UnionTaste, UnionUser, needs="concepts", uses=USES)
+HASTY = UserKind(WantedTaste, HastyUser, needs="hasty", uses=USES)

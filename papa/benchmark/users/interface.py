@@ -165,11 +165,13 @@ class UserKind:
         taste: class of its taste.
         user: class of the user.
         needs: what it asks of a task.
+        uses: modules that compute for it besides its own file and the shared ones, for keys of runs.
     """
 
     taste: type[Taste]
     user: Callable[[Any], User]
     needs: Offer
+    uses: tuple[str, ...] = ()
 
     @property
     def module(self) -> str:

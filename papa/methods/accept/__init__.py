@@ -17,5 +17,9 @@ class AcceptSettings(BestOfNSettings):
 
 
 ACCEPT = Declaration(
-    AcceptSettings, "papa.methods.accept.method:Accept", "rejection by a reward model, a standard", draws="picked"
+    AcceptSettings,
+    "papa.methods.accept.method:Accept",
+    "rejection by a reward model, a standard",
+    draws="picked",
+    uses=("papa.methods.best_of_n",),
 )

@@ -39,4 +39,9 @@ class DistillSettings(MethodSettings):
         return self.trainer
 
 
-DISTILL = Declaration(DistillSettings, "papa.methods.distill.method:Distill", "this project")
+DISTILL = Declaration(
+    DistillSettings,
+    "papa.methods.distill.method:Distill",
+    "this project",
+    uses=("papa.methods.papa", "papa.methods.raft", "papa.methods.diffusion_nft"),
+)

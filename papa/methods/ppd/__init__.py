@@ -51,6 +51,20 @@ class PpdFkcSettings(FkcSettings):
 
 SOURCE = "Personalized Preference Fine-tuning of Diffusion Models (arXiv 2501.06655)"
 PAIRS: frozenset[Pictures] = frozenset({"pairs"})
-PPD = Declaration(PpdSettings, "papa.methods.ppd.method:Ppd", SOURCE, pictures=PAIRS)
-PPD_PAPA = Declaration(PpdPapaSettings, "papa.methods.ppd.warm:WarmPapa", f"this project; {SOURCE}", pictures=PAIRS)
-PPD_FKC = Declaration(PpdFkcSettings, "papa.methods.ppd.warm:WarmFkc", f"this project; {SOURCE}", pictures=PAIRS)
+PPD = Declaration(
+    PpdSettings, "papa.methods.ppd.method:Ppd", SOURCE, pictures=PAIRS, uses=("papa.methods.papa", "papa.methods.fkc")
+)
+PPD_PAPA = Declaration(
+    PpdPapaSettings,
+    "papa.methods.ppd.warm:WarmPapa",
+    f"this project; {SOURCE}",
+    pictures=PAIRS,
+    uses=("papa.methods.papa", "papa.methods.fkc"),
+)
+PPD_FKC = Declaration(
+    PpdFkcSettings,
+    "papa.methods.ppd.warm:WarmFkc",
+    f"this project; {SOURCE}",
+    pictures=PAIRS,
+    uses=("papa.methods.papa", "papa.methods.fkc"),
+)

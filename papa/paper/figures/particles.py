@@ -60,10 +60,11 @@ def exact_density(spec: RunSpec, tilt: float) -> tuple[np.ndarray, np.ndarray]:
     """
     import torch  # takes two seconds, and tables do not need it
 
-    from papa.benchmark.runs.align import build_user
+    from papa.benchmark.users import user_of
 
     task = spec.of.declaration.load()(spec.of.settings)
-    user = build_user(spec, task)
+    user = user_of(spec.who)
+    user.calibrate(task)
     axis = np.linspace(-EDGE, EDGE, POINTS)
     points = torch.from_numpy(np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2))
     density = (task.mixture.log_density(points) + tilt * user.preference(points)).exp()

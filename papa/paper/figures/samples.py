@@ -94,12 +94,15 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
 
 def _verdicts(grid: Grid, rows: list[tuple[str, str]]) -> dict[tuple[str, str], Verdict]:
     """(task, user) -> the user, who can be asked again; a task is loaded once."""
-    from papa.benchmark.runs.align import build_user  # takes two seconds, and tables do not need it
+    from papa.benchmark.users import user_of  # takes two seconds, and tables do not need it
 
     specs = {(task, user): next(s for s in grid if (s.task, s.user) == (task, user)) for task, user in rows}
     tasks = {spec.task: spec.of for spec in specs.values()}
     loaded = {label: of.declaration.load()(of.settings) for label, of in tasks.items()}
-    return {key: build_user(spec, loaded[spec.task]).verdict for key, spec in specs.items()}
+    users = {key: user_of(spec.who) for key, spec in specs.items()}
+    for (task, _), user in users.items():
+        user.calibrate(loaded[task])
+    return {key: user.verdict for key, user in users.items()}
 
 
 def _cell(ax: Axes, table: pd.DataFrame, grid: Grid, run: tuple[str, str, str], verdict: Verdict) -> None:

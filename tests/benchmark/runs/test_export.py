@@ -81,7 +81,7 @@ def test_export_replays_the_feedback_and_writes_the_folder(
         **{"task": "sd15", "method": "papa", "user": "apple", "seed": 1},
     }
     assert cli.main(["export", "--method", "fkc", "--to", str(tmp_path / "no"), "--config", path, *axes]) == 2
-    assert "no record" in capsys.readouterr().err and not (tmp_path / "no").exists()
+    assert "run.json is missing" in capsys.readouterr().err and not (tmp_path / "no").exists()
 
 
 def test_an_export_of_several_seeds_that_stopped_half_way_goes_on(

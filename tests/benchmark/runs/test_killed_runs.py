@@ -29,7 +29,7 @@ from papa.benchmark.runs import align
 from papa.models import base_samples
 
 base_samples.BLOCK = 16
-calls, build = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND), align.build_user
+calls, build = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND), align.user_of
 
 def overheard(*given):
     user = build(*given)
@@ -40,7 +40,7 @@ def overheard(*given):
     user.answer = answering
     return user
 
-align.build_user = overheard
+align.user_of = overheard
 sys.exit(cli.main(sys.argv[2:]))
 """
 """The command line, which takes down what the user is asked: a line for each call, of what was shown."""
@@ -68,7 +68,7 @@ class Place:
 
     def logged(self) -> int:
         """The rounds whose answers are on the disk."""
-        log = work_folder(self.spec) / "log.jsonl"
+        log = work_folder(self.spec) / "feedback.jsonl"
         return max(0, log.read_bytes().count(b"\n") - 1) if log.exists() else 0
 
 

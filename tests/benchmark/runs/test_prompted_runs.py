@@ -14,13 +14,13 @@ from support import tiny
 from support.fakes import Painted
 
 from papa.benchmark.grid import Grid
-from papa.benchmark.runs.align import align, build_user, open_session
+from papa.benchmark.runs.align import align, open_session
 from papa.benchmark.runs.base_samples import draw_base_samples
 from papa.benchmark.runs.record import Meta, read_record
 from papa.benchmark.runs.score import Scorer
 from papa.benchmark.tasks import TASKS
 from papa.benchmark.tasks.gmm2d.task import Gmm2d
-from papa.benchmark.users import KINDS
+from papa.benchmark.users import KINDS, user_of
 from papa.errors import PapaError
 from papa.models.settings import PipelineSettings
 
@@ -66,7 +66,9 @@ def method_of(grid: Grid, label: str) -> tuple[Painted, Any]:
     """The task and a method that has learned nothing yet."""
     (spec,) = grid.select("painted", label, "a")
     task = Painted(PipelineSettings())
-    return task, open_session(spec, task, build_user(spec, task).preference).method
+    user = user_of(spec.who)
+    user.calibrate(task)
+    return task, open_session(spec, task, user.preference).method
 
 
 def rows(folder: Path, name: str) -> list[dict[str, Any]]:

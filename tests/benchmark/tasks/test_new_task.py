@@ -129,7 +129,6 @@ def ran(dummy: str, tmp_path: Path, papa: Papa, small_blocks: None) -> Grid:
         assert papa("base", "--config", path, "--task", task, "--seeds", "0")[0] == 0
         for method in METHODS:
             assert papa("align", "--config", path, "--task", task, "--method", method, "--user", user)[0] == 0
-    assert papa("score", "--config", path)[0] == 0
     assert papa("collect", "--config", path)[0] == 0
     return load(path)
 
@@ -151,7 +150,7 @@ def test_a_new_task_appears_in_scores_tables_and_figures(ran: Grid, tmp_path: Pa
             said = {text.get_text() for text in drawn.findobj(Text) if isinstance(text, Text)}
             assert all(any(user in text for text in said) for user in ("likes-bright", "likes-dark")), figure.__name__
     path = tmp_path / "config.yaml"
-    assert papa("table", "T1", "--config", path)[0] == papa("plot", "F1", "--config", path)[0] == 0
+    assert papa("make", "T1", "--config", path)[0] == papa("make", "F1", "--config", path)[0] == 0
     assert "dummy-far" in (tmp_path / "results" / "tables" / "T1.csv").read_text(encoding="utf-8")
 
 
@@ -166,7 +165,7 @@ def test_its_source_is_part_of_its_runs_keys(dummy: str, tmp_path: Path) -> None
     def keys() -> set[str]:
         from papa.benchmark.runs import key
 
-        for cached in (key._tree, key._behaviour, key.source_hash, key.import_closure):
+        for cached in (key.owned, key.shared, key.behaviour, key.source_hash):
             cached.cache_clear()
         return {spec.key for spec in load(configured(tmp_path)).select(task="dummy")}
 

@@ -42,7 +42,7 @@ def test_runs_tables_and_export_without_code(family: str, tmp_path: Path, papa: 
     assert papa("base", "--config", path, "--task", "mine", "--seeds", "0")[0] == 0
     for method in METHODS:
         assert papa("align", "--config", path, "--task", "mine", "--method", method, "--user", "pears")[0] == 0
-    assert papa("score", "--config", path)[0] == 0 and papa("collect", "--config", path)[0] == 0
+    assert papa("collect", "--config", path)[0] == 0
     grid = load(path)
     made = tables.make("T2", read_table(grid), grid)
     assert {row for row in METHODS if f"| {row} " in made.markdown} == set(METHODS)

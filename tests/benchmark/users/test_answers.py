@@ -13,7 +13,7 @@ from support.tiny import assert_paragraph
 from support.users_of import user_of
 from torch import Tensor
 
-from papa.benchmark.runs.align import build_user
+from papa.benchmark import users as registry
 from papa.benchmark.runs.key import artefact_hashes
 from papa.benchmark.tasks.digits.task import Digits
 from papa.benchmark.tasks.fruits.task import HASTY
@@ -172,7 +172,10 @@ def test_users_of_a_configuration(tmp_path: Path, digits: Digits) -> None:
         "changes": {"user": "likes-2", "then": "likes-068"},
     }
     specs, (images, labels) = list(grid(tmp_path, users)), digits.part("C")
-    given = [build_user(spec, digits).answer(images, "binary", Stream(0)).preference for spec in specs]
+    found = [registry.user_of(spec.who) for spec in specs]
+    for user in found:
+        user.calibrate(digits)
+    given = [user.answer(images, "binary", Stream(0)).preference for user in found]
     assert (given[0] == (labels == 2)).mean() > 0.97
     np.testing.assert_array_equal(given[1], 1 - given[0])
     np.testing.assert_array_equal(given[2], given[1])

@@ -23,4 +23,5 @@ DIGITS = TaskDeclaration(
     offers=frozenset({"classes", "ink"}),
     artefacts="digits",
     recipe="recipes.digits",
+    uses=("papa.benchmark.tasks.labelled", "papa.benchmark.tasks.images", "papa.models.unet"),
 )

@@ -59,4 +59,13 @@ FRUITS = TaskDeclaration(
     recipe="recipes.fruits.recipe",
     parts={name: f"recipes.fruits.{name}" for name in ("ppd", "hasty")},
     space="features",
+    uses=(
+        "papa.benchmark.tasks.images",
+        "papa.benchmark.tasks.text_to_image",
+        "papa.benchmark.tasks.prompts",
+        "papa.models.pipeline",
+        "papa.models.prompted",
+        "papa.models.families",
+        "papa.models.personal",
+    ),
 )

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from papa.benchmark.runs.key import source_hash
+from papa.benchmark.runs.key import module_hash
 from papa.benchmark.runs.record import arrays_of, npz_bytes
 from papa.benchmark.tasks.artefacts import folder, verified_card
 from papa.benchmark.tasks.fruits.attributes import AttributeShares, sentence
@@ -47,7 +47,7 @@ def renders(part: str, store: Path | None = None) -> tuple[Tensor, np.ndarray]:
 
     Raises:  RecordError for a damaged file.
     """
-    file = None if store is None else store / f"{part}-{source_hash(pictures.__module__)[:16]}.npz"
+    file = None if store is None else store / f"{part}-{module_hash(pictures.__module__)[:16]}.npz"
     if file is not None and file.is_file():
         kept = arrays_of(file.read_bytes(), file)
         return to_range(kept["images"]), kept["concepts"]

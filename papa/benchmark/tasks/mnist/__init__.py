@@ -26,6 +26,12 @@ MNIST = TaskDeclaration(
     artefacts="mnist",
     recipe="recipes.mnist",
     takes_data=True,
+    uses=(
+        "papa.benchmark.tasks.labelled",
+        "papa.benchmark.tasks.images",
+        "papa.models.unet",
+        "papa.benchmark.tasks.idx",
+    ),
 )
 FASHION_MNIST = TaskDeclaration(
     MnistSettings,
@@ -39,4 +45,10 @@ FASHION_MNIST = TaskDeclaration(
     recipe="recipes.mnist",
     takes_data=True,
     takes_as_long_as="mnist",
+    uses=(
+        "papa.benchmark.tasks.labelled",
+        "papa.benchmark.tasks.images",
+        "papa.models.unet",
+        "papa.benchmark.tasks.idx",
+    ),
 )

@@ -72,4 +72,16 @@ SD15 = TaskDeclaration(
     needs="papa.benchmark.tasks.sd15.needs",
     memory_mb=16_000,
     space="features",
+    uses=(
+        "papa.benchmark.tasks.text_to_image",
+        "papa.benchmark.tasks.prompts",
+        "papa.models.pipeline",
+        "papa.models.prompted",
+        "papa.models.families",
+        "papa.models.personal",
+        "papa.models.opening",
+        "papa.benchmark.tasks.clip_judged",
+        "papa.benchmark.tasks.clip_settings",
+        "papa.benchmark.tasks.sd15",
+    ),
 )

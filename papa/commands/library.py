@@ -1,21 +1,12 @@
-"""The commands that need no run: what is missing, labels that exist already, the page, the schema."""
+"""The commands that need no experiment: labels that exist already, the page, the schema of the configuration."""
 
 from __future__ import annotations
 
 import argparse
 import json
 
-from papa.commands.common import load_grid, log
+from papa.commands.common import log
 from papa.errors import LabelsError, PapaError
-
-
-def doctor(args: argparse.Namespace) -> None:
-    grid = load_grid(args)
-    from papa.benchmark.doctor import examine
-
-    problems = examine(grid, print)
-    if problems:
-        raise PapaError(f"{problems} thing(s) above stand in the way; each line says what to do.")
 
 
 def labels(args: argparse.Namespace) -> None:
