@@ -182,14 +182,8 @@ def _frame(file: Path) -> pd.DataFrame:
     suffix = file.suffix.lower()
     try:
         if suffix == ".csv":
-            frame = pd.read_csv(
-                file,
-                dtype=str,
-                keep_default_na=False,
-                encoding="utf-8-sig",
-                skipinitialspace=True,
-                on_bad_lines="error",
-            )
+            plain: Any = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig", "skipinitialspace": True}
+            frame = pd.read_csv(file, **plain)
             if not isinstance(frame.index, pd.RangeIndex):
                 raise ValueError('rows have more cells than the header; put paths with commas in "quotation marks"')
             return frame
@@ -218,7 +212,7 @@ def _graded(frame: pd.DataFrame, file: Path) -> Labels:
     preference = frame["label"].map(_number).to_numpy(np.float64)
     for row in np.flatnonzero(~((preference >= 0) & (preference <= 1))):
         raise LabelsError(
-            f"row {row + 1} of {file} has the label {frame['label'][row]!r}; a label is true, false or a number from 0 "
+            f"row {row + 1} of {file} has the label {frame['label'].iloc[row]!r}; a label is true, false or a number from 0 "
             "(disliked) to 1 (liked). Map other scales, for example one to five stars to 0, 0.25, 0.5, 0.75, 1."
         )
     places = [f"{path} (row {row} of {file})" for row, path in enumerate(frame["image"], 1)]
@@ -233,9 +227,11 @@ def _compared(frame: pd.DataFrame, file: Path) -> Labels:
     both = numbers.reshape(-1, 2).astype(np.int64)
     for row in np.flatnonzero((both < 0).any(1) | (both[:, 0] == both[:, 1])):
         raise LabelsError(f"row {row + 1} of {file} does not compare two images; complete it, or delete it.")
-    tie = frame["tie"].map(_number).to_numpy(np.float64) if "tie" in frame else np.zeros(len(frame))
-    for row in np.flatnonzero(~np.isin(tie, (0, 1)) & ~_blank(frame.get("tie"), len(frame))):
-        raise LabelsError(f"row {row + 1} of {file} has the tie {frame['tie'][row]!r}; it is true, false or empty.")
+    tie = np.array([_number(value, blank=0) for value in frame.get("tie", [0] * len(frame))])
+    for row in np.flatnonzero((tie != 0) & (tie != 1)):
+        raise LabelsError(
+            f"row {row + 1} of {file} has the tie {frame['tie'].iloc[row]!r}; it is true, false or empty."
+        )
     first = pd.Series(numbers).drop_duplicates().index // 2 + 1  # the row that names an image first
     places = [f"{path} (row {row} of {file})" for row, path in zip(first, paths, strict=True)]
     files = [_image_file(path, place, file.parent) for path, place in zip(paths, places, strict=True)]
@@ -243,15 +239,12 @@ def _compared(frame: pd.DataFrame, file: Path) -> Labels:
     return Labels(file, "pairs", np.full(len(files), np.nan), places, lambda: files, pairs, ties)
 
 
-def _blank(cells: pd.Series | None, rows: int) -> np.ndarray:
-    return np.ones(rows, bool) if cells is None else (cells.isna() | (cells == "")).to_numpy(bool)
-
-
-def _number(value: Any) -> float:
-    """A cell as a number, NaN where it is none."""
+def _number(value: Any, blank: float = float("nan")) -> float:
+    """A cell as a number; NaN for other text."""
     text = str(value).strip().lower()
+    known = {"true": 1.0, "false": 0.0, "": blank, "none": blank, "nan": blank}
     try:
-        return {"true": 1.0, "false": 0.0}[text] if text in ("true", "false") else float(text)
+        return known[text] if text in known else float(text)
     except ValueError:
         return float("nan")
 
@@ -358,19 +351,16 @@ def _pick_a_pic(file: Path, user: str | None) -> Labels:
 
 
 def _rows_of(frame: pd.DataFrame, user: str | None, file: Path) -> pd.DataFrame:
-    """The rows of a user, or all rows if no other user has any."""
+    """The rows of a user, or all rows if there is only one."""
     if "user_id" not in frame:
         frame = frame.assign(user_id=None)
     ids = frame["user_id"].dropna().astype(str)
     counts = ids.value_counts()
-    most = ", ".join(f"{name} ({n})" for name, n in counts.head(3).items()) or "none"
-    if user is not None and user not in counts:
-        raise LabelsError(f"{file} has no rows of user {user!r}; users with most rows: {most}.")
+    most = f"Users with most rows: {', '.join(f'{name} ({n})' for name, n in counts.head(3).items()) or 'none'}."
     if user is None and len(counts) > 1:
-        raise LabelsError(
-            f"{file} has rows of {len(counts)} users; choose one with `user` (papa labels --user). Users with most "
-            f"rows: {most}."
-        )
+        raise LabelsError(f"{file} has rows of {len(counts)} users; choose one with `user` (--user). {most}")
+    if user is not None and user not in counts:
+        raise LabelsError(f"{file} has no rows of user {user!r}. {most}")
     return frame if user is None else frame.loc[ids.index[ids == user]]
 
 
@@ -387,7 +377,7 @@ def _cells(file: Path, rows: Sequence[int]) -> Iterator[bytes | None]:
 
 
 def report(labels: Labels) -> tuple[list[str], int]:
-    """Read every image. Returns: the lines that `papa labels` prints, and the number of problems."""
+    """Read every image: the lines that `papa labels` prints, and the number of problems."""
     problems: list[str] = []
     sizes = Counter(image.size for image in labels.images(problems=problems))
     if labels.kind == "pairs":

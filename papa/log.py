@@ -68,7 +68,13 @@ class Log:
     def _read(self, head: dict[str, Any]) -> list[dict[str, Any]]:
         """The answered rounds. A last line that a killed process left unfinished is cut off."""
         first = json.dumps(head)
-        data = self._content()
+        try:
+            data = self.file.read_bytes() if self.file.exists() else b""
+        except OSError as error:
+            raise SessionError(
+                f"cannot read the session log {self.file} ({error.strerror or error}); give read permission there, or "
+                "another log."
+            ) from error
         whole = data[: data.rfind(b"\n") + 1]
         if not whole:
             if not first.encode().startswith(data):  # a file that is no log must not be overwritten
@@ -95,15 +101,6 @@ class Log:
         if len(whole) < len(data):
             self._write("", truncate=len(whole))
         return lines[before:]
-
-    def _content(self) -> bytes:
-        try:
-            return self.file.read_bytes() if self.file.exists() else b""
-        except OSError as error:
-            raise SessionError(
-                f"cannot read the session log {self.file} ({error.strerror or error}); give it read permission, or "
-                "give another log."
-            ) from error
 
     def _begin(self, given: Mapping[str, Any] | None) -> None:
         """Write the labels that a new session begins with, or compare them with those of the log."""
