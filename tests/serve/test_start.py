@@ -34,9 +34,9 @@ def test_the_command_refuses_what_does_not_fit(tmp_path: Path, refused: Callable
     refused("serve", *here, "--settings", '{"lrr": 1}', words=("unknown setting 'lrr'; did you mean 'lr'?",))
     refused("serve", *here, "--given", str(tmp_path / "none.csv"), words=("none.csv is not there",))
     refused("serve", *here, "--model", str(tmp_path), words=("model_index.json",))
-    refused("serve", *here, "--model", str(tiny_sd15.pipeline()), words=("give one", "--prompt"))
+    refused("serve", *here, "--model", str(tiny_sd15.pipeline()), words=("--prompt",))
     long = ("--model", str(tiny_sd15.pipeline()), "--prompt", "a long prompt " * 60)
-    said = refused("serve", *here, *long, words=("'a long prompt a long", "the model reads 75; shorten it"))
+    said = refused("serve", *here, *long, words=("a long prompt a long",))
     assert len(said) < 300, "not the whole prompt"
     assert list(tmp_path.iterdir()) == []
 
