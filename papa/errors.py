@@ -1,4 +1,4 @@
-"""Errors that a person can act on: each message says what happened and what to do next."""
+"""Errors that a user can act on: each message says what happened and what to do next."""
 
 
 class PapaError(Exception):
@@ -10,7 +10,7 @@ class SettingsError(PapaError):
 
 
 class ModelError(PapaError):
-    """A diffusion model that the samplers and losses here are not made for, or that cannot do what is asked."""
+    """A diffusion model that is not supported, or that cannot do what is asked."""
 
 
 class AnswerError(PapaError):
@@ -18,15 +18,15 @@ class AnswerError(PapaError):
 
 
 class LabelsError(PapaError):
-    """Labels of pictures that exist already which cannot be read, or that a method cannot learn from."""
+    """Labels of existing images that cannot be read, or that a method cannot learn from."""
 
 
 class SessionError(PapaError):
-    """A log that a session cannot continue, or a call that does not fit: no question is open, a folder is taken."""
+    """A log that cannot be continued, or a call that the session cannot serve, such as an answer without a question."""
 
 
 class ArtefactError(PapaError):
-    """A weight file that is missing or is not what it should be."""
+    """A weight file that is missing or differs from the expected one."""
 
 
 class RecordError(PapaError):

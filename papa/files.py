@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and the hash of their content."""
+"""Files that are written completely or not at all, and hashes of their content."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from papa.errors import PapaError
 TEXT = frozenset({".json", ".jsonl", ".md", ".txt", ".yaml", ".yml", ".csv", ".py", ".html"})
 """Suffixes of text files, whose hash does not depend on the kind of line ends."""
 
-
 ABANDONED = 3600
-"""Age in seconds from which a temporary folder counts as left by a killed process; writing one takes seconds."""
+"""Age in seconds above which a temporary folder was left by a killed process; writing one takes seconds."""
 
 
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
-    """A temporary file beside `file`; when the block ends without an error it is synced to disk and takes its place.
+    """A temporary file beside `file`; when the block ends without an error it is synced to disk and replaces `file`.
 
-    Raises:  PapaError where the place cannot be written or the disk is full; `file` is then as before.
+    Raises:
+        PapaError: if it cannot be written or the disk is full; `file` is unchanged.
     """
     temporary = beside(file, "tmp", file.suffix)
     try:
@@ -39,17 +39,17 @@ def replacing(file: Path) -> Iterator[Path]:
     except OSError as error:
         raise cannot_write(file, error) from error
     finally:
-        with suppress(OSError):  # where nothing can be written, nothing can be removed either
+        with suppress(OSError):  # in a folder without write permission
             temporary.unlink(missing_ok=True)
 
 
 def beside(place: Path, kind: str, suffix: str = "") -> Path:
-    """A hidden, unique name beside a place. Not by process number, which repeats between containers."""
+    """A hidden, unique path in the same folder. Not by process number, which repeats between containers."""
     return place.with_name(f".{place.name}.{uuid.uuid4().hex}.{kind}{suffix}")
 
 
 def sweep(place: Path) -> None:
-    """Remove the temporary folders that killed processes left beside this place."""
+    """Remove the temporary folders that killed processes left beside `place`."""
     if place.parent.is_dir():
         for leftover in place.parent.glob(f".{place.name}.*"):
             with suppress(OSError):
@@ -67,7 +67,8 @@ def write_atomic(file: Path, data: bytes | str) -> Path:
 def write_json(file: Path, data: Any) -> Path:
     """Write JSON, indented, with sorted keys.
 
-    Raises:  ValueError for NaN or infinity, which JSON does not have; write None.
+    Raises:
+        ValueError: for NaN or infinity, which JSON does not have; write None.
     """
     return write_atomic(file, json.dumps(data, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
@@ -77,15 +78,21 @@ AGAIN = "then do the same again"
 
 
 def cannot_write(place: Path, error: OSError, then: str = RERUN) -> PapaError:
-    """The error of a place that cannot be written. then: what to do when it can be."""
+    """The error for a file or folder that cannot be written.
+
+    Args:
+        place: the file or folder.
+        error: its cause.
+        then: what to do after that is solved.
+    """
     return PapaError(
-        f"cannot write {place}: {error.strerror or error}. What was finished before is kept. Free disk space or give "
-        f"write permission there, {then}: it goes on from here."
+        f"cannot write {place}: {error.strerror or error}. Finished work is kept. Free disk space or give write "
+        f"permission there, {then}; it continues from here."
     )
 
 
 def sha256(file: Path) -> str:
-    """sha256 of a file's content, in hex; a text file has the same one with line feeds and with CR LF."""
+    """sha256 of a file's content, in hex; the same for a text file with LF and with CR LF."""
     if file.suffix in TEXT:
         return hashlib.sha256(file.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
     with open(file, "rb") as handle:
@@ -93,7 +100,7 @@ def sha256(file: Path) -> str:
 
 
 def forget_paths(folder: Path) -> None:
-    """Remove the paths of this machine, which diffusers writes as `_name_or_path`, from a saved model."""
+    """Remove local paths, which diffusers writes as `_name_or_path`, from a saved model."""
     for file in folder.rglob("*.json"):
         data = json.loads(file.read_text(encoding="utf-8"))
         if isinstance(data, dict) and data.pop("_name_or_path", None) is not None:

@@ -212,8 +212,8 @@ def _graded(frame: pd.DataFrame, file: Path) -> Labels:
     preference = frame["label"].map(_number).to_numpy(np.float64)
     for row in np.flatnonzero(~((preference >= 0) & (preference <= 1))):
         raise LabelsError(
-            f"row {row + 1} of {file} has the label {frame['label'].iloc[row]!r}; a label is true, false or a number from 0 "
-            "(disliked) to 1 (liked). Map other scales, for example one to five stars to 0, 0.25, 0.5, 0.75, 1."
+            f"row {row + 1} of {file} has the label {frame['label'].iloc[row]!r}; a label is true, false or a number "
+            "from 0 (disliked) to 1 (liked). Map other scales, for example one to five stars to 0, 0.25, 0.5, 0.75, 1."
         )
     places = [f"{path} (row {row} of {file})" for row, path in enumerate(frame["image"], 1)]
     files = [_image_file(path, place, file.parent) for path, place in zip(frame["image"], places, strict=True)]

@@ -1,4 +1,4 @@
-"""How the registries name things: "module:attribute", imported when it is needed. Imports no torch."""
+"""Registries map names to "module:attribute", which is imported when it is used. No torch."""
 
 from __future__ import annotations
 
@@ -22,10 +22,15 @@ def load(target: str) -> Any:
 
 
 def find(kind: str, registry: Mapping[str, str], name: str) -> Any:
-    """What a registry has under a name.
+    """The entry of a registry, imported.
 
-    Args:    kind: what the error calls it, for example "method".
-    Raises:  SettingsError that names the nearest known name.
+    Args:
+        kind: what an error calls it, for example "method".
+        registry: name -> "module:attribute".
+        name: the entry.
+
+    Raises:
+        SettingsError: for an unknown name; the error names the nearest known one.
     """
     if name not in registry:
         raise SettingsError(unknown(kind, name, registry))
@@ -33,7 +38,7 @@ def find(kind: str, registry: Mapping[str, str], name: str) -> Any:
 
 
 class Declared:
-    """Something that is described without being loaded; target is the "module:Class" of its implementation."""
+    """A declaration of something that is not loaded yet. target: "module:Class" of its implementation."""
 
     target: str
 

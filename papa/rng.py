@@ -1,12 +1,11 @@
 """Named random streams: every random number has an address.
 
-A stream is a path of names below one root seed, for example
-`Stream(2026).at("digits", user="1479", seed=0).at("noise", round=3)`.
-The numbers of a stream depend on its path alone, so a run gives the same bits whatever
-ran before it, and methods that ask for the same address share their noise.
+A stream is a path of names under a root seed, for example
+`Stream(2026).at("digits", user="1479", seed=0).at("noise", round=3)`. Its numbers depend on that path alone, so a run
+gives the same bits whatever ran before it, and methods that use the same address share their noise.
 
-Rows are addresses too: the first n rows of `normal(m, ...)` are `normal(n, ...)` for n <= m,
-so particle i (or training item i) keeps its noise when the population or the chunk changes.
+Rows are addresses too: the first n rows of `normal(m, ...)` are `normal(n, ...)` for n <= m, so particle i (or training
+item i) keeps its noise when the population or the chunk changes.
 """
 
 from __future__ import annotations
@@ -23,7 +22,9 @@ import numpy as np
 class Stream:
     """A node in the tree of random streams.
 
-    Args:    root: the root seed. path: the address, for example ("digits", "seed=0").
+    Args:
+        root: the root seed.
+        path: the address, for example ("digits", "seed=0").
     """
 
     root: int
@@ -46,20 +47,20 @@ class Stream:
 
     @contextmanager
     def seeding_torch(self) -> Iterator[None]:
-        """Inside the block, PyTorch's global CPU generator is seeded from this stream; afterwards it is as it was.
+        """Seed PyTorch's global CPU generator from this stream within the block, and restore it afterwards.
 
-        For code that takes no generator: the first weights of modules, dropout, torchmetrics.
+        For code that takes no generator: initial weights of modules, dropout, torchmetrics.
         """
-        import torch  # this module is loaded where PyTorch is not needed
+        import torch  # not at the top: this module is imported where PyTorch is not needed
 
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(self.integer() % 2**32)
             yield
 
     def normal(self, *shape: int, dtype: type = np.float32) -> np.ndarray:
-        """Standard normal numbers of `shape`; row i does not depend on the number of rows."""
+        """Standard normal numbers, float32 by default; row i does not depend on the number of rows."""
         return self.generator().standard_normal(shape, dtype=dtype)
 
     def uniform(self, *shape: int) -> np.ndarray:
-        """Uniform numbers in [0, 1) of `shape`, float64; row i does not depend on the number of rows."""
+        """Uniform numbers in [0, 1), float64; row i does not depend on the number of rows."""
         return self.generator().random(shape)

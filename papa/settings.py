@@ -1,7 +1,4 @@
-"""What all settings share: typed, frozen, checked once, and an error that names the place and the nearest known name.
-
-Imports no torch, like every module that only declares settings.
-"""
+"""Base of all settings: typed, frozen, validated once; errors name the place and the nearest known name. No torch."""
 
 from __future__ import annotations
 
@@ -19,23 +16,23 @@ Rate = Annotated[float, Field(gt=0, le=1e6)]
 Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 
 LONGEST = 80
-"""Characters of a wrong value that an error quotes."""
+"""Number of characters of a wrong value that an error quotes."""
 
 
 class Settings(BaseModel):
-    """Base of all settings: frozen, typed, no unknown keys, no infinities, no booleans where a number is meant."""
+    """Frozen and typed: no unknown keys, no infinities, no bool in place of a number."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
-    def _refuse_what_is_not_meant(cls, data: Any) -> Any:
+    def _refuse_unknown_keys_and_bools(cls, data: Any) -> Any:
         if isinstance(data, dict):
             for key, value in data.items():
                 if key not in cls.model_fields:
                     raise ValueError(unknown("setting", str(key), cls.model_fields))
                 if isinstance(value, bool) and not _takes_bool(cls.model_fields[key].annotation):
-                    raise ValueError(f"{key}: {value} is a yes or no; a number or a word is meant.")
+                    raise ValueError(f"{key}: expected a number or string, got a bool ({value})")
         return data
 
 
@@ -44,9 +41,9 @@ def _takes_bool(annotation: Any) -> bool:
 
 
 def unknown(kind: str, name: str, known: Any) -> str:
-    """The sentence for an unknown name: it offers the nearest known one, or all of them."""
+    """The message for an unknown name: it offers the nearest known one, or all of them."""
     names = sorted(map(str, known))
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names) or 'none'}."
     return f"unknown {kind} {name!r}; {hint}"
 
@@ -55,10 +52,15 @@ S = TypeVar("S", bound=Settings)
 
 
 def validated(cls: type[S], data: Any, where: str = "") -> S:
-    """Settings made of plain data.
+    """Settings from plain data.
 
-    Args:    where: the place that an error names, for example `methods.papa`.
-    Raises:  SettingsError, one paragraph with every place and what is wrong there.
+    Args:
+        cls: the class of settings.
+        data: a dictionary, for example read from YAML.
+        where: prefix of every place in an error, for example `methods.papa`.
+
+    Raises:
+        SettingsError: one paragraph that lists every place with its error.
     """
     try:
         return cls.model_validate(data)
@@ -67,7 +69,7 @@ def validated(cls: type[S], data: Any, where: str = "") -> S:
 
 
 def describe(error: ValidationError, where: str) -> str:
-    """A validation error as one paragraph: every place, and what is wrong there."""
+    """A validation error as one paragraph that lists every place with its error."""
     sentences = []
     for item in error.errors():
         place = ".".join(str(part) for part in (where, *item["loc"]) if part != "")

@@ -32,7 +32,7 @@ def test_the_command_refuses_what_does_not_fit(tmp_path: Path, refused: Callable
     refused("serve", *here, "--settings", "[]", words=("not a JSON object",))
     refused("serve", *here, "--method", "pappa", words=("did you mean 'papa'",))
     refused("serve", *here, "--settings", '{"lrr": 1}', words=("unknown setting 'lrr'; did you mean 'lr'?",))
-    refused("serve", *here, "--given", str(tmp_path / "none.csv"), words=("none.csv is not there",))
+    refused("serve", *here, "--given", str(tmp_path / "none.csv"), words=("none.csv",))
     refused("serve", *here, "--model", str(tmp_path), words=("model_index.json",))
     refused("serve", *here, "--model", str(tiny_sd15.pipeline()), words=("--prompt",))
     long = ("--model", str(tiny_sd15.pipeline()), "--prompt", "a long prompt " * 60)
