@@ -56,7 +56,7 @@ class Likes:
     def preference(self, images: Tensor) -> Tensor:
         return images.flatten(1)[:, list(self.classes or ())].sum(1)
 
-    def elsewhere(self) -> dict[str, Any]:
+    def held_out_verdicts(self) -> dict[str, Any]:
         return {}
 
     def verdict(self, images: Tensor) -> np.ndarray:

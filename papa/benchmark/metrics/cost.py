@@ -1,4 +1,4 @@
-"""What a run cost: labels, denoiser evaluations, time, memory."""
+"""The cost of a run: labels, denoiser evaluations, time, memory."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ AMORTIZED_OVER = 100
 
 
 class Cost(Metric):
-    """While learning, by round and in all: forward, backward, frozen: denoiser evaluations, one per item
-    and noise level; train: what training alone took (a forward and a backward each, and the frozen
-    base); seconds, without the samples drawn for measuring. In all: labels, peak_memory, sample
-    (evaluations per served image; of particle methods in whole populations), amortized_cost_100 (the same with a
-    hundredth of what learning took: forward, backward and frozen), diverged (1 where the run ended so)."""
+    """While learning, by round and in all: forward, backward, frozen (denoiser evaluations, one per item and noise
+    level); train (evaluations of training: a forward and a backward each, and the frozen base); seconds, without
+    measuring. In all: labels, peak_memory, sample (evaluations per generated image; of particle methods in whole
+    populations), amortized_cost_100 (the same plus a hundredth of the evaluations for learning), diverged (1 or 0)."""
 
     def measure(self, run: RunView) -> list[Row]:
         meta = run.meta

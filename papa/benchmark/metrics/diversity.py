@@ -1,7 +1,7 @@
-"""How different the samples are from each other, against a perfect mix at the same preference.
+"""Diversity of the samples, relative to an oracle mixture with as many likes.
 
-A mean over pairs hardly sees near copies: 32 images of four ancestors keep most of it. So there are three sorts of
-measures: over all final samples, within what is liked, and within one request (`served`), as a person is served.
+A mean over pairs hardly sees near copies: 32 images of four ancestors keep most of it. So there are three kinds of
+measures: over all final samples, among liked samples, and within one request (`served`), what a user gets at once.
 """
 
 from __future__ import annotations
@@ -21,20 +21,19 @@ PARTICLES = ("ess", "lowest_ess", "unique_ancestors")
 
 
 class Diversity(Metric):
-    """Distances are those of the task's own space (pixels or features). *_ratio: over a perfect mix's.
+    """Distances are in the task's own space (pixels or features). *_ratio: relative to an oracle mixture.
 
-    A graded taste is taken for a yes-or-no one here (preference above one half), so an exact tilt is not at exactly 1.
+    Graded tastes are cut at preference 1/2 here, so an exact tilt is not exactly at 1.
 
-    Of all final samples: distance: mean of two images. vendi: effective number of images (Friedman & Dieng 2023).
-    coverage: share of the preferred real images with a sample among their 5 nearest neighbours' radius (Naeem et al.
-    2020). entropy: of the preferred classes, as a share of its maximum.
-    Within what is liked by the labelling judge: liked_distance: mean of two images; its ratio is over the base's.
-    Within one request, after every round and in the end: served_distance, served_vendi, served_nearest: mean distance
-    to the nearest other image. The ratio of served_vendi is less the one image that any request has, on both sides: of
-    copies of one image it is 0. served_unique: different images. served_copies: share of images with another one nearer
-    than a quarter of what a perfect mix's nearest neighbour is away.
-    ess, lowest_ess, unique_ancestors: of particle methods, of each round's population (at its last step, lowest_ess
-    along all of them), and for the final samples the means over their populations."""
+    All final samples: distance (mean of two images); vendi (effective number of images); coverage (share of preferred
+    real images with a sample in their neighbourhood); entropy (of the preferred classes, share of its maximum).
+    Samples that the gold judge likes: liked_distance (mean of two images); its ratio is to the base.
+    One request, after every round and at the end: served_distance, served_vendi, served_nearest (mean distance to the
+    nearest other image); in the ratio of served_vendi the first image is not counted, so copies of one image have 0;
+    served_unique (different images); served_copies (share of images with another one nearer than a quarter of the
+    nearest-neighbour distance of an oracle mixture).
+    Particle methods: ess, lowest_ess, unique_ancestors of each round's population (at its last step; lowest_ess over
+    all steps), and their means for the final samples."""
 
     def __init__(self) -> None:
         self._pools: dict[tuple[Any, Any], Pool] = {}
@@ -51,7 +50,7 @@ class Diversity(Metric):
         return rows + particles(run)
 
     def pool(self, run: RunView) -> Pool:
-        """The base samples of a user and seed; all methods are compared with the same."""
+        """The base samples of a user and seed, shared by all methods."""
         key = (run.meta.user, run.meta.seed)
         if key not in self._pools:
             self._pools[key] = Pool(run.bench, run.user, run.base, (*map(str, key),))
@@ -62,7 +61,7 @@ class Diversity(Metric):
 
 
 def served(run: RunView, pool: Pool, images: Tensor) -> list[tuple[str, float, str]]:
-    """(name, value, unit) of the images of one request; what there is no mix to compare with is NaN."""
+    """(name, value, unit) of the images of one request; NaN without an oracle mixture."""
     n = len(images)
     if n < 2:
         return []
@@ -86,10 +85,7 @@ def served(run: RunView, pool: Pool, images: Tensor) -> list[tuple[str, float, s
 
 
 def final(run: RunView, pool: Pool) -> list[Row]:
-    """Distances, the effective number and coverage of the first final samples.
-
-    The last two grow with the number of samples, so they are left out where a method has fewer than the others.
-    """
+    """Distance, Vendi score and coverage of the first final samples; the last two only of a full set of samples."""
     images = run.images["final"][: run.bench.measures.diversity]
     if (n := len(images)) < 2:
         return []
@@ -109,7 +105,7 @@ def final(run: RunView, pool: Pool) -> list[Row]:
 
 
 def kinds(run: RunView) -> list[Row]:
-    """How evenly the preferred classes are drawn."""
+    """How evenly the preferred classes are sampled."""
     classes = run.user.classes
     if classes is None or len(classes) < 2 or "gold" not in run.decided:
         return []
@@ -120,7 +116,7 @@ def kinds(run: RunView) -> list[Row]:
 
 
 def liked(run: RunView, pool: Pool) -> list[Row]:
-    """Mean distance of two liked final samples, and over that of two liked base samples; none without two of both."""
+    """Mean distance of two liked final samples, also relative to two liked base samples."""
     images = run.images["final"]
     if not pool.scored:
         return []
@@ -136,7 +132,7 @@ def liked(run: RunView, pool: Pool) -> list[Row]:
 
 
 def particles(run: RunView) -> list[Row]:
-    """The values of particle methods: of each round from its record, of the final samples from their trace."""
+    """Effective sample sizes and ancestors of particle methods."""
     rows = [
         Row(name, float(line[name]), "particles", int(line["round"]), "round")
         for line in run.rounds

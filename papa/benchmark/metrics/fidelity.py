@@ -1,4 +1,4 @@
-"""Distance of the samples to real images and to the base, in the features of a network of its own."""
+"""FID and KID to real images and to the base, by the task's own feature network."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from torchmetrics.image.kid import KernelInceptionDistance
 from papa.benchmark.metrics.interface import Bench, Metric, Row, RunView
 
 ENOUGH = 8
-"""Generated images per feature dimension; with fewer no FID or KID is given. Their bias at a given number of
-images is in the floor beside them."""
+"""Least number of generated images per feature dimension for FID and KID; the floor has the same bias."""
 
 Classes = tuple[int, ...] | None
-"""The classes of which real images are compared with; None: all."""
+"""Classes of the real images; None: all."""
 
 
 class Fidelity(Metric):
     """fid_*, kid_*: to real images of the preferred classes, of all classes, and to base samples.
-    fid_*_floor, kid_*_floor: what as many real images (of the parts that the reference leaves out; drawn
-    with replacement where those are fewer) score against the same reference."""
+    fid_*_floor, kid_*_floor: the same for as many real images (of the parts that the reference leaves out; with
+    replacement if those are fewer)."""
 
     def __init__(self) -> None:
         self._floors: dict[tuple[str, Classes, int], dict[str, float]] = {}
@@ -48,7 +47,7 @@ class Fidelity(Metric):
         return rows
 
     def floor(self, bench: Bench, name: str, classes: Classes, n: int) -> dict[str, float]:
-        """Real against real at the same sample sizes; computed once per reference."""
+        """Real against real at the same sample sizes, once per reference."""
         key = (name, classes, n)
         if key not in self._floors:
             others = bench.other_real.of(classes)
@@ -61,7 +60,7 @@ class Fidelity(Metric):
     def distances(bench: Bench, real: Tensor, generated: Tensor) -> dict[str, float]:
         """FID and KID of two sets of (n, d) features, by torchmetrics, in float64."""
         both = [(real, True), (generated, False)]
-        given = Given(real.shape[1])
+        given = Identity(real.shape[1])
         fid = FrechetInceptionDistance(feature=given, normalize=True).set_dtype(torch.float64)
         kid = KernelInceptionDistance(
             feature=given,
@@ -72,13 +71,13 @@ class Fidelity(Metric):
         for features, is_real in both:
             fid.update(features, real=is_real)
             kid.update(features, real=is_real)
-        with bench.stream.at("kid").seeding_torch():  # where it draws its subsets from
+        with bench.stream.at("kid").seeding_torch():  # it samples subsets
             mean, _ = kid.compute()
         return {"fid": float(fid.compute()), "kid": float(mean)}
 
 
-class Given(nn.Module):
-    """A feature network for features that are already there."""
+class Identity(nn.Module):
+    """A feature network for features that are computed already."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()

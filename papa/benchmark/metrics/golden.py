@@ -1,4 +1,4 @@
-"""Against the closed form: what a sampler's particles miss of the tilted mixture (task `gmm2d`)."""
+"""Errors of a sampler against the exact tilted mixture (task `gmm2d`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from papa.errors import PapaError
 class Golden(Metric):
     """mean_reward of the final samples, and share_error, mean_error, cov_error: largest absolute errors
     of component shares, mean and covariance against the exact tilted mixture. log_z_error: of the last
-    round's log normalizing constant. Untilted methods are held against the base itself."""
+    round's log normalizing constant. Untilted methods are compared with the base."""
 
     def measure(self, run: RunView) -> list[Row]:
         if run.user.exact is None or "final" not in run.images:

@@ -32,7 +32,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Real:
-    """Real images as measures see them. features: (n, d) float64. labels: (n,) classes."""
+    """Real images: (n, d) float64 features and (n,) classes."""
 
     features: Tensor
     labels: np.ndarray
@@ -44,9 +44,13 @@ class Real:
 
 @dataclass
 class Bench:
-    """What all runs of a task share: judges, references, measure settings. Loaded once a process.
+    """What all runs of a task share, loaded once a process: judges, references, measure settings.
 
-    space: where distances between images are taken (`TaskDeclaration.space`).
+    Args:
+        task: the task.
+        measures: numbers of samples.
+        stream: random numbers of the measures.
+        space: where distances between images are taken (`TaskDeclaration.space`).
     """
 
     task: Task
@@ -64,7 +68,7 @@ class Bench:
 
     @cached_property
     def features(self) -> Callable[[Tensor], Tensor] | None:
-        """(n, ...) images -> (n, d) float64 features, of the references' network where there are references."""
+        """(n, ...) images -> (n, d) float64 features, of the references' network if there are references."""
         net = self.task.features() if self.references is None else self.references.features
 
         @torch.no_grad()
@@ -75,16 +79,16 @@ class Bench:
         return None if net is None else embedded
 
     def embedded(self, images: Tensor) -> Tensor:
-        """(n, d) float64 features of images, or their pixels where the task has no feature network."""
+        """(n, d) float64 features of images, or their pixels without a feature network."""
         return images.flatten(1).double() if self.features is None else self.features(images)
 
     def points(self, images: Tensor) -> Tensor:
-        """(n, d) float64 points whose distances say how different images are."""
+        """(n, d) float64 points whose distances measure diversity."""
         return self.embedded(images) if self.space == "features" else images.flatten(1).double()
 
     @cached_property
     def real(self) -> Real:
-        """The references; every run is compared with the same."""
+        """The references."""
         assert self.references is not None
         return Real(self.embedded(self.references.images), self.references.labels)
 
@@ -95,15 +99,12 @@ class Bench:
         return Real(self.embedded(images), labels)
 
 
-class Once:
-    """A function of (n, ...) images, row by row, that is computed once for each of a run's sets of images.
-
-    Of the first k of a set that it was computed for, it returns the first k values.
-    """
+class PerBatchCache:
+    """A row-wise function of images, computed once per batch; the first k rows of a batch are served from it."""
 
     def __init__(self, function: Callable[[Tensor], Any]) -> None:
         self._function = function
-        self._found: dict[int, tuple[Tensor, Any]] = {}  # the images as well, so that their address remains theirs
+        self._found: dict[int, tuple[Tensor, Any]] = {}  # holds the images, so that their address is not reused
 
     def __call__(self, images: Tensor) -> Any:
         seen, values = self._found.get(images.data_ptr(), (images[:0], None))
@@ -117,10 +118,17 @@ class Once:
 class RunView:
     """One finished run as the metrics see it.
 
-    images: stage name ("round_01", ..., "final") -> (n, ...) images; "served", one request of the aligned model, and
-    "retention", of another prompt, are no stages.
-    base: (n, ...) images, the base samples of the same seed. feedback: the lines of the log. meta: `run.json`.
-    rounds, trace: the rows of `rounds.csv` and `trace.csv`. true_tilt: the inverse temperature of a control.
+    Args:
+        bench: what all runs of the task share.
+        meta: `run.json`.
+        images: stage ("round_01", ..., "final") -> (n, ...) images; "served", one request of the aligned model, and
+            "retention", of another prompt, are no stages.
+        base: (n, ...) base samples of the same seed.
+        feedback: lines of the log.
+        rounds: rows of `rounds.csv`.
+        user: the user of the run, calibrated.
+        trace: rows of `trace.csv`.
+        true_tilt: inverse temperature of a control, or None.
     """
 
     bench: Bench
@@ -134,21 +142,21 @@ class RunView:
     true_tilt: float | None = None
 
     @cached_property
-    def verdict(self) -> Once:
-        """Images -> (n,) the user's answers without noise."""
-        return Once(self.user.verdict)
+    def verdict(self) -> PerBatchCache:
+        """Images -> (n,) the user's noiseless answers."""
+        return PerBatchCache(self.user.verdict)
 
     @cached_property
-    def embedded(self) -> Once:
+    def embedded(self) -> PerBatchCache:
         """Images -> (n, d), as `Bench.embedded`."""
-        return Once(self.bench.embedded)
+        return PerBatchCache(self.bench.embedded)
 
     @cached_property
-    def decided(self) -> dict[str, Once]:
-        """Judge -> images -> (n,) the classes that the judge takes them for."""
+    def decided(self) -> dict[str, PerBatchCache]:
+        """Judge -> images -> (n,) most likely classes."""
 
-        def classes(judge: Judge) -> Once:
-            return Once(lambda images: judge.probabilities(images).argmax(1))
+        def classes(judge: Judge) -> PerBatchCache:
+            return PerBatchCache(lambda images: judge.probabilities(images).argmax(1))
 
         return {name: classes(judge) for name, judge in self.bench.judges.items()}
 
@@ -168,13 +176,13 @@ class RunView:
             yield self.last, "final", self.images["final"]
 
     def requests(self) -> Iterator[tuple[int, str, Tensor]]:
-        """(round, stage, images) of one request each: of every curve point, base first, and of the aligned model."""
+        """(round, stage, images) of one request each: every curve point, base first, and the aligned model."""
         yield from self._rounds()
         if "served" in self.images:
             yield self.last, "final", self.images["served"]
 
     def _rounds(self) -> Iterator[tuple[int, str, Tensor]]:
-        """The curve. Every point is as many images of one request; the last one is of the request in the end."""
+        """The curve: `per_round` images at each point."""
         n = self.bench.measures.per_round
         yield 0, "round", self.base[:n]
         for name, images in self.images.items():
@@ -185,11 +193,8 @@ class RunView:
 
 
 class Metric(ABC):
-    """A family of measures."""
+    """A group of measures."""
 
     @abstractmethod
     def measure(self, run: RunView) -> list[Row]:
-        """The rows of this run; none where the metric does not apply."""
-
-
-Measure = Callable[[Tensor], float]
+        """The rows of this run; none if the metric does not apply."""

@@ -1,4 +1,4 @@
-"""Where the samples lie among real images: precision, recall, density; whether they are memorized, or near copies."""
+"""Samples among real images: precision, recall, density; memorization and near copies."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ from papa.benchmark.metrics.interface import Bench, Metric, Row, RunView
 from papa.benchmark.metrics.spread import density, nearer_to, nearest_distances, precision
 
 NEIGHBOURS = 5
-"""Which neighbour's distance is the radius of a point's neighbourhood."""
+"""The radius of a neighbourhood is the distance to this neighbour."""
 
 
 class Manifold(Metric):
-    """In feature space, against the real images of the preferred classes (of all where there are none), as many samples
-    as diversity takes. precision: share of samples near a real image. recall: share of real images near a sample.
-    density: as precision, counting every real image that a sample is near to. (`coverage` is among the measures of
-    diversity.)
+    """In feature space, against real images of the preferred classes (all classes without any), of as many samples as
+    `Diversity` takes: precision (share of samples near a real image), recall (share of real images near a sample),
+    density (as precision, counting every near real image); coverage is in `Diversity`.
 
-    memorized: share of samples that are nearer to an image that the base model was trained on than to one that it was
-    not, among as many of both; a half is none of it. Only where the training images are at hand.
-    near_pairs: share of pairs of samples that are nearer to each other than a quarter of what as many base samples'
-    nearest neighbours are away: copies that a mean over pairs does not see."""
+    memorized: share of samples nearer to a training image of the base than to an unseen one, of as many of both; 1/2
+    without memorization. near_pairs: share of pairs of samples nearer than a quarter of the mean nearest-neighbour
+    distance of as many base samples."""
 
     def measure(self, run: RunView) -> list[Row]:
         images = run.images.get("final")
@@ -43,13 +41,13 @@ class Manifold(Metric):
 
 
 def near_pairs(points: Tensor, base: Tensor) -> float:
-    """Share of pairs of (n, d) points nearer than a quarter of a base point's mean distance to its nearest one."""
+    """Share of pairs of (n, d) points nearer than a quarter of the mean nearest-neighbour distance of the base."""
     near = float(nearest_distances(base).mean()) / 4
     return float((torch.pdist(points.double()) < near).double().mean())
 
 
 def trained_on(bench: Bench) -> Tensor | None:
-    """(n, pixels) images that the base model was trained on, as many as there are references, the same for all runs."""
+    """(n, pixels) training images of the base, as many as references, the same for all runs."""
     seen = bench.task.training_images()
     if seen is None or bench.references is None:
         return None

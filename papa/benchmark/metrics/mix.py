@@ -1,7 +1,7 @@
-"""The perfect mix: base samples of which as many are liked as of a run's own, and what measures give for it.
+"""Oracle mixtures: base samples with a given number of likes, and the value of diversity measures on them.
 
-A method that draws more of what is liked draws from fewer kinds, so its samples come closer to each other even where
-it does everything right. A model tilted exactly to a yes-or-no taste draws such a mix, at any preference.
+A method that raises the preference generates fewer kinds of images, so its samples are closer to each other even if it
+is perfect. A model tilted exactly to a yes-or-no taste generates such a mixture, at any preference.
 """
 
 from __future__ import annotations
@@ -19,15 +19,21 @@ from papa.benchmark.metrics.spread import nearest_distances, pairwise_distance, 
 from papa.benchmark.users.interface import User
 
 MIXES = 16
-"""Mixes of base samples that a measure of one request is compared with the mean of."""
+"""Mixtures that a measure of one request is averaged over."""
 MOST = 1024
-"""Base samples of a kind (liked or not) whose mean distances are taken: half a million pairs."""
+"""Base samples of a kind (liked or not) for mean distances: half a million pairs."""
 
 
 @dataclass(frozen=True)
 class RequestMeasure:
-    """A measure of the images of one request. on_features: of the feature network's, else in the task's space. least:
-    its value for copies of one image."""
+    """A measure of the images of one request.
+
+    Args:
+        measure: (n, d) points -> value.
+        unit: its unit.
+        on_features: whether it takes features instead of points of the task's space.
+        least: its value for copies of one image.
+    """
 
     measure: Callable[[Tensor], float]
     unit: str
@@ -40,13 +46,13 @@ REQUEST = {
     "served_vendi": RequestMeasure(vendi_score, "images", on_features=True, least=1.0),
     "served_nearest": RequestMeasure(lambda points: float(nearest_distances(points).mean()), ""),
 }
-"""The measures of one request that are compared with a perfect mix's."""
+"""The measures of one request that are compared with an oracle mixture."""
 
 
 class Pool:
-    """Base samples by whether a user likes them, and mixes of them.
+    """Base samples, split by whether a user likes them, and mixtures of them.
 
-    A user with an exact reward in nats likes and dislikes nothing: there is no mix then.
+    Users with a reward in nats have no mixture: nothing is liked or disliked.
     """
 
     def __init__(self, bench: Bench, user: User, base: Tensor, address: tuple[str, ...]) -> None:
@@ -67,21 +73,18 @@ class Pool:
 
     @cached_property
     def _distances(self) -> dict[tuple[bool, bool], float]:
-        """Mean distance of two liked ones, of two others, and of one of each."""
+        """Mean distance of two liked samples, of two others, and of one of each."""
         of = {kind: self.points[torch.from_numpy(found[:MOST])] for kind, found in self._of.items()}
         mixed = float(torch.cdist(of[True], of[False]).mean()) if all(map(len, of.values())) else float("nan")
-        return {
-            (True, True): pairwise_distance(of[True]),
-            (False, False): pairwise_distance(of[False]),
-            (True, False): mixed,
-        }
+        within = {(kind, kind): pairwise_distance(points) for kind, points in of.items()}
+        return within | {(True, False): mixed}
 
     def liked_distance(self) -> float:
         """Mean distance of two liked base samples."""
         return self._distances[True, True]
 
     def distance(self, n: int, k: int) -> float:
-        """Expected mean distance of n images of which k are liked, in closed form over the pairs; NaN without such."""
+        """Expected mean distance of n images with k likes, in closed form over the pairs; NaN without such pairs."""
         pairs = {
             (True, True): k * (k - 1) / 2,
             (False, False): (n - k) * (n - k - 1) / 2,
@@ -90,20 +93,17 @@ class Pool:
         return sum(count * self._distances[pair] for pair, count in pairs.items() if count) / (n * (n - 1) / 2)
 
     def mean(self, n: int, k: int, measure: str) -> float:
-        """Mean of a measure of one request over mixes of n base samples of which k are liked.
-
-        NaN where the base samples have not as many of both.
-        """
+        """Mean of a measure over mixtures of n base samples with k likes; NaN with too few base samples of a kind."""
         if not self.scored or k > len(self._of[True]) or n - k > len(self._of[False]):
             return float("nan")
         if (n, k, measure) not in self._means:
             rng = self._bench.stream.at("mix", *self._address, n=n, liked=k).generator()
-            drawn = [
+            mixes = [
                 np.concatenate([rng.choice(self._of[True], k, False), rng.choice(self._of[False], n - k, False)])
                 for _ in range(MIXES)
             ]
             for name, of in REQUEST.items():
                 points = self.features if of.on_features else self.points
-                values = [of.measure(points[torch.from_numpy(chosen)]) for chosen in drawn]
+                values = [of.measure(points[torch.from_numpy(chosen)]) for chosen in mixes]
                 self._means[n, k, name] = float(np.mean(values))
         return self._means[n, k, measure]

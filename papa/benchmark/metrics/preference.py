@@ -1,4 +1,4 @@
-"""How much of what is drawn the user likes, by the judge that labelled and by those never queried."""
+"""Preference of the samples, by the judge that labelled and by judges that no method queries; retention."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from papa.benchmark.metrics.interface import Metric, Row, RunView
 
 
 class Preference(Metric):
-    """preference_<judge>: share of samples whose class, by that judge, is preferred (gold, for graded users: the
-    mean verdict; users without classes have no other judge). probability_gold: the mean probability of a like.
-    over_optimization: gold minus held out. preference_predicted: for the controls that are tilted by the
-    true preference s, E[s e^(beta s)] / E[e^(beta s)] over the base samples.
-    surrogate_gap: of methods that follow a fitted reward, what it gives their final samples less preference_gold, which
-    it was fitted to."""
+    """preference_<judge>: share of samples whose class, by that judge, is preferred (gold of graded users: mean grade;
+    users without classes have no other judge). probability_gold: mean probability of a like. over_optimization: gold
+    minus held out. preference_predicted: for controls tilted by the true preference s, E[s e^(beta s)] / E[e^(beta s)]
+    over the base samples. surrogate_gap: for methods that follow a fitted reward, its mean over the final samples minus
+    preference_gold."""
 
     def measure(self, run: RunView) -> list[Row]:
-        if run.user.exact is not None:  # a reward in nats is no share of anything
+        if run.user.exact is not None:  # a reward in nats
             return []
         rows = []
         for index, stage, images in run.stages():
@@ -38,11 +37,23 @@ class Preference(Metric):
         return rows
 
 
-def surrogate_gap(run: RunView) -> list[Row]:
-    """How much more a fitted reward promises of the final samples than the user's answers give: over-optimization.
+class Retention(Metric):
+    """retention_<judge>: share of the samples under another prompt ("a photo of a banana") whose class, by that
+    judge, is what the prompt asks for."""
 
-    Only where the reward is a fitted one alone: not for controls, nor with a diversity term in it.
-    """
+    def measure(self, run: RunView) -> list[Row]:
+        images = run.images.get("retention")
+        other = None if images is None else run.bench.task.retention(run.user.classes)
+        if images is None or other is None:
+            return []
+        return [
+            Row(f"retention_{name}", float(np.isin(decided(images), other[1]).mean()), "share", run.last)
+            for name, decided in run.decided.items()
+        ]
+
+
+def surrogate_gap(run: RunView) -> list[Row]:
+    """Over-optimization of a fitted reward on the final samples; not for controls or with a diversity term."""
     steps = [line for line in run.trace if line["round"] == "final" and line.get("reward")]
     if not steps or run.true_tilt is not None or float(steps[-1].get("gamma") or 0) > 0:
         return []
@@ -51,7 +62,7 @@ def surrogate_gap(run: RunView) -> list[Row]:
 
 
 def never_queried(run: RunView, images: Tensor) -> dict[str, float]:
-    """Judge -> share of images of a preferred class, for the judges that no method is ever told of."""
+    """Judge -> share of images of a preferred class, for judges that no method queries."""
     classes = run.user.classes
     judges = {} if classes is None else {name: of for name, of in run.decided.items() if name != "gold"}
     found = {name: float(np.isin(decided(images), classes or ()).mean()) for name, decided in judges.items()}

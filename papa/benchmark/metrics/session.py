@@ -1,4 +1,4 @@
-"""What a person would live through: the items that were shown."""
+"""The session as the user experiences it: the items that were shown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from papa.benchmark.metrics.interface import Metric, Row, RunView
 class Session(Metric):
     """like_rate: share of a round's answered items that were liked (mean preference where graded).
     regret: cumulative sum of 1 - preference over all answered items so far, in items.
-    labels_to_first_like: labels spent up to and including the first like; NaN if there was none."""
+    labels_to_first_like: labels up to and including the first like; NaN without any."""
 
     def measure(self, run: RunView) -> list[Row]:
         rows, regret, labels, first = [], 0.0, 0, float("nan")

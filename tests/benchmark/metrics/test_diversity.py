@@ -110,12 +110,6 @@ def test_a_perfect_mix_loses_nothing_at_any_preference(share: float) -> None:
     assert found["served_unique"] == N and found["served_copies"] < 0.1
 
 
-def test_the_distance_itself_falls_with_success_and_its_ratio_does_not() -> None:
-    half, all_liked = (measured(mix(share, N, "r"), mix(share, 512, "f")) for share in (0.5, 1.0))
-    assert all_liked["distance"] < 0.5 * half["distance"]
-    assert all_liked["distance_ratio"] == pytest.approx(half["distance_ratio"], abs=0.06)
-
-
 def test_exact_copies_in_every_second_slot_are_seen() -> None:
     """A mean over pairs sees next to nothing of them."""
     whole = mix(0.8125, N, "w")
@@ -209,10 +203,3 @@ def test_distance_within_the_liked_is_that_of_the_liked_samples_alone() -> None:
     for few in (final[:2], disliked.double().expand(4, -1)):
         assert within(few, base) == {}, "one liked sample has no distance"
     assert within(final, base[:2]) == {}
-
-
-def test_the_base_samples_are_looked_at_once_per_user_and_seed() -> None:
-    metric, base = Diversity(), normal(50, name="base")
-    for seed in (0, 0, 1):
-        metric.measure(view(bench(), normal(20), base, meta={"user": "a", "seed": seed}))
-    assert list(metric._pools) == [("a", 0), ("a", 1)]

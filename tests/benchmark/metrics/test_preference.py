@@ -11,8 +11,7 @@ import torch
 from support.pixels import Likes, OneHotJudge, bench, one_hot, values, view
 from torch import Tensor
 
-from papa.benchmark.metrics.preference import Preference, predicted_preference
-from papa.benchmark.metrics.retention import Retention
+from papa.benchmark.metrics.preference import Preference, Retention, predicted_preference
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.5, 1.0, 4.0, 30.0])

@@ -7,36 +7,14 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
-from papa.benchmark.tasks.artefacts import folder, verified_card
-from papa.benchmark.tasks.fruits import FruitsSettings
+from papa.benchmark.tasks.artefacts import folder
 from papa.benchmark.tasks.fruits.captions import kind_prompt
 from papa.benchmark.tasks.fruits.render import CONCEPTS, KINDS, pictures
 from papa.benchmark.tasks.fruits.task import Fruits
 from papa.benchmark.tasks.images import to_range
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
-from papa.files import sha256
 from papa.rng import Stream
-from recipes.fruits.autoencoder import psnr
-
-
-def test_the_artefacts_are_whole_and_small() -> None:
-    card, home = verified_card("fruits"), folder("fruits")
-    sizes = {name: (home / name).stat().st_size for name in card["sha256"]}
-    digits = sum(p.stat().st_size for p in folder("digits").rglob("*") if p.is_file())
-    assert sum(sizes.values()) <= 10e6 and sum(sizes.values()) + digits <= 12e6
-    assert all(sha256(home / name) == digest for name, digest in card["sha256"].items())
-    assert all(not name.endswith((".bin", ".pt", ".pkl")) for name in sizes)
-
-
-def test_the_card_keeps_its_promises() -> None:
-    figures = verified_card("fruits")["figures"]
-    assert figures["psnr"] >= 28
-    proxy = figures["judges"]["gold"]
-    assert proxy["kind"] >= 0.97 and proxy["kind_and_colour"] >= 0.95
-    default = next(row for row in figures["guidance"] if row["guidance_scale"] == FruitsSettings().guidance_scale)
-    assert min(default["kind_right"]["held_out"], default["kind_right"]["attributes"]) >= 0.95
-    assert min(figures["generic"]["kinds"].values()) >= 0.04
 
 
 def test_what_is_drawn_is_what_is_asked_for(fruits: Fruits) -> None:
@@ -53,11 +31,6 @@ def test_what_is_drawn_is_what_is_asked_for(fruits: Fruits) -> None:
     assert np.mean(right) >= 0.95
     generic = kinds(fruits.settings.prompt, 256)
     assert set(generic) == set(KINDS) and min(generic.count(kind) for kind in KINDS) > 0.004 * len(generic)
-
-
-def test_the_autoencoder_copies_fresh_renders(fruits: Fruits) -> None:
-    images, _ = pictures(64, np.random.default_rng(99))
-    assert psnr(fruits.model.pipe.vae, to_range(images)) >= 28
 
 
 def test_the_judges_know_fresh_renders(fruits: Fruits) -> None:

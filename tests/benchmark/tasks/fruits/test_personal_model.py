@@ -80,12 +80,6 @@ def test_the_adapter_of_another_base_is_refused(task: Fruits) -> None:
         other.with_adapter(load())
 
 
-def test_a_personal_model_is_no_folder_of_stable_diffusion(task: Fruits, tmp_path: Path) -> None:
-    told = task.model.with_adapter(load())
-    with pytest.raises(ModelError, match=r"keep the adapter and the choices"):
-        told.save(tmp_path, told.network())
-
-
 def test_a_model_that_is_not_personal_draws_for_nobody(task: Fruits, tokens: torch.Tensor) -> None:
     with pytest.raises(ModelError, match=r"attach one first"):
         task.model.conditioned_on(tokens)

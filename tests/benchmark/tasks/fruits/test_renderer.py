@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from papa.benchmark.tasks.fruits.render import (
     BACKGROUNDS,
@@ -14,26 +12,9 @@ from papa.benchmark.tasks.fruits.render import (
     KINDS,
     SIZE,
     Attributes,
-    draw_attributes,
-    ellipse,
     pictures,
     render,
-    segment,
-    union,
 )
-
-seeds = st.integers(0, 2**32 - 1)
-
-
-@given(seeds)
-def test_distances_are_negative_inside_and_grow_outside(seed: int) -> None:
-    u, v = np.random.default_rng(seed).normal(0, 1, (2, 50))
-    far = np.hypot(u, v)
-    np.testing.assert_allclose(ellipse(u, v, 0.7, 0.7), far - 0.7, atol=1e-12)
-    np.testing.assert_allclose(segment(u, v, (0, 0), (1e-9, 0)), far, atol=1e-6)
-    a, b = ellipse(u, v, 0.5, 0.9), ellipse(u - 1, v, 0.4, 0.4)
-    np.testing.assert_allclose(union(a, b), np.minimum(a, b), atol=1e-12)
-    assert (union(a, b, smooth=0.2) <= np.minimum(a, b) + 1e-12).all()
 
 
 @pytest.mark.parametrize("concept", CONCEPTS)
@@ -57,12 +38,3 @@ def test_pictures_are_the_same_for_the_same_numbers_and_differ_otherwise() -> No
     assert len({image.tobytes() for image in a}) == 8
     other, _ = pictures(8, np.random.default_rng(2))
     assert not np.array_equal(a, other)
-
-
-def test_every_attribute_comes_up() -> None:
-    rng = np.random.default_rng(0)
-    drawn = [draw_attributes(rng) for _ in range(2000)]
-    assert {what.concept for what in drawn} == set(range(len(CONCEPTS)))
-    assert {what.background for what in drawn} == set(BACKGROUNDS)
-    assert 0.25 < np.mean([what.count == 2 for what in drawn]) < 0.35
-    assert all((what.size is None) == (what.count == 2) for what in drawn)
