@@ -1,4 +1,4 @@
-"""The next question is drawn ahead where no answer changes it, and nothing else is different then."""
+"""The next question is sampled ahead if no answer can change it; nothing else is different then."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def opened(method: str, **more: Any) -> Session:
 
 
 @pytest.mark.parametrize("name", [*sorted(AHEAD), "papa", "fkc"])
-def test_what_is_drawn_ahead_is_what_is_asked_whatever_was_answered(name: str) -> None:
+def test_a_question_sampled_ahead_is_the_one_that_is_asked(name: str) -> None:
     assert opened(name).method.asks_the_base == (name in AHEAD)
     if name not in AHEAD:
         of = opened(name)
@@ -34,7 +34,7 @@ def test_what_is_drawn_ahead_is_what_is_asked_whatever_was_answered(name: str) -
             question, same = ahead.ask(), plain.ask()
             assert torch.equal(question.images, same.images) and torch.equal(question.query.latents, same.query.latents)
             ahead.ask_ahead()
-            ahead.ask_ahead()  # a second time draws nothing
+            ahead.ask_ahead()  # a second time samples nothing
             assert ahead.ask() is question and len(question) == count
             ahead.answer(answers[:count])
             plain.answer(answers[:count])

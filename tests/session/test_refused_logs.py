@@ -132,7 +132,7 @@ def test_a_log_of_another_session_is_refused_with_the_difference(
     before = log.read_bytes()
     refused(SessionError, lambda: session(plane.model, **({"log": log} | other)), "of another session", *words)
     assert log.read_bytes() == before
-    assert session(plane.model, log=log).logged == 1  # the refusal let go of the log
+    assert session(plane.model, log=log).logged == 1  # the refusal released the log
 
 
 def test_a_log_of_a_model_that_shows_other_items_is_refused(plane: Gmm2d, digits: Digits, log: Path) -> None:

@@ -1,4 +1,4 @@
-"""A session that goes on from its log, and the lock of a log."""
+"""A session that continues from its log, and the lock of a log."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from papa.session import Session
 
 
 @pytest.mark.parametrize(("method", "after"), [("papa", 1), ("fkc", 2), ("best_of_n", ROUNDS), ("diffusion_dpo", 1)])
-def test_a_session_goes_on_with_the_same_bits(digits: Digits, log: Path, method: str, after: int) -> None:
+def test_a_session_continues_with_the_same_bits(digits: Digits, log: Path, method: str, after: int) -> None:
     undisturbed = finish(session(digits.model, method))
     answer_some(session(digits.model, method, log=log), after)
     again = session(digits.model, method, log=log)
@@ -38,7 +38,7 @@ def test_a_session_goes_on_with_the_same_bits(digits: Digits, log: Path, method:
 
 
 @pytest.mark.parametrize("act", [lambda of: of.ask(), lambda of: of.sample(1), lambda of: next(iter(of))])
-def test_whatever_is_done_first_replays_the_log(plane: Gmm2d, log: Path, act: Callable[[Session], Any]) -> None:
+def test_the_first_call_replays_the_log(plane: Gmm2d, log: Path, act: Callable[[Session], Any]) -> None:
     answer_some(session(plane.model, log=log), 2)
     again = session(plane.model, log=log)
     act(again)
@@ -46,7 +46,7 @@ def test_whatever_is_done_first_replays_the_log(plane: Gmm2d, log: Path, act: Ca
     assert torch.equal(finish(again), finish(session(plane.model)))
 
 
-def test_a_log_holds_what_was_said_and_no_path(plane: Gmm2d, log: Path) -> None:
+def test_a_log_has_the_answers_and_no_path(plane: Gmm2d, log: Path) -> None:
     of = session(plane.model, log=log, seed=7, about={"person": "me"})
     for question in of:
         held = log.read_text().splitlines()
@@ -74,7 +74,7 @@ def test_the_answers_are_on_the_disk_before_anything_is_learned(
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
-def test_a_round_that_was_half_learned_is_not_gone_on_with(
+def test_an_interrupted_round_is_not_continued(
     digits: Digits, log: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
     """Ctrl-C in a notebook while the network is trained, and the cell run again."""
@@ -174,11 +174,11 @@ def test_samples_between_replayed_rounds_are_those_of_the_first_time(plane: Gmm2
     first = rounds(plane, tmp_path / "log.jsonl")
     again = rounds(plane, tmp_path / "log.jsonl")
     assert [entry[:2] for entry in first] == [(index, False) for index in range(4)]
-    assert [entry[:2] for entry in again] == [(index, True) for index in range(4)], "no round is swallowed"
+    assert [entry[:2] for entry in again] == [(index, True) for index in range(4)], "no round is left out"
     assert all(torch.equal(one[2], other[2]) for one, other in zip(first, again, strict=True))
 
 
-def test_a_loop_that_is_left_early_hides_no_logged_round(plane: Gmm2d, tmp_path: Path) -> None:
+def test_a_replay_that_is_left_early_hides_no_logged_round(plane: Gmm2d, tmp_path: Path) -> None:
     last = rounds(plane, tmp_path / "log.jsonl")[-1][2]
     with Session(plane.model, "fkc", seed=3, settings=SETTINGS, log=tmp_path / "log.jsonl") as session:
         for _ in session.replay():

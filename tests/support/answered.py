@@ -1,4 +1,4 @@
-"""Small sessions, and somebody who answers them by a rule."""
+"""Small sessions, and a user who answers by a rule."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ from typing import Any
 from torch import Tensor
 
 from papa.feedback import Question
-from papa.methods import METHODS, declaration
+from papa.methods import declaration
 from papa.models.interface import Model
 from papa.session import Session
 from support import tiny
 
 ROUNDS = 3  # of 5 labels, 2 in a round: the last one has a single item
-
-# The model of these tests comes without an adapter; tests/methods has sessions of those that need one.
-ALONE = [name for name in METHODS if not declaration(name).settings().needs_adapter]
 
 
 def session(model: Model, method: str = "fkc", **given: Any) -> Session:
@@ -26,13 +23,13 @@ def session(model: Model, method: str = "fkc", **given: Any) -> Session:
 
 
 def rule(question: Question) -> list[bool | float | None]:
-    """Somebody who likes bright pictures, with a grade and a missing answer among them."""
+    """A user who likes bright images; among the answers are a grade and a missing one."""
     bright = question.images.flatten(1).mean(1) > question.images.mean()
     return [None if (question.round, i) == (1, 1) else bool(b) if i else 0.25 + b / 2 for i, b in enumerate(bright)]
 
 
 def finish(of: Session, n: int = 4) -> Tensor:
-    """Answer all that is left, and draw."""
+    """Answer all remaining questions, and sample."""
     for question in of:
         of.answer(rule(question))
     return of.sample(n)
