@@ -6,22 +6,36 @@ The settings of a method, a model, a task or a user's taste stand beside what th
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from papa.benchmark.personal import PersonalStudy
 from papa.errors import SettingsError
 from papa.settings import Positive, Seed, Settings
 
-Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$", max_length=80)]
-"""Labels stand in paths, commands, legends and tables: letters, digits and . _ + = -, a letter or a digit first."""
+
+def _text(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError(f"a label is text; write it in quotes, '{value}'")
+    return value
+
+
+Label = Annotated[
+    str, BeforeValidator(_text), StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$", max_length=80)
+]
+"""Labels appear in paths, commands, legends and tables: letters, digits and . _ + = -, first a letter or a digit."""
 
 FORBIDDEN = set("{}[]*?<>|;&$`\"'\\\n\r\t\0!")
 """Characters with a special meaning in a shell, a file pattern or Snakemake's wildcards."""
 
+SOURCES = frozenset(
+    {".git", ".snakemake", "config", "docs", "papa", "profiles", "recipes", "reference", "tests", "workflow"}
+)
+"""Folders of the repository."""
 
 RESERVED = frozenset(
     {"stamps", "logs", "benchmarks", "tables", "runs.parquet", "claims.md", "claims.json", "claims.rst"}
@@ -32,20 +46,26 @@ RESERVED = frozenset(
 
 def _folder(name: str) -> str:
     if found := sorted(set(name) & FORBIDDEN):
-        raise ValueError(f"a folder's name may not hold {' '.join(map(repr, found))}; choose another folder")
-    if name.startswith("-"):
-        raise ValueError("a folder's name may not begin with -, or a command takes it for an option")
-    place = os.path.expanduser(name)
-    if place.startswith("~"):
-        raise ValueError(f"this machine knows no home of {name.split('/')[0]}; write the whole path")
-    if not name.strip() or os.path.normpath(place) in {".", "..", "/", os.path.expanduser("~")}:
+        raise ValueError(f"the name of a folder must not contain {' '.join(map(repr, found))}")
+    place = Path(os.path.expanduser(name))
+    if (name.startswith(("-", "~")) and place == Path(name)) or max(map(len, place.parts), default=0) > 200:
+        raise ValueError("no folder can have this name; choose another one")
+    if not name.strip() or os.path.normpath(place) in {".", "..", "/", os.path.expanduser("~")} or place.is_file():
         raise ValueError("a folder of its own is needed, for example results")
-    return str(Path(place))
+    if place.parts[0] in SOURCES or place.is_relative_to("/dev"):
+        raise ValueError("this folder has another purpose; choose another one, for example results")
+    return str(place)
+
+
+def _device(name: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise ValueError("a device is auto, cpu, cuda or cuda:0")
+    return name
 
 
 def _distinct(values: list[Any]) -> list[Any]:
     if twice := sorted({str(value) for value in values if values.count(value) > 1}):
-        raise ValueError(f"{', '.join(twice)} stands there twice")
+        raise ValueError(f"duplicate entry {', '.join(twice)}")
     return values
 
 
@@ -109,8 +129,8 @@ class Config(Settings):
     """Folder of figures."""
     root_seed: Annotated[int, Field(ge=0, lt=2**63, strict=True)] = 2026
     """Root of all random streams."""
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
-    """auto, cpu, cuda or cuda:0. `auto` takes CUDA where there is one."""
+    device: Annotated[str, AfterValidator(_device)] = "auto"
+    """auto, cpu, cuda or cuda:0. `auto` is the device of the base samples if they exist, else CUDA if available."""
     seeds_per_job: Positive = 5
     """Seeds that one process runs (starting a process costs several seconds)."""
     users_per_job: Positive = 3
@@ -143,27 +163,14 @@ def read(path: str | Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The values of a configuration file.
 
     With `extends: other.yaml`, its keys override that file's; `tasks`, `methods`, `users` and the measures are merged
-    entry by entry. `grid` replaces the other grid, `grid_also` adds blocks to it.
+    entry by entry. `grid` replaces the other grid, `grid_also` adds blocks to it. `personal` is never inherited.
 
-    Args:    below: the files that extend this one.
-    Raises:  SettingsError if the file is missing, not YAML, or no mapping, if a key stands there twice, or if it
-             extends itself.
-    """
-    path = Path(path)
-    data = own(path)
-    if path.resolve() in below:
-        raise SettingsError(f"{path} extends itself; remove `extends` from one of the files.")
-    extends, added = "extends" in data, data.pop("grid_also", None)
-    whole = _over(_extended(path, data.pop("extends"), below), data) if extends else data
-    if added is not None:
-        whole["grid"] = _with_blocks(whole.get("grid"), added, path)
-    return whole
+    Args:
+        path: the file.
+        below: the files that extend this one.
 
-
-def own(path: str | Path) -> dict[str, Any]:
-    """What stands in a configuration file itself, `extends` and `grid_also` as they are.
-
-    Raises:  SettingsError as `read` does.
+    Raises:
+        SettingsError: if the file is missing or no mapping in YAML, has a duplicate key, or extends itself.
     """
     path = Path(path)
     if not path.is_file():
@@ -173,47 +180,34 @@ def own(path: str | Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
-        raise SettingsError(f"{path} holds no settings; compare it with config.yaml.")
+        raise SettingsError(f"{path} has no settings; compare it with config.yaml.")
+    if path.resolve() in below:
+        raise SettingsError(f"{path} extends itself; remove `extends` from one of the files.")
+    added = data.pop("grid_also", None)
+    if "extends" in data:
+        name = data.pop("extends")
+        if not isinstance(name, str) or not (path.parent / name).is_file():
+            raise SettingsError(f"{path}: extends: there is no file {name!r} in {path.parent}.")
+        parent = read(path.parent / name, (*below, path.resolve()))
+        parent.pop("personal", None)
+        both = [key for key in MERGED if isinstance(parent.get(key), dict) and isinstance(data.get(key), dict)]
+        data = parent | data | {key: {**parent[key], **data[key]} for key in both}
+    if added is not None:
+        grid = data.get("grid")
+        if not isinstance(grid, dict) or not isinstance(added, dict):
+            raise SettingsError(f"{path}: grid_also adds blocks to the grid of an extended file; write `grid` instead.")
+        if twice := sorted(map(str, set(grid) & set(added))):
+            raise SettingsError(f"{path}: grid_also repeats blocks of the grid: {', '.join(twice)}; rename them.")
+        data["grid"] = grid | added
     return data
 
 
-def _extended(path: Path, parent: Any, below: tuple[Path, ...]) -> dict[str, Any]:
-    """The values of the file that another one extends."""
-    if not isinstance(parent, str) or not (path.parent / parent).is_file():
-        raise SettingsError(f"{path}: extends: there is no configuration file {parent!r}; name one, as seen from here.")
-    return read(path.parent / parent, (*below, path.resolve()))
-
-
-def _over(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
-    """A child's values over its parent's."""
-    merged = {
-        key: {**parent[key], **child[key]}
-        for key in MERGED
-        if isinstance(parent.get(key), dict) and isinstance(child.get(key), dict)
-    }
-    return parent | child | merged
-
-
-def _with_blocks(grid: Any, added: Any, path: Path) -> Any:
-    if not isinstance(grid, dict) or not isinstance(added, dict):
-        raise SettingsError(f"{path}: grid_also adds blocks to the grid of an extended file; write `grid` instead.")
-    if twice := sorted(map(str, set(grid) & set(added))):
-        raise SettingsError(f"{path}: grid_also has blocks that are there already: {', '.join(twice)}; rename them.")
-    return grid | added
-
-
 class OnceLoader(yaml.SafeLoader):
-    """YAML in which a key may stand once: of two blocks of one name the first would be lost without a word."""
+    """YAML without duplicate keys: of two blocks of one name the first would be lost silently."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                continue
-            key = str(key_node.value)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands there twice; rename one", key_node.start_mark
-                )
-            seen.add(key)
+        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        for key, _ in node.value:
+            if keys.count(key.value) > 1 and key.tag != "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key.value!r}", key.start_mark)
         return super().construct_mapping(node, deep)

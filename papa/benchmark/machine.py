@@ -22,6 +22,10 @@ PACKAGES = (
 )
 
 
+GIT_SECONDS = 10
+"""Time limit of a call of git."""
+
+
 class Machine(BaseModel):
     """What a result was made on and with. processor, gpu: their models. commit: of the source tree, None outside of a
     checkout of this project."""
@@ -141,20 +145,24 @@ def versions() -> dict[str, str]:
 
 @cache
 def git_commit() -> str | None:
-    """The commit of the source tree, with `+` where it was changed since; None outside a checkout of this project.
+    """The commit of the source tree, with `+` if it was changed since; None outside a checkout of this project.
 
-    An installed package may lie in somebody else's repository: only where git tracks this file is it ours.
+    An installed package may be inside another repository: only if git tracks this file is it ours. A git that fails or
+    hangs is noted, and then no commit is recorded.
     """
     here = Path(__file__)
 
-    def git(*words: str) -> str | None:
-        try:
-            done = subprocess.run(["git", *words], cwd=here.parent, capture_output=True, encoding="utf-8", check=False)
-        except OSError:  # no git on this machine
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
+    def git(*words: str) -> str:
+        done = subprocess.run(
+            ["git", *words], cwd=here.parent, capture_output=True, encoding="utf-8", check=True, timeout=GIT_SECONDS
+        )
+        return done.stdout.strip()
 
-    if git("ls-files", "--error-unmatch", here.name) is None:
+    try:
+        git("ls-files", "--error-unmatch", here.name)
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "HEAD") + ("+" if changed else "")
+    except (OSError, subprocess.SubprocessError) as error:
+        if (here.parents[2] / ".git").exists():
+            print(f"note: no commit is recorded, since git failed ({error})", file=sys.stderr)
         return None
-    commit = git("rev-parse", "HEAD")
-    return commit and commit + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
