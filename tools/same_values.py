@@ -45,12 +45,12 @@ def checked_out(commit: str, work: Path) -> Path:
     return place
 
 
-def long_table(place: Path, config: Path, cores: int) -> pd.DataFrame:
+def long_table(place: Path, config: Path, cores: int, own: bool) -> pd.DataFrame:
     """The long table of a configuration, made by the code in `place`."""
     copied = place / "config" / config.name
-    if copied.resolve() != config.resolve():
+    if copied.resolve() != config.resolve() and not (own and copied.is_file()):
         shutil.copyfile(config, copied)
-    results = yaml.safe_load(config.read_text(encoding="utf-8"))["results"]
+    results = yaml.safe_load(copied.read_text(encoding="utf-8"))["results"]
     command = [sys.executable, "-m", "snakemake", "--cores", str(cores), f"{results}/runs.parquet"]
     environment = os.environ | {
         "PYTHONPATH": str(place),
@@ -74,7 +74,7 @@ def long_table(place: Path, config: Path, cores: int) -> pd.DataFrame:
 
 
 def differences(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
-    """The values that are not equal, or that only one of them has (NaN equals NaN)."""
+    """The values that differ, or that only one of them has (NaN equals NaN)."""
     both = pd.concat({"old": old.value, "new": new.value}, axis=1)
     same = (both.old == both.new) | (both.old.isna() & both.new.isna())
     one_sided = ~both.index.isin(old.index.intersection(new.index))
@@ -87,15 +87,17 @@ def main() -> int:
     parser.add_argument("new", help="a commit, or a folder with its checkout")
     parser.add_argument("--config", nargs="+", default=["config/smoke.yaml", "config/every.yaml"])
     parser.add_argument(
-        "--work", default=str(Path(tempfile.gettempdir()) / "papa-same-values"), help="where the checkouts lie"
+        "--work", default=str(Path(tempfile.gettempdir()) / "papa-same-values"), help="folder of the checkouts"
     )
+    parser.add_argument("--rename", nargs="+", default=[], metavar="OLD=NEW", help="measures that were renamed")
+    parser.add_argument("--own", action="store_true", help="each commit runs its own file of that name")
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()
     places = [checked_out(commit, Path(args.work)) for commit in (args.old, args.new)]
     unequal = 0
     for config in args.config:
-        old, new = (long_table(place, places[1] / config, args.cores) for place in places)
-        found = differences(old, new)
+        old, new = (long_table(place, places[1] / config, args.cores, args.own) for place in places)
+        found = differences(old.rename(dict(name.split("=") for name in args.rename), level="metric"), new)
         print(f"{config}: {len(old)} values before, {len(new)} after, {len(found)} not the same", flush=True)
         if len(found):
             print(found.to_string(max_rows=40))
