@@ -1,6 +1,6 @@
-"""The experiment as a configuration file describes it: typed, with units and reasons, checked once. Imports no torch.
+"""The settings of an experiment, as in a configuration file. Imports no torch.
 
-The settings of a method, a model, a task or a user's taste stand beside what they set.
+The settings of a method, a model, a task or a user are in the module that they set.
 """
 
 from __future__ import annotations
@@ -84,23 +84,22 @@ class Block(Settings):
 
 
 class Measures(Settings):
-    """How many samples are drawn and measured."""
+    """Numbers of samples that are generated and measured."""
 
     final: Positive = 1024
     """Samples of the aligned result, for FID, KID and the final measures."""
     served: Positive = 32
-    """Samples of one request, as a person is served: nearest neighbours and copies are looked for among them."""
+    """Samples of one request, among which nearest neighbours and near copies are counted."""
     per_round: Positive = 32
-    """Samples of one request behind each point of a curve; at most `served`."""
+    """Samples for each point of a curve; at most `served`."""
     curve_every: Positive = 1
     """Rounds from one point of a curve to the next."""
     base: Positive = 4096
     """Base samples per seed: the base row, best-of-n's candidates, predictions."""
     diversity: Positive = 256
-    """Samples for the diversity measures (they depend on the count; the same for all methods)."""
+    """Samples for the diversity measures, which depend on this number."""
     retention: Positive = 64
-    """Samples of the aligned model for another prompt (text-to-image tasks): does it still draw what it is asked
-    for?"""
+    """Samples of the aligned model for another prompt (text-to-image tasks)."""
     kid_subset: Annotated[int, Field(ge=2, le=10**6)] = 100
     """Subset size of KID."""
     kid_subsets: Positive = 100
@@ -114,14 +113,13 @@ class Measures(Settings):
     def _one_request(self) -> Measures:
         if self.per_round > self.served:
             raise ValueError(
-                f"per_round: {self.per_round} samples of a round are more than the {self.served} of served, which end "
-                "every curve; lower per_round, or raise served"
+                f"per_round ({self.per_round}) must not exceed served ({self.served}), the last point of each curve"
             )
         return self
 
 
 class Config(Settings):
-    """The whole experiment, as in config.yaml."""
+    """The settings of an experiment."""
 
     results: Folder = "results"
     """Folder of runs, long table and tables."""
@@ -132,9 +130,9 @@ class Config(Settings):
     device: Annotated[str, AfterValidator(_device)] = "auto"
     """auto, cpu, cuda or cuda:0. `auto` is the device of the base samples if they exist, else CUDA if available."""
     seeds_per_job: Positive = 5
-    """Seeds that one process runs (starting a process costs several seconds)."""
+    """Seeds that one process runs (the start of a process takes several seconds)."""
     users_per_job: Positive = 3
-    """Users that one process runs, among those that are shown in the same tables and figures."""
+    """Users that one process runs, among those of the same tables and figures."""
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
     """Level of all intervals."""
     measures: Measures = Measures()
@@ -145,12 +143,12 @@ class Config(Settings):
     methods: dict[Label, dict[str, Any]]
     """Label -> algorithm (the label itself if not given) and settings that differ from its defaults."""
     users: dict[Label, dict[str, Any]] = {}
-    """Label -> a taste ({kind: classes, classes: [2]}), or a user with noise on the answers
-    ({user: likes-1479, flip: 0.2, missing: 0.1}); noise may stand beside a taste as well."""
+    """Label -> a taste ({kind: classes, classes: [2]}), or another user with answer noise
+    ({user: likes-1479, flip: 0.2, missing: 0.1})."""
     grid: Annotated[dict[Label, Block], Field(min_length=1)]
     """The runs."""
     personal: PersonalStudy | None = None
-    """The study of personal models; none where it is left out."""
+    """The study of personal models (T6, F8); None: no study."""
 
 
 # ---------------------------------------------------------------- files

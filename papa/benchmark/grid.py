@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from papa.benchmark import tasks, users
 from papa.benchmark.config import RESERVED, Config, Measures, read
@@ -15,18 +15,20 @@ from papa.methods import declaration as method_declaration
 from papa.models.settings import BLOCK
 from papa.settings import unknown, validated
 
+D = TypeVar("D")
+
 BASE = "base"
 """The label of the pre-trained model, which every method is compared with."""
-
 
 Axes = tuple[str, str, str, int]
 """Task, method, user, seed."""
 
 
 class Grid:
-    """The runs of a configuration.
+    """The runs of a configuration, every label checked.
 
-    Raises:  SettingsError that names the place and the nearest known name.
+    Raises:
+        SettingsError: that names the place and the nearest known name.
     """
 
     def __init__(self, config: Config) -> None:
@@ -35,100 +37,62 @@ class Grid:
         if lost := sorted({*config.measures_by_task} - {*self.tasks} - {*tasks.TASKS}):
             raise SettingsError(f"measures_by_task: {unknown('task', lost[0], {*self.tasks, *tasks.TASKS})}")
         self.methods = {label: self._method(label) for label in config.methods}
-        self._refuse_twins()
-        self._check_users()
-        self.specs = self._specs()
+        shipped = {label: user for task in self.tasks.values() for label, user in task.declaration.users.items()}
+        for label in config.users:  # those that no block names as well
+            users.user_spec(label, shipped, config.users, f"users.{label}")
+        for kind, labels in (("methods", self.methods), ("tasks", self.tasks), ("users", [*shipped, *config.users])):
+            _refuse_same_folders(kind, list(labels))
+        self.specs = {spec_axes: spec for name in config.grid for spec_axes, spec in self._block(name)}
 
-    # ------------------------------------------------------------ what the labels mean
+    # ------------------------------------------------------------ labels
 
     def task(self, label: str) -> TaskSpec:
         """A task of the configuration, or a registered one with its defaults.
 
-        Raises:  SettingsError for an unknown task, or for settings that do not fit it.
+        Raises:
+            SettingsError: for an unknown task, or for settings that do not fit it.
         """
         if label.lower() in RESERVED:
-            raise SettingsError(
-                f"tasks.{label}: the folder of results has {label} for other things; take another label."
-            )
+            raise SettingsError(f"tasks.{label}: this name is reserved in the folder of results; choose another label.")
         given = dict(self.config.tasks.get(label, {}))
         name = str(given.pop("task", label))
-        try:
-            found = tasks.declaration(name)
-        except SettingsError as error:
-            raise SettingsError(f"tasks.{label}: {error}") from None
-        settings = validated(found.settings, given, f"tasks.{label}")
+        declared = _registered(tasks.declaration, name, f"tasks.{label}")
+        settings = validated(declared.settings, given, f"tasks.{label}")
         own = self.config.measures_by_task.get(label, {})
         measures = validated(Measures, self.config.measures.model_dump() | own, f"measures_by_task.{label}")
-        return TaskSpec(label, name, found, settings, measures)
+        return TaskSpec(label, name, declared, settings, measures)
 
     def _method(self, label: str) -> MethodSpec:
         given = dict(self.config.methods[label])
         name = str(given.pop("algorithm", label))
         if label == BASE and name != BASE:
-            raise SettingsError(
-                f"methods.base: algorithm: {name} would stand in the place of the base, which every method is compared "
-                "with; give it another label."
-            )
-        try:
-            found = method_declaration(name)
-        except SettingsError as error:
-            raise SettingsError(f"methods.{label}: {error}") from None
-        return MethodSpec(label, name, found, validated(found.settings, given, f"methods.{label}"))
+            raise SettingsError(f"methods.base: the label base is the pre-trained model; give {name} another label.")
+        declared = _registered(method_declaration, name, f"methods.{label}")
+        return MethodSpec(label, name, declared, validated(declared.settings, given, f"methods.{label}"))
 
     def _user(self, task: TaskSpec, label: str, where: str) -> UserSpec:
-        found = users.user_spec(label, task.declaration.users, self.config.users, f"{where}: task {task.label}")
-        for name in found.kinds:
+        spec = users.user_spec(label, task.declaration.users, self.config.users, f"{where}: task {task.label}")
+        for name in spec.kinds:
             if (needs := users.kind(name).needs) not in task.declaration.offers:
                 raise SettingsError(
                     f"{where}: user {label} is of kind {name}, which needs {needs}, and task {task.label} does not "
                     f"offer that; its own users are {', '.join(task.declaration.users) or 'none'}."
                 )
-        return found
+        return spec
 
-    def _check_users(self) -> None:
-        """Check all users of the configuration, including those that no block names."""
-        for label in self.config.users:
-            users.user_spec(label, self._tastes, self.config.users, f"users.{label}")
-
-    @property
-    def _tastes(self) -> dict[str, Any]:
-        """The users that come with the tasks."""
-        return {label: taste for task in self.tasks.values() for label, taste in task.declaration.users.items()}
-
-    def _refuse_twins(self) -> None:
-        """Refuse labels that differ in case only: on some systems they are one folder."""
-        users = [*self._tastes, *self.config.users]
-        for kind, labels in (("methods", self.methods), ("tasks", self.tasks), ("users", users)):
-            seen: dict[str, str] = {}
-            for label in labels:
-                other = seen.setdefault(label.lower(), label)
-                if other != label:
-                    raise SettingsError(f"{kind}: {other} and {label} differ in case only; rename one.")
-
-    def _specs(self) -> dict[Axes, RunSpec]:
-        specs: dict[Axes, RunSpec] = {}
-        for name, block in self.config.grid.items():
-            task = self.tasks[block.task]
-            for label in block.methods:
-                if label not in self.methods:
-                    raise SettingsError(f"grid.{name}.methods: {unknown('method', label, self.methods)}")
-                method = self.methods[label]
-                if method.settings.training is not None and not task.declaration.finetunes:
-                    raise SettingsError(
-                        f"grid.{name}.methods: {label} fine-tunes a network and task {task.label} has none; use base, "
-                        "best_of_n or fkc there."
-                    )
-                if method.settings.needs_adapter and not task.declaration.personal:
-                    raise SettingsError(
-                        f"grid.{name}.methods: {label} draws with an adapter that was trained on a population, and "
-                        f"task {task.label} has none; train one (docs/ppd.md), or use papa or fkc there."
-                    )
-                _refuse_few_candidates(task, method, f"grid.{name}.methods")
-                for user in block.users:
-                    who = self._user(task, user, f"grid.{name}.users")
-                    for seed in block.seeds:
-                        specs[task.label, label, user, seed] = RunSpec(task, method, who, seed, self.config)
-        return specs
+    def _block(self, name: str) -> Iterator[tuple[Axes, RunSpec]]:
+        """The runs of a block of the grid."""
+        block, where = self.config.grid[name], f"grid.{name}"
+        task = self.tasks[block.task]
+        for label in block.methods:
+            if label not in self.methods:
+                raise SettingsError(f"{where}.methods: {unknown('method', label, self.methods)}")
+            method = self.methods[label]
+            _refuse_unfit(task, method, f"{where}.methods")
+            for user in block.users:
+                who = self._user(task, user, f"{where}.users")
+                for seed in block.seeds:
+                    yield (task.label, label, user, seed), RunSpec(task, method, who, seed, self.config)
 
     # ------------------------------------------------------------ the runs
 
@@ -150,21 +114,25 @@ class Grid:
         user: str | list[str] | None = None,
         seeds: list[int] | None = None,
     ) -> list[RunSpec]:
-        """The runs of these axes.
+        """The runs of these axes; None selects all.
 
-        Raises:  SettingsError if there are none.
+        Raises:
+            SettingsError: if there are none.
         """
-        users = [user] if isinstance(user, str) else user
-        axes = [("task", task, 0), ("method", method, 1), *(("user", one, 2) for one in users or [])]
-        for name, value, index in axes:
-            if value is not None and value not in (known := {axis[index] for axis in self.specs}):
+        wanted = [user] if isinstance(user, str) else user
+        for name, value, index in [
+            ("task", task, 0),
+            ("method", method, 1),
+            *(("user", one, 2) for one in wanted or []),
+        ]:
+            if value is not None and value not in (known := {axes[index] for axes in self.specs}):
                 raise SettingsError(f"the grid of this configuration has no such run: {unknown(name, value, known)}")
         chosen = [
             spec
             for spec in self
-            if (task is None or spec.task == task)
-            and (method is None or spec.method == method)
-            and (users is None or spec.user in users)
+            if task in (None, spec.task)
+            and method in (None, spec.method)
+            and (wanted is None or spec.user in wanted)
             and (seeds is None or spec.seed in seeds)
         ]
         absent = sorted(set(seeds or []) - {spec.seed for spec in chosen})
@@ -178,33 +146,60 @@ class Grid:
     def base(self, task: str, seed: int) -> BaseSpec:
         """The base samples of a task and seed.
 
-        Raises:  SettingsError for a task that the grid does not use.
+        Raises:
+            SettingsError: for a task that the grid does not use.
         """
         if task not in self.used:
             raise SettingsError(f"the grid of this configuration has no such run: {unknown('task', task, self.used)}")
         return BaseSpec(self.tasks[task], seed, self.config)
 
     def measures(self, task: str) -> Measures:
-        """What is drawn and measured on a task."""
+        """The measures of a task."""
         return self.tasks[task].measures
 
 
 def load(path: str | Path, overrides: dict[str, Any] | None = None) -> Grid:
     """Read a configuration file and check it.
 
-    Args:    overrides: top-level values that win over the file's (from the command line).
-    Raises:  SettingsError for an unknown or invalid setting, or as `read` does.
+    Args:
+        path: the file.
+        overrides: top-level values that replace those of the file (from the command line).
+
+    Raises:
+        SettingsError: for an unknown or invalid setting, or as `read` does.
     """
     return Grid(validated(Config, read(path) | (overrides or {})))
 
 
-def _refuse_few_candidates(task: TaskSpec, method: MethodSpec, where: str) -> None:
-    """Refuse fewer base samples than a request takes, unless they are whole blocks, to which more can be added."""
-    measures = task.measures
-    needed = measures.served * method.settings.candidates
-    if needed > measures.base and measures.base % BLOCK:
+def _registered(declaration: Callable[[str], D], name: str, where: str) -> D:
+    try:
+        return declaration(name)
+    except SettingsError as error:
+        raise SettingsError(f"{where}: {error}") from None
+
+
+def _refuse_same_folders(kind: str, labels: list[str]) -> None:
+    """Refuse labels that differ in case only: on some systems they are one folder."""
+    seen: dict[str, str] = {}
+    for label in labels:
+        if (other := seen.setdefault(label.lower(), label)) != label:
+            raise SettingsError(f"{kind}: {other} and {label} differ in case only; rename one.")
+
+
+def _refuse_unfit(task: TaskSpec, method: MethodSpec, where: str) -> None:
+    """Refuse a method that cannot run on a task."""
+    label, measures = method.label, task.measures
+    if method.settings.training is not None and not task.declaration.finetunes:
+        raise SettingsError(f"{where}: {label} fine-tunes a network and task {task.label} has none; use fkc there.")
+    if method.settings.needs_adapter and not task.declaration.personal:
         raise SettingsError(
-            f"{where}: {method.label} takes {method.settings.candidates} base samples for each sample, so a request of "
+            f"{where}: {label} needs a personal adapter and task {task.label} has none; train one (docs/ppd.md), or "
+            "use papa or fkc there."
+        )
+    needed = measures.served * method.settings.candidates
+    if needed > measures.base and measures.base % BLOCK:  # whole blocks of base samples can be extended
+        raise SettingsError(
+            f"{where}: {label} takes {method.settings.candidates} base samples for each sample, so a request of "
             f"{measures.served} needs {needed}, and measures.base of {task.label} is {measures.base}; make it {needed} "
             f"or more, or a multiple of {BLOCK}."
         )

@@ -1,4 +1,4 @@
-"""The machine of this process: device, threads, peak memory, versions."""
+"""The machine of this process: device, peak memory, versions, commit."""
 
 from __future__ import annotations
 
@@ -27,8 +27,13 @@ GIT_SECONDS = 10
 
 
 class Machine(BaseModel):
-    """What a result was made on and with. processor, gpu: their models. commit: of the source tree, None outside of a
-    checkout of this project."""
+    """The machine and software of a result.
+
+    Attributes:
+        processor: model of the CPU.
+        gpu: model of the GPU.
+        commit: commit of the source tree, None outside a checkout of this project.
+    """
 
     model_config = ConfigDict(extra="forbid")
     system: str
@@ -72,9 +77,10 @@ def processor() -> str:
 
 
 def pick_device(wanted: str) -> str:
-    """`auto` takes CUDA where there is one.
+    """The device of a setting; `auto` is CUDA if available.
 
-    Raises:  SettingsError where CUDA is asked for and absent, or has fewer devices.
+    Raises:
+        SettingsError: if the device does not exist.
     """
     import torch
 
@@ -82,18 +88,20 @@ def pick_device(wanted: str) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     if wanted.startswith("cuda") and not torch.cuda.is_available():
         raise SettingsError(
-            f"device: {wanted} is asked for, but this machine has no CUDA device that PyTorch sees. "
-            "Set device: auto or device: cpu, or check the driver with `nvidia-smi`."
+            f"device: {wanted}: PyTorch finds no CUDA device. Set device: auto or cpu, or check the driver with "
+            "`nvidia-smi`."
         )
     if ":" in wanted and int(wanted.partition(":")[2]) >= torch.cuda.device_count():
-        raise SettingsError(f"device: {wanted} is asked for, and this machine has {torch.cuda.device_count()} of them.")
+        raise SettingsError(f"device: {wanted}: this machine has {torch.cuda.device_count()} CUDA devices.")
     return wanted
 
 
 def memory_advice(error: BaseException, task: str | None) -> str | None:
-    """What to do about an error of a full GPU; None for any other error.
+    """Advice for an out-of-memory error of a GPU; None for any other error.
 
-    Args:    task: the one that ran, if it is known.
+    Args:
+        error: the error.
+        task: the task that ran, if known.
     """
     import torch
 

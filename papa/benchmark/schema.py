@@ -12,16 +12,16 @@ from papa.settings import Settings
 
 
 def config_schema() -> dict[str, Any]:
-    """The schema of a configuration file, with the settings of every task, method and kind of user in their places.
+    """The schema of a configuration file, with the settings of every task, method and kind of user.
 
-    A file that `extends` another one may leave out what that one says.
+    A file that `extends` another one may omit required keys.
     """
     schema = Config.model_json_schema()
     definitions = schema.setdefault("$defs", {})
     properties = schema["properties"]
-    properties["extends"] = {"type": "string", "description": "The configuration whose values hold where absent."}
+    properties["extends"] = {"type": "string", "description": "The configuration whose values are the defaults."}
     blocks = {"additionalProperties": {"$ref": f"#/$defs/{Block.__name__}"}, "type": "object"}
-    properties["grid_also"] = blocks | {"description": "Blocks added to the grid of the file that is extended."}
+    properties["grid_also"] = blocks | {"description": "Blocks added to the grid of the extended file."}
     required = schema.pop("required")
     schema["if"], schema["then"] = {"not": {"required": ["extends"]}}, {"required": required}
 
@@ -33,16 +33,16 @@ def config_schema() -> dict[str, Any]:
 
     _labelled(properties["methods"], [own(declaration(name).settings, name, algorithm=name) for name in METHODS])
     _labelled(properties["tasks"], [own(tasks.declaration(name).settings, name, task=name) for name in tasks.TASKS])
-    manner = own(AnswerModel, "manner")
+    answers = own(AnswerModel, "answers")
     kinds = [own(users.kind(name).taste, name, kind=name) for name in users.KINDS]
     for kind in kinds:
-        kind["properties"] |= manner["properties"]
+        kind["properties"] |= answers["properties"]
         kind["required"] = ["kind", *kind.get("required", [])]
     other = {
-        "user": {"type": "string", "description": "A user who answers in another manner, or whose taste changes."},
-        "then": {"type": "string", "description": "The user whose taste it has from half of the rounds on."},
+        "user": {"type": "string", "description": "Another user, with answer noise or a changing taste."},
+        "then": {"type": "string", "description": "The user whose taste it has in the second half of the rounds."},
     }
-    _labelled(properties["users"], [*kinds, manner | {"properties": {**other, **manner["properties"]}}])
+    _labelled(properties["users"], [*kinds, answers | {"properties": {**other, **answers["properties"]}}])
     return schema
 
 

@@ -1,4 +1,4 @@
-"""The base samples of a task and seed: made once, shared by all methods and users."""
+"""Base samples of a task and seed, shared by all methods and users."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from papa.rng import Stream
 
 
 def base_stream(root_seed: int, task: str, seed: int) -> Stream:
-    """The stream that all methods of a task and seed share."""
+    """The random stream of a task and seed, shared by all methods."""
     return Stream(root_seed).at(task, seed=seed)
 
 
@@ -31,7 +31,7 @@ def stream_of(spec: BaseSpec) -> Stream:
 
 
 def draw_base_samples(spec: BaseSpec, model: Model) -> None:
-    """Draw and store the base samples of a task and seed."""
+    """Sample the base model and store the samples."""
     reset_peak_memory()
     start, cost = time.monotonic(), Cost()
     latents = base_latents(model, stream_of(spec), spec.of.measures.base, cost)

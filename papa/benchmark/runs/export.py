@@ -1,4 +1,4 @@
-"""An aligned model as a folder: the session of a run is replayed from what its user answered, and saved."""
+"""Export of an aligned model: the session of a run is replayed from its recorded answers, and saved as a folder."""
 
 from __future__ import annotations
 
@@ -18,29 +18,32 @@ from papa.log import feedback_from
 from papa.session import Session
 
 SAME = 2
-"""Grey levels of 255 by which a replayed image may differ from the stored one (another machine's last bits)."""
+"""Grey levels of 255 by which a replayed image may differ from the stored one (rounding of another machine)."""
 
 
 def replayed(spec: RunSpec, task: Task) -> tuple[Session, int]:
     """The session of a finished run as it was at the end.
 
-    Returns: the session, and the largest difference (grey levels) between what it showed again and what is stored.
-    Raises:  RecordError where the run is not there. PapaError for a run that diverged or is a control.
+    Returns:
+        The session, and the largest difference in grey levels between its images and the stored ones.
+
+    Raises:
+        RecordError: if the run is missing.
+        PapaError: for a run that diverged or is a control.
     """
     record: Record = read_record(spec.folder, spec.key)
     if record.meta.status != "done" or spec.settings.needs_oracle:
-        raise PapaError(f"{spec.folder} holds no aligned model (it is a control, or it diverged); choose another run.")
+        raise PapaError(f"{spec.folder} has no aligned model (it is a control, or it diverged); choose another run.")
     session = open_session(spec, task)
-    session.method.aligned()  # a method that has no network says so before anything is drawn
+    session.method.aligned()  # a method without a network raises before anything is sampled
     lines = record.rounds()
     rounds = session.play(lambda question: feedback_from(lines[question.round]))
     again = np.concatenate([task.model.pack(happened.question.images) for happened in rounds])
-    stored = record.arrays()["shown"]
-    return session, int(np.abs(again.astype(int) - stored.astype(int)).max())
+    return session, int(np.abs(again.astype(int) - record.arrays()["shown"].astype(int)).max())
 
 
 def is_exported(spec: RunSpec, folder: Path) -> bool:
-    """Whether a folder holds the exported model of this very run."""
+    """Whether a folder has the exported model of this run."""
     try:
         about: Any = json.loads((folder / "papa.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -49,10 +52,12 @@ def is_exported(spec: RunSpec, folder: Path) -> bool:
 
 
 def export(spec: RunSpec, task: Task, folder: Path, log: Callable[[str], None]) -> None:
-    """Write the aligned model of a run as a folder that diffusers loads; one that is there already is kept.
+    """Write the aligned model of a run as a folder that diffusers loads; an existing export of it is kept.
 
-    Raises:  SessionError for a folder that is not empty. ModelError for a method or a model that has nothing to save.
-             PapaError for a place that cannot be written, and what `replayed` raises.
+    Raises:
+        SessionError: for a folder that is not empty.
+        ModelError: for a method or a model that has nothing to save.
+        PapaError: for a place that cannot be written, and as `replayed`.
     """
     if is_exported(spec, folder):
         log(f"{folder}: already there")
@@ -61,7 +66,7 @@ def export(spec: RunSpec, task: Task, folder: Path, log: Callable[[str], None]) 
     if difference > SAME:
         log(
             f"{spec.folder}: replayed images differ from the stored ones by up to {difference} of 255 grey levels; "
-            "this machine rounds otherwise than the one that ran it, so the model is close to the run's, not the same"
+            "this machine rounds differently, so the model is close to that of the run, not the same"
         )
     session.save(folder, {"task": spec.task, "method": spec.method, "user": spec.user})
     log(f"{folder}: written, as after {spec.settings.labels} labels of {spec.folder}")

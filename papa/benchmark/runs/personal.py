@@ -1,4 +1,4 @@
-"""The study of personal models as a stored result: one parquet file, with the key of what it was made from."""
+"""The stored study of personal models: one parquet file with its key."""
 
 from __future__ import annotations
 
@@ -26,31 +26,32 @@ KEY, ABOUT = b"papa", b"papa.about"
 
 
 def asked_of(grid: Grid) -> PersonalStudy:
-    """What the configuration asks for.
+    """The settings of the study.
 
-    Raises:  SettingsError where it asks for nothing, or for a task whose model has no adapters.
+    Raises:
+        SettingsError: if the configuration has none, or the task has no personal adapters.
     """
     asked = grid.config.personal
     if asked is None:
         raise SettingsError("the configuration has no `personal`, so there is no study of personal models.")
     if grid.task(asked.task).declaration.personal is None:
-        raise SettingsError(f"personal.task: the model of {asked.task} has no adapters that are told about a person.")
+        raise SettingsError(f"personal.task: the model of {asked.task} has no personal adapters.")
     return asked
 
 
 def base_of(grid: Grid) -> BaseSpec:
-    """The base samples that persons choose among, whether or not the grid has runs of that task."""
+    """The base samples that the users choose from."""
     asked = asked_of(grid)
     return BaseSpec(grid.task(asked.task), asked.seed, grid.config)
 
 
 def path_of(grid: Grid) -> Path:
-    """Where the study of a configuration lies."""
+    """The place of the study of a configuration."""
     return Path(grid.config.results, asked_of(grid).task, "personal.parquet")
 
 
 def key_of(grid: Grid) -> str:
-    """The completion key of the study: settings, sources, weights, base samples."""
+    """The key of the study: settings, sources, weights, base samples."""
     asked = asked_of(grid)
     of = grid.task(asked.task)
     settings = [asked.model_dump(mode="json"), asked.half, grid.config.root_seed, of.described, base_of(grid).key]
@@ -59,9 +60,10 @@ def key_of(grid: Grid) -> str:
 
 
 def study(grid: Grid, task: Any, log: Callable[[str], None]) -> pd.DataFrame:
-    """Make the study; its base samples must be there.
+    """Run the study.
 
-    Raises:  RecordError for base samples that are missing or damaged.
+    Raises:
+        RecordError: if its base samples are missing or damaged.
     """
     from papa.benchmark.personal.study import Study  # imports torch
 
@@ -72,14 +74,16 @@ def study(grid: Grid, task: Any, log: Callable[[str], None]) -> pd.DataFrame:
 
 
 def pairs_path(grid: Grid) -> Path:
-    """Where the pairs of the population lie, in Pick-a-Pic's layout."""
+    """The place of the choices of the population, in Pick-a-Pic's format."""
     return path_of(grid).with_name("pairs.parquet")
 
 
 def write_pairs(grid: Grid, task: Any) -> Path:
-    """What the seen persons choose among the base samples of the study, as a dataset for other trainings.
+    """Write the choices of the seen users among the base samples of the study, as a data set.
 
-    Raises:  RecordError for base samples that are missing or damaged. PapaError where the file cannot be written.
+    Raises:
+        RecordError: if the base samples are missing or damaged.
+        PapaError: if the file cannot be written.
     """
     from papa.benchmark.personal import pick_a_pic
     from papa.benchmark.personal.preferences import Pool, chosen_by
@@ -101,7 +105,8 @@ def _stream(grid: Grid) -> Stream:
 def write(grid: Grid, frame: pd.DataFrame) -> Path:
     """Store a study.
 
-    Raises:  PapaError where it cannot be written.
+    Raises:
+        PapaError: if it cannot be written.
     """
     table = pyarrow.Table.from_pandas(frame, preserve_index=False)
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), **_metadata(grid)})
@@ -111,21 +116,23 @@ def write(grid: Grid, frame: pd.DataFrame) -> Path:
 
 
 def _metadata(grid: Grid) -> dict[bytes, bytes]:
-    about = f"Drawn by commit {(git_commit() or 'unknown')[:10]} on {processor()}."
+    commit = git_commit() or "unknown"
+    about = f"Sampled by commit {commit[:10]}{'+' if commit.endswith('+') else ''} on {processor()}."
     return {KEY: key_of(grid).encode(), ABOUT: about.encode()}
 
 
 def about(grid: Grid) -> str:
-    """Which commit made the study on what, as a sentence.
+    """The commit and machine of the study, as a sentence.
 
-    Raises:  RecordError for a study that is missing, damaged, or of other settings.
+    Raises:
+        RecordError: as `read`.
     """
     read(grid)
     return pyarrow.parquet.read_schema(path_of(grid)).metadata[ABOUT].decode()
 
 
 def stands(grid: Grid) -> bool:
-    """Whether the study of this configuration stands."""
+    """Whether the study of this configuration is there."""
     try:
         return pyarrow.parquet.read_schema(path_of(grid)).metadata.get(KEY) == key_of(grid).encode()
     except (OSError, pyarrow.ArrowInvalid, AttributeError):
@@ -135,7 +142,8 @@ def stands(grid: Grid) -> bool:
 def read(grid: Grid) -> pd.DataFrame:
     """The study.
 
-    Raises:  RecordError for one that is missing, damaged, or of other settings.
+    Raises:
+        RecordError: if it is missing, damaged, or of other settings.
     """
     if not stands(grid):
         raise RecordError(
