@@ -97,9 +97,9 @@ def test_every_command_refuses_and_writes_nothing(tmp_path: Path, refused: Calla
 
 TEXTS = {
     "no YAML": ("results: [unclosed", ("not valid YAML", "line")),
-    "empty": ("", ("holds no settings",)),
-    "a list": ("- a\n- list", ("holds no settings",)),
-    "a key twice": ("methods: {fkc: {labels: 8, labels: 9}}", ("'labels'", "twice", "line")),
+    "empty": ("", ("has no settings",)),
+    "a list": ("- a\n- list", ("has no settings",)),
+    "a key twice": ("methods: {fkc: {labels: 8, labels: 9}}", ("'labels'", "duplicate", "line")),
     "extends nothing": ("extends: nowhere.yaml\nresults: x", ("nowhere.yaml",)),
     "extends itself": ("extends: config.yaml\nresults: x", ("extends itself",)),
     "extends a list": ("extends: [a.yaml]\nresults: x", ("extends",)),
@@ -129,6 +129,7 @@ tasks: {gmm2d: {steps: 5}}
 methods: {base: {labels: 4, per_round: 2}, fkc: {labels: 4, per_round: 2, particles: 6}}
 users: {noisy: {user: linear, flip: 0.1}}
 grid: {main: {task: gmm2d, methods: [base, fkc], users: [linear], seeds: [0]}}
+personal: {task: fruits}
 """
 
 
@@ -151,6 +152,7 @@ grid_also: {more: {task: plane, methods: [fkc-b9], users: [noisy], seeds: [3]}}
     )
     axes = {("gmm2d", "base", "linear", 0), ("gmm2d", "fkc", "linear", 0), ("plane", "fkc-b9", "noisy", 3)}
     assert set(found.specs) == axes and found.config.root_seed == 5
+    assert found.config.personal is None, "a study belongs to the file that names it"
     assert (found.measures("plane").final, found.measures("plane").base) == (9, 16)
     settings = found.methods["fkc"].settings.model_dump()
     assert settings["labels"] == 2 and settings["particles"] != 6, "an entry is replaced as a whole"
