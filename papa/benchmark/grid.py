@@ -191,7 +191,7 @@ def _refuse_unfit(task: TaskSpec, method: MethodSpec, where: str) -> None:
     label, measures = method.label, task.measures
     if method.settings.training is not None and not task.declaration.finetunes:
         raise SettingsError(f"{where}: {label} fine-tunes a network and task {task.label} has none; use fkc there.")
-    if method.settings.needs_adapter and not task.declaration.personal:
+    if method.settings.needs_adapter and "adapter" not in task.declaration.extra:
         raise SettingsError(
             f"{where}: {label} needs a personal adapter and task {task.label} has none; train one (docs/ppd.md), or "
             "use papa or fkc there."

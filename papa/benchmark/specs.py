@@ -44,15 +44,10 @@ class TaskSpec:
         """What the check of the task's artefacts depends on."""
         return completion_key(self.described, sources_of(self.name), self.weights)
 
-    @property
-    def adapters(self) -> dict[str, str]:
-        """sha256 of each file that makes the model personal."""
-        return {f"personal/{name}": digest for name, digest in artefact_hashes(self.declaration.personal).items()}
-
-    @property
-    def hasty(self) -> dict[str, str]:
-        """sha256 of each file of the judge that was trained on few images."""
-        return {f"hasty/{name}": digest for name, digest in artefact_hashes(self.declaration.hasty).items()}
+    def extra(self, name: str) -> dict[str, str]:
+        """sha256 of each file that only some runs load, see `TaskDeclaration.extra`."""
+        hashes = artefact_hashes(self.declaration.extra.get(name))
+        return {f"{name}/{file}": digest for file, digest in hashes.items()}
 
 
 @dataclass(frozen=True)
@@ -169,6 +164,5 @@ class RunSpec:
     @property
     def weights(self) -> dict[str, str]:
         """sha256 of each weight file that the run loads."""
-        asked = {users.kind(name).needs for name in self.who.kinds}
-        more = self.of.adapters if self.settings.needs_adapter else {}
-        return self.of.weights | more | (self.of.hasty if "hasty" in asked else {})
+        needed = [*(["adapter"] if self.settings.needs_adapter else []), *(users.kind(k).needs for k in self.who.kinds)]
+        return self.of.weights | {file: digest for name in needed for file, digest in self.of.extra(name).items()}

@@ -167,7 +167,7 @@ def test_other_settings_are_another_study(grid: Grid, rows: pd.DataFrame, tmp_pa
 
 def test_a_task_without_adapters_is_refused(tmp_path: Path) -> None:
     config = tiny.config(tmp_path) | {"personal": {"task": "digits"}}
-    with pytest.raises(SettingsError, match=r"personal.task: the model of digits has no adapters"):
+    with pytest.raises(SettingsError, match=r"personal.task: the model of digits has no user adapters"):
         personal.path_of(load(tiny.write(tmp_path, config)))
 
 

@@ -34,7 +34,7 @@ def asked_of(grid: Grid) -> PersonalStudy:
     asked = grid.config.personal
     if asked is None:
         raise SettingsError("the configuration has no `personal`, so there is no study of personal models.")
-    if grid.task(asked.task).declaration.personal is None:
+    if "adapter" not in grid.task(asked.task).declaration.extra:
         raise SettingsError(f"personal.task: the model of {asked.task} has no personal adapters.")
     return asked
 
@@ -56,7 +56,7 @@ def key_of(grid: Grid) -> str:
     of = grid.task(asked.task)
     settings = [asked.model_dump(mode="json"), asked.half, grid.config.root_seed, of.described, base_of(grid).key]
     sources = sources_of(of.name) | {file for module in STUDYING for file in files_of(module)}
-    return completion_key(settings, sources, of.weights | of.adapters)
+    return completion_key(settings, sources, of.weights | of.extra("adapter"))
 
 
 def study(grid: Grid, task: Any, log: Callable[[str], None]) -> pd.DataFrame:

@@ -12,61 +12,34 @@ from papa.errors import ArtefactError
 from papa.files import sha256
 
 
-def folder(task: str) -> Path:
-    """Where the artefacts of a task lie."""
-    return PACKAGE / "data" / task
-
-
-def retraining(name: str) -> str:
-    """The script that makes the artefacts of a folder again: `fruits_ppd` is the part ppd of fruits."""
-    for task in TASKS:
-        part = name.removeprefix(f"{task}_")
-        if part in (parts := declaration(task).parts):
-            return f"python -m {parts[part]}"
-    data = f" --task {name} --data FOLDER" if declaration(name).takes_data and not folder(name).is_dir() else ""
-    return f"python -m {declaration(name).recipe}{data}"
+def folder(name: str) -> Path:
+    """A folder of artefacts."""
+    return PACKAGE / "data" / name
 
 
 @cache
-def verified_card(task: str) -> dict[str, Any]:
-    """The model card of a folder of artefacts, after checking every file that it names.
+def verified_card(name: str) -> dict[str, Any]:
+    """The model card of a folder of artefacts; every file that it names is checked once per process.
 
-    Raises:  ArtefactError for a missing file or a wrong sha256.
+    Raises:
+        ArtefactError: for a missing file or a wrong sha256.
     """
-    card_file = folder(task) / "card.json"
-    if task in TASKS and declaration(task).takes_data and not folder(task).is_dir():
+    recipe = declaration(name).recipe if name in TASKS else None
+    script = f"run `python -m {recipe}`" if recipe else "see recipes/"
+    home = folder(name)
+    if not (home / "card.json").is_file():
         raise ArtefactError(
-            f"the pictures of {task} are not shipped; make its artefacts from the folder of its IDX files with "
-            f"`{retraining(task)}`."
+            f"{home / 'card.json'} is missing: the artefacts of {name} were deleted, or are not shipped. Reinstall "
+            f"papa, or make them: {script}."
         )
-    if not card_file.is_file():
-        raise ArtefactError(
-            f"the model card {card_file} is missing; reinstall papa, or make the artefacts again with "
-            f"`{retraining(task)}`."
-        )
-    card = read_card(card_file, task)
-    for name, expected in card["sha256"].items():
-        check(folder(task) / name, expected, task)
+    card = read_card(home / "card.json", name)
+    for file, expected in card["sha256"].items():
+        remedy = f"Restore it with `git checkout -- {file}` in {home}, reinstall papa, or make it again: {script}."
+        if not (home / file).is_file():
+            raise ArtefactError(f"the weight file {home / file} is missing. {remedy}")
+        if (found := sha256(home / file)) != expected:
+            raise ArtefactError(
+                f"the weight file {home / file} has sha256 {found[:16]}..., its model card says {expected[:16]}...: it "
+                f"is damaged or of another training. {remedy}"
+            )
     return card
-
-
-def check(file: Path, expected: str, task: str) -> None:
-    """Check one file against its sha256.
-
-    Raises:  ArtefactError that says how to get the file back.
-    """
-
-    def remedy() -> str:
-        return (
-            f"Restore it with `git checkout -- {file.name}` in its folder or by reinstalling papa; to make the "
-            f"artefacts again, run `{retraining(task)}`."
-        )
-
-    if not file.is_file():
-        raise ArtefactError(f"the weight file {file} is missing. {remedy()}")
-    found = sha256(file)
-    if found != expected:
-        raise ArtefactError(
-            f"the weight file {file} has sha256 {found[:16]}..., its model card says {expected[:16]}.... "
-            f"The file is damaged or of another training. {remedy()}"
-        )

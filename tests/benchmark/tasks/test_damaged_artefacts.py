@@ -34,7 +34,7 @@ def test_a_wrong_sha256_of_a_weight_file(tmp_path: Path, data: Path, refused: Ca
     contents[-1] ^= 1
     (data / name).write_bytes(contents)
     path = tiny.write(tmp_path, tiny.config(tmp_path, tiny.DIGITS))
-    words = (name, "sha256", "model card", "reinstalling papa", "python -m recipes.digits")
+    words = (name, "sha256", "model card", "reinstall papa", "python -m recipes.digits")
     refused("prepare", "--task", "digits", words=words)
     refused(*align(path, task="digits", user="likes-1479"), words=words)
     assert not (tmp_path / "results").exists()
@@ -45,8 +45,7 @@ def test_a_missing_weight_file(tmp_path: Path, data: Path, refused: Callable[...
     path = tiny.write(tmp_path, tiny.config(tmp_path, tiny.DIGITS))
     refused("prepare", "--task", "digits", words=("gold.safetensors is missing", "git checkout", "recipes.digits"))
     refused(*align(path, task="digits", user="likes-1479"), words=("gold.safetensors is missing",))
-    code, said = papa("doctor", "--config", path)
-    assert code != 0 and "stand in the way" in said
+    assert papa("doctor", "--config", path)[0] != 0
 
 
 @pytest.mark.parametrize("text", [None, "", '{"sha256": {'])

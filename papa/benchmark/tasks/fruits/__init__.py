@@ -53,11 +53,9 @@ FRUITS = TaskDeclaration(
     },
     offers=frozenset({"concepts", "attributes", "hasty"}),
     prompted=True,
-    personal="fruits_ppd",
-    hasty="fruits_hasty",
+    extra={"adapter": "fruits_ppd", "hasty": "fruits_hasty"},
     artefacts="fruits",
     recipe="recipes.fruits.recipe",
-    parts={name: f"recipes.fruits.{name}" for name in ("ppd", "hasty")},
     space="features",
     uses=(
         "papa.benchmark.tasks.images",

@@ -25,7 +25,6 @@ MNIST = TaskDeclaration(
     offers=frozenset({"classes", "ink"}),
     artefacts="mnist",
     recipe="recipes.mnist",
-    takes_data=True,
     uses=(
         "papa.benchmark.tasks.labelled",
         "papa.benchmark.tasks.images",
@@ -42,9 +41,7 @@ FASHION_MNIST = TaskDeclaration(
     },
     offers=frozenset({"classes"}),
     artefacts="fashion_mnist",
-    recipe="recipes.mnist",
-    takes_data=True,
-    takes_as_long_as="mnist",
+    recipe="recipes.mnist --task fashion_mnist --data FOLDER",
     uses=(
         "papa.benchmark.tasks.labelled",
         "papa.benchmark.tasks.images",
