@@ -18,7 +18,7 @@ from papa.benchmark.grid import Grid
 from papa.benchmark.machine import memory_advice
 from papa.benchmark.runs.align import align
 from papa.benchmark.runs.record import read_record
-from papa.benchmark.tasks.sd15.task import Sd15
+from papa.benchmark.tasks.pipeline.task import PipelineTask
 from papa.benchmark.tasks.text_to_image import TextToImage
 from papa.commands.common import open_task
 from papa.diffusion.denoiser import Cost
@@ -75,8 +75,8 @@ def drawn(task: TextToImage, n: int = 8) -> torch.Tensor:
 @pytest.mark.parametrize("half_files", [False, True])
 def test_half_precision_draws_what_float32_draws(half_files: bool) -> None:
     model = str(tiny_sd15.pipeline(half=half_files))
-    half = Sd15(tiny_sd15.settings(model=model), "cuda")
-    full = Sd15(tiny_sd15.settings(model=model, dtype="fp32"), "cuda")
+    half = PipelineTask(tiny_sd15.settings(model=model), "cuda")
+    full = PipelineTask(tiny_sd15.settings(model=model, dtype="fp32"), "cuda")
     assert half.model.pipe.unet.dtype == torch.float16 and full.model.pipe.unet.dtype == torch.float32
     exact = drawn(full)
     difference = (drawn(half) - exact).abs()
@@ -102,7 +102,7 @@ SESSIONS = {
 
 @pytest.mark.parametrize("name", SESSIONS)
 def test_sessions_in_half_precision(name: str) -> None:
-    task = Sd15(tiny_sd15.settings(), "cuda")
+    task = PipelineTask(tiny_sd15.settings(), "cuda")
     algorithm, given = SESSIONS[name]
     settings = tiny.small(declaration(algorithm).settings, **given)
     method = declaration(algorithm).load()(settings, task.model, Stream(0), lambda n: drawn(task, n).cuda())

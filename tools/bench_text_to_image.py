@@ -22,7 +22,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from papa.benchmark.machine import peak_memory_mib, pick_device, reset_peak_memory
 from papa.benchmark.tasks.fruits import FruitsSettings
 from papa.benchmark.tasks.fruits.task import Fruits
-from papa.benchmark.tasks.sd15 import Sd15Settings
+from papa.benchmark.tasks.pipeline import Sd15Settings
 from papa.models.pipeline import PipelineModel
 from papa.rng import Stream
 from papa.session import Session

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import copy
-import json
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import torch
 
-from papa.errors import ArtefactError, ModelError, SettingsError
-from papa.models.families import FAMILIES, PIXELS, family_name, family_of
+from papa.errors import ModelError, SettingsError
+from papa.models.families import PIXELS, family_name, family_of
 from papa.models.interface import Model
-from papa.models.parts import loading
-from papa.models.pipeline import PipelineModel
+from papa.models.pipeline import PipelineModel, load_pipeline
 from papa.models.settings import PipelineSettings, SamplingSettings
 from papa.models.switched_pipeline import switched
 from papa.models.unet import UNetModel
 from papa.settings import validated
 
-INDEX = "model_index.json"
-OPTIONAL = ("safety_checker", "feature_extractor", "image_encoder", "text_encoder_3", "tokenizer_3")
-"""Parts that a folder may lack. A safety checker is never loaded: it would replace images that a user is to rate."""
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 DIFFUSERS_NAMES = {"num_inference_steps": "steps", "height": "size", "width": "size", "torch_dtype": "dtype"}
 """diffusers' names of settings -> papa's."""
@@ -95,34 +89,6 @@ def from_pretrained(
     return from_pipeline(load_pipeline(name, as_dtype(dtype), variant, revision), prompt, **given)
 
 
-def load_pipeline(
-    name: str | Path, dtype: torch.dtype = torch.float32, variant: str | None = None, revision: str | None = None
-) -> Any:
-    """The pipeline of a folder or a hub's name, on the CPU; a folder of EPAPA with both networks.
-
-    Raises:
-        ArtefactError: where it cannot be loaded.
-        ModelError: for a folder of an unsupported class.
-    """
-    folder = Path(name).expanduser()
-    local = folder.exists() or folder.is_absolute()
-    missing = _missing_parts(folder) if local else {"safety_checker": None}
-    loader: Any = diffusers.DiffusionPipeline
-    with loading(name, "a pipeline", "what the pipeline's save_pretrained writes"):
-        pipe = loader.from_pretrained(
-            str(folder if local else name),
-            torch_dtype=dtype,
-            variant=variant or (_only_variant(folder) if local else None),
-            revision=revision,
-            local_files_only=local,
-            **missing,
-        )
-        part = "unet" if hasattr(pipe, "unet") else "transformer"
-        if local:
-            setattr(pipe, part, switched(getattr(pipe, part), folder, part))
-    return pipe
-
-
 def as_dtype(dtype: torch.dtype | str) -> torch.dtype:
     """A torch type by its name.
 
@@ -133,44 +99,6 @@ def as_dtype(dtype: torch.dtype | str) -> torch.dtype:
     if not (isinstance(found, torch.dtype) and found.is_floating_point):
         raise SettingsError(f"dtype: {dtype!r} is unknown; use {', '.join(DTYPES)}, or a torch.dtype.")
     return found
-
-
-def _missing_parts(folder: Path) -> dict[str, None]:
-    """The optional parts of a pipeline's folder that are not to be loaded, as arguments of `from_pretrained`.
-
-    Raises:
-        ArtefactError: for a folder without an index.
-        ModelError: for an unsupported class.
-    """
-    try:
-        index: Any = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-        found = index["_class_name"]
-    except (OSError, ValueError, LookupError, TypeError):
-        raise ArtefactError(
-            f"{folder} is not the folder of a pipeline: it has no {INDEX} that names a class. Give the folder that "
-            "save_pretrained wrote, with its subfolders."
-        ) from None
-    if found != PIXELS and found not in FAMILIES:
-        raise ModelError(f"{folder} holds a {found}; supported are {PIXELS}, {', '.join(FAMILIES)}.")
-    parts = ("safety_checker", *(name for name in OPTIONAL if not (folder / name).exists()))
-    known = _signature(found)
-    return {name: None for name in parts if name in known}
-
-
-def _signature(pipeline: str) -> set[str]:
-    """The parts that a pipeline's class in diffusers takes."""
-    parts, _ = getattr(diffusers, pipeline)._get_signature_keys(getattr(diffusers, pipeline))
-    return set(parts)
-
-
-def _only_variant(folder: Path) -> str | None:
-    """The variant of the weight files (`*.fp16.safetensors`) in a folder whose network has no others."""
-    for part in ("unet", "transformer"):
-        names = [file.name.split(".") for file in (folder / part).glob("*.safetensors")]
-        variants = {name[1].split("-")[0] for name in names if len(name) == 3}
-        if variants and all(len(name) == 3 for name in names):
-            return min(variants)
-    return None
 
 
 def _with_clean(pipe: Any, part: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,16 +16,22 @@ from torch import Tensor, nn
 
 from papa.diffusion.denoiser import Cost, Denoiser, UNetDenoiser
 from papa.diffusion.predictions import Epsilon
-from papa.errors import DivergedError, ModelError
+from papa.errors import ArtefactError, DivergedError, ModelError
 from papa.files import forget_paths, write_json
-from papa.models.families import Condition, family_of
+from papa.models.families import FAMILIES, PIXELS, Condition, family_of
 from papa.models.interface import Model
 from papa.models.lora import copy_sharing_frozen, merged
+from papa.models.parts import loading
 from papa.models.personal.adapter import UserAdapter, attach
 from papa.models.personal.attention import user_state
 from papa.models.prompted import Guided, Prompted
 from papa.models.settings import PipelineSettings
 from papa.models.switched import FromTimestep, refuse_switch, save_clean
+from papa.models.switched_pipeline import switched
+
+INDEX = "model_index.json"
+OPTIONAL = ("safety_checker", "feature_extractor", "image_encoder", "text_encoder_3", "tokenizer_3")
+"""Parts that a folder may lack. A safety checker is never loaded: it would replace images that a user is to rate."""
 
 
 def silence_logging() -> None:
@@ -74,8 +81,6 @@ class PipelineModel(Model):
             ArtefactError: where the folder cannot be loaded.
             ModelError, SettingsError: as the class.
         """
-        from papa.models.opening import load_pipeline
-
         return cls(load_pipeline(folder), settings, **given)
 
     # ------------------------------------------------------------ the prompt
@@ -239,3 +244,72 @@ def _prepared(pipe: Any, parts: list[str], settings: PipelineSettings, device: s
     for part in parts:
         getattr(pipe, part).eval().requires_grad_(False)
     return pipe
+
+
+# ---------------------------------------------------------------- loading
+
+
+def load_pipeline(
+    name: str | Path, dtype: torch.dtype = torch.float32, variant: str | None = None, revision: str | None = None
+) -> Any:
+    """The pipeline of a folder or a hub's name, on the CPU; a folder of EPAPA with both networks.
+
+    Raises:
+        ArtefactError: where it cannot be loaded.
+        ModelError: for a folder of an unsupported class.
+    """
+    folder = Path(name).expanduser()
+    local = folder.exists() or folder.is_absolute()
+    missing = _missing_parts(folder) if local else {"safety_checker": None}
+    loader: Any = diffusers.DiffusionPipeline
+    with loading(name, "a pipeline", "what the pipeline's save_pretrained writes"):
+        pipe = loader.from_pretrained(
+            str(folder if local else name),
+            torch_dtype=dtype,
+            variant=variant or (_only_variant(folder) if local else None),
+            revision=revision,
+            local_files_only=local,
+            **missing,
+        )
+        part = "unet" if hasattr(pipe, "unet") else "transformer"
+        if local:
+            setattr(pipe, part, switched(getattr(pipe, part), folder, part))
+    return pipe
+
+
+def _missing_parts(folder: Path) -> dict[str, None]:
+    """The optional parts of a pipeline's folder that are not to be loaded, as arguments of `from_pretrained`.
+
+    Raises:
+        ArtefactError: for a folder without an index.
+        ModelError: for an unsupported class.
+    """
+    try:
+        index: Any = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        found = index["_class_name"]
+    except (OSError, ValueError, LookupError, TypeError):
+        raise ArtefactError(
+            f"{folder} is not the folder of a pipeline: it has no {INDEX} that names a class. Give the folder that "
+            "save_pretrained wrote, with its subfolders."
+        ) from None
+    if found != PIXELS and found not in FAMILIES:
+        raise ModelError(f"{folder} holds a {found}; supported are {PIXELS}, {', '.join(FAMILIES)}.")
+    parts = ("safety_checker", *(name for name in OPTIONAL if not (folder / name).exists()))
+    known = _signature(found)
+    return {name: None for name in parts if name in known}
+
+
+def _signature(pipeline: str) -> set[str]:
+    """The parts that a pipeline's class in diffusers takes."""
+    parts, _ = getattr(diffusers, pipeline)._get_signature_keys(getattr(diffusers, pipeline))
+    return set(parts)
+
+
+def _only_variant(folder: Path) -> str | None:
+    """The variant of the weight files (`*.fp16.safetensors`) in a folder whose network has no others."""
+    for part in ("unet", "transformer"):
+        names = [file.name.split(".") for file in (folder / part).glob("*.safetensors")]
+        variants = {name[1].split("-")[0] for name in names if len(name) == 3}
+        if variants and all(len(name) == 3 for name in names):
+            return min(variants)
+    return None

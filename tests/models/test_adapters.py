@@ -7,7 +7,7 @@ import torch
 from support.small_sessions import build, played, weights
 from torch import nn
 
-from papa.benchmark.tasks.sd15.task import Sd15
+from papa.benchmark.tasks.pipeline.task import PipelineTask
 from papa.benchmark.tasks.text_to_image import TextToImage
 from papa.diffusion.denoiser import Cost
 from papa.errors import SettingsError
@@ -30,7 +30,9 @@ def test_untrained_adapters_are_the_base_exactly_and_share_its_weights(task: Tex
     assert not trained & set(method.base.parameters())
 
 
-def test_the_first_adapters_come_from_the_methods_stream_and_leave_the_global_generator_alone(small: Sd15) -> None:
+def test_initial_adapters_come_from_the_stream_of_the_method(
+    small: PipelineTask,
+) -> None:
     before = torch.get_rng_state()
     one, two = build("papa-lora", small), build("papa-lora", small)
     assert torch.equal(torch.get_rng_state(), before)
@@ -38,7 +40,7 @@ def test_the_first_adapters_come_from_the_methods_stream_and_leave_the_global_ge
     assert weights(one.network).abs().max() > 0
 
 
-def test_merged_adapters_predict_the_same_and_have_the_plain_architecture(small: Sd15) -> None:
+def test_merged_adapters_predict_the_same_and_have_the_plain_architecture(small: PipelineTask) -> None:
     method = build("papa-lora", small)
     played(method, small)
     plain = merged(method.network)

@@ -12,7 +12,7 @@ from support.small_sessions import LORA, build, played, weights
 from torch import nn
 
 from papa.benchmark.tasks.digits.task import Digits
-from papa.benchmark.tasks.sd15.task import Sd15
+from papa.benchmark.tasks.pipeline.task import PipelineTask
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.losses import unscaled
 from papa.errors import DivergedError
@@ -25,12 +25,12 @@ N = 4
 
 
 @pytest.fixture(scope="module")
-def half() -> Sd15:
-    return Sd15(tiny_sd15.settings(model=str(tiny_sd15.pipeline(half=True)), dtype="fp16"))
+def half() -> PipelineTask:
+    return PipelineTask(tiny_sd15.settings(model=str(tiny_sd15.pipeline(half=True)), dtype="fp16"))
 
 
-def test_half_precision_runs_close_to_float32_and_answers_in_float32(small: Sd15) -> None:
-    half = Sd15(tiny_sd15.settings(model=str(tiny_sd15.pipeline(half=True)), dtype="fp16"))
+def test_half_precision_runs_close_to_float32_and_answers_in_float32(small: PipelineTask) -> None:
+    half = PipelineTask(tiny_sd15.settings(model=str(tiny_sd15.pipeline(half=True)), dtype="fp16"))
     assert half.model.pipe.unet.dtype == half.model.pipe.vae.dtype == torch.float16
     y = torch.from_numpy(Stream(1).normal(N, *small.model.shape)) * 3
     with torch.no_grad():
@@ -43,7 +43,7 @@ def test_half_precision_runs_close_to_float32_and_answers_in_float32(small: Sd15
 
 
 @pytest.mark.parametrize("given", [{}, LORA])
-def test_half_precision_trains_float32_weights_with_a_scaled_loss(given: dict[str, Any], half: Sd15) -> None:
+def test_half_precision_trains_float32_weights_with_a_scaled_loss(given: dict[str, Any], half: PipelineTask) -> None:
     method = build("papa", half, **given)
     assert method.loss_scale == LOSS_SCALE and {p.dtype for p in method.trained.values()} == {torch.float32}
     if given:
@@ -55,7 +55,7 @@ def test_half_precision_trains_float32_weights_with_a_scaled_loss(given: dict[st
     assert method.diagnostics()["loss_scale"] <= LOSS_SCALE
 
 
-def test_half_precision_gradients_agree_with_float32(half: Sd15, small: Sd15) -> None:
+def test_half_precision_gradients_agree_with_float32(half: PipelineTask, small: PipelineTask) -> None:
     found = []
     for task in (half, small):
         method = build("papa", task, timesteps=2)
@@ -67,7 +67,7 @@ def test_half_precision_gradients_agree_with_float32(half: Sd15, small: Sd15) ->
     assert torch.nn.functional.cosine_similarity(in_half, in_full, dim=0) > 0.999
 
 
-def test_an_infinite_gradient_halves_the_scale_and_loses_no_update(half: Sd15) -> None:
+def test_an_infinite_gradient_halves_the_scale_and_loses_no_update(half: PipelineTask) -> None:
     method = build("papa", half)
     method.loss_scale = 2.0**32
     start = weights(method.network)
@@ -76,7 +76,7 @@ def test_an_infinite_gradient_halves_the_scale_and_loses_no_update(half: Sd15) -
     assert torch.isfinite(weights(method.network)).all() and (weights(method.network) - start).abs().max() > 0
 
 
-def test_a_gradient_that_is_never_finite_is_divergence(half: Sd15, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gradient_that_is_never_finite_is_divergence(half: PipelineTask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("papa.methods.shared.finetune.training.unscaled", lambda *args: False)
     method = build("papa", half)
     method.loss_scale = 4.0
@@ -94,6 +94,6 @@ def test_dividing_the_scale_out_is_exact() -> None:
     assert not unscaled([parameter], 2.0)
 
 
-def test_float32_has_no_scale(small: Sd15, digits: Digits) -> None:
+def test_float32_has_no_scale(small: PipelineTask, digits: Digits) -> None:
     assert build("papa", small).loss_scale is None and "loss_scale" not in build("papa", small).diagnostics()
     assert Papa(tiny.small(PapaSettings), digits.model, Stream(0), lambda n: torch.zeros(0)).loss_scale is None

@@ -15,7 +15,7 @@ from diffusers.models.attention_processor import SlicedAttnProcessor
 from support import tiny_sd15
 from support.drawn_images import images_of
 
-from papa.benchmark.tasks.sd15.task import Sd15
+from papa.benchmark.tasks.pipeline.task import PipelineTask
 from papa.benchmark.tasks.text_to_image import TextToImage
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.schedule import sigmas_of
@@ -26,7 +26,7 @@ from papa.rng import Stream
 @pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("checker", [False, True])
 def test_a_folder_of_the_hubs_layout_loads(half: bool, checker: bool) -> None:
-    task = Sd15(tiny_sd15.settings(model=str(tiny_sd15.pipeline(half, checker))))
+    task = PipelineTask(tiny_sd15.settings(model=str(tiny_sd15.pipeline(half, checker))))
     assert task.model.pipe.safety_checker is None
     assert task.model.shape == (4, 8, 8) and task.model.prompt == "a photo of a fruit"
     pipe = task.model.pipe
@@ -34,9 +34,9 @@ def test_a_folder_of_the_hubs_layout_loads(half: bool, checker: bool) -> None:
 
 
 @pytest.mark.parametrize("on", [False, True])
-def test_slicing_and_tiling_follow_the_settings_and_change_nothing(on: bool, small: Sd15) -> None:
+def test_slicing_and_tiling_follow_the_settings_and_change_nothing(on: bool, small: PipelineTask) -> None:
     given = dict.fromkeys(("attention_slicing", "vae_slicing", "vae_tiling"), on)
-    task = Sd15(tiny_sd15.settings(**given))
+    task = PipelineTask(tiny_sd15.settings(**given))
     sliced = [isinstance(p, SlicedAttnProcessor) for p in task.model.pipe.unet.attn_processors.values()]
     assert all(sliced) if on else not any(sliced)
     assert task.model.pipe.vae.use_slicing is on and task.model.pipe.vae.use_tiling is on
@@ -49,7 +49,7 @@ def test_latents_are_scaled_as_the_vae_says(task: TextToImage) -> None:
     with torch.no_grad():
         expected = vae.decode(z / vae.config.scaling_factor).sample.clamp(-1, 1)
         torch.testing.assert_close(task.model.decode(z), expected, atol=1e-5, rtol=0)
-    if isinstance(task, Sd15):
+    if isinstance(task, PipelineTask):
         assert vae.config.scaling_factor == 0.18215 and task.model.spread == 1.0
 
 
@@ -67,16 +67,16 @@ def test_the_noise_levels_are_those_of_diffusers_own_scheduler(task: TextToImage
     levels = sigmas_of(task.model.alphas_cumprod.double())
     timesteps = [task.model.denoiser(Cost()).timestep(sigma) for sigma in task.model.sigmas()[:-1].tolist()]  # type: ignore[attr-defined]
     np.testing.assert_allclose(timesteps, scheduler.timesteps, atol=1e-3)
-    if isinstance(task, Sd15):
+    if isinstance(task, PipelineTask):
         assert levels[0].item() == pytest.approx((1 / (1 - 0.00085) - 1) ** 0.5, rel=1e-4) and len(levels) == 1000
 
 
-def test_timesteps_that_begin_below_the_largest_level_are_replaced(small: Sd15, tmp_path: Path) -> None:
+def test_timesteps_that_begin_below_the_largest_level_are_replaced(small: PipelineTask, tmp_path: Path) -> None:
     """Their pipelines start with other noise; aligned models are saved with the levels that they were sampled on."""
     shutil.copytree(tiny_sd15.folder_of(small), tmp_path / "leading")
     file = tmp_path / "leading" / "scheduler" / "scheduler_config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"timestep_spacing": "leading"}))
-    leading = Sd15(tiny_sd15.settings(model=str(tmp_path / "leading")))
+    leading = PipelineTask(tiny_sd15.settings(model=str(tmp_path / "leading")))
     torch.testing.assert_close(leading.model.sigmas(), small.model.sigmas())
     leading.model.save(tmp_path / "saved", leading.model.network())
     saved = EulerAncestralDiscreteScheduler.from_pretrained(tmp_path / "saved" / "scheduler")

@@ -61,7 +61,7 @@ class Painted(Task):
     """A task with that model."""
 
     concepts: ClassVar = [{"kind": kind, "colour": colour} for kind in KINDS for colour in ("green", "red")]
-    retained = TextToImage.retained
+    retained: ClassVar = {"banana": "a photo of a banana", "apple": "a photo of an apple", "pear": "a photo of a pear"}
     retention = TextToImage.retention
 
     def load_model(self) -> Paint:

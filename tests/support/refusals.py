@@ -1,4 +1,4 @@
-"""An error that is a paragraph, a folder to damage, and functions of the hub to replace."""
+"""An error that is a paragraph, and a folder to damage."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from papa.benchmark.tasks.sd15 import hub
 from papa.errors import PapaError
 from support import tiny_sd15
 from support.tiny import assert_paragraph
@@ -23,10 +22,3 @@ def refused(error: type[PapaError], act: Callable[[], Any], *words: str) -> None
 
 def copied(tmp_path: Path, half: bool = False) -> Path:
     return Path(shutil.copytree(tiny_sd15.pipeline(half), tmp_path / "model"))
-
-
-def online(monkeypatch: pytest.MonkeyPatch, **given: Callable[..., Any]) -> None:
-    """The hub may be asked; these of its functions are replaced."""
-    monkeypatch.setattr(hub, "offline", lambda: False)
-    for name, function in given.items():
-        monkeypatch.setattr(hub.huggingface_hub, name, function)

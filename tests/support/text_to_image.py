@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
-from papa.benchmark.tasks.sd15 import hub
-from papa.benchmark.tasks.sd15.task import Sd15
+from papa.benchmark.tasks.pipeline.task import PipelineTask
 from papa.benchmark.tasks.text_to_image import TextToImage
 from support import tiny_sd15
 
@@ -15,9 +15,9 @@ from support import tiny_sd15
 @pytest.fixture(autouse=True)
 def nothing_is_downloaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No network, and an empty cache."""
-    monkeypatch.setattr(hub, "offline", lambda: True)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        monkeypatch.setattr(hub.constants, name, str(tmp_path / "no-cache"), raising=False)
+        monkeypatch.setattr(constants, name, str(tmp_path / "no-cache"), raising=False)
 
 
 @pytest.fixture(scope="module", params=tiny_sd15.TASKS)
@@ -27,6 +27,6 @@ def task(request: pytest.FixtureRequest) -> TextToImage:
 
 
 @pytest.fixture(scope="module")
-def small() -> Sd15:
+def small() -> PipelineTask:
     """The tiny task alone, in Stable Diffusion 1.5's layout. Tests change nothing in it."""
     return tiny_sd15.task()

@@ -251,7 +251,7 @@ MADE = {
 def own_task(family: str = "Stable Diffusion 3", **given: Any) -> dict[str, Any]:
     """Settings of a task `pipeline` that lies on disk; what is given wins."""
     return {
-        "folder": str(folder(family)),
+        "model": str(folder(family)),
         "prompt": "a pear",
         "size": 16,
         "steps": 3,

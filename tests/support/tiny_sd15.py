@@ -19,8 +19,8 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextConfig, CLIPTex
 
 from papa.benchmark.tasks import artefacts
 from papa.benchmark.tasks.fruits import FruitsSettings
-from papa.benchmark.tasks.sd15 import Sd15Settings
-from papa.benchmark.tasks.sd15.task import Sd15
+from papa.benchmark.tasks.pipeline import Sd15Settings
+from papa.benchmark.tasks.pipeline.task import PipelineTask
 from papa.benchmark.tasks.text_to_image import TextToImage
 
 _TEMPORARY = tempfile.TemporaryDirectory(prefix="papa-tiny-sd15-")  # goes with the process
@@ -174,9 +174,9 @@ def settings(**given: Any) -> Sd15Settings:
 
 
 @cache
-def task() -> Sd15:
+def task() -> PipelineTask:
     """The task in float32. Tests change nothing in it."""
-    return Sd15(settings())
+    return PipelineTask(settings())
 
 
 def reference(folder: Path, **given: Any) -> Any:
@@ -203,4 +203,4 @@ def either(name: str) -> TextToImage:
 
 def folder_of(given: TextToImage) -> Path:
     """Where the pipeline of a task lies."""
-    return pipeline() if isinstance(given, Sd15) else artefacts.folder("fruits") / "pipeline"
+    return pipeline() if isinstance(given, PipelineTask) else artefacts.folder("fruits") / "pipeline"

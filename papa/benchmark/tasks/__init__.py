@@ -15,7 +15,7 @@ TASKS: dict[str, str] = {
     "mnist": "papa.benchmark.tasks.mnist:MNIST",
     "fashion_mnist": "papa.benchmark.tasks.mnist:FASHION_MNIST",
     "fruits": "papa.benchmark.tasks.fruits:FRUITS",
-    "sd15": "papa.benchmark.tasks.sd15:SD15",
+    "sd15": "papa.benchmark.tasks.pipeline:SD15",
     "pipeline": "papa.benchmark.tasks.pipeline:PIPELINE",
 }
 

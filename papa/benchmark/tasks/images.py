@@ -1,4 +1,4 @@
-"""Pictures as tensors, and small classifiers, as judges and as features."""
+"""Images as tensors, and small classifiers as judges and features."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The preference proxy of text-to-image tasks: an OpenCLIP model that scores images by a bank of prompts.
+"""The preference proxy of text-to-image tasks: an OpenCLIP model and a bank of prompts.
 
     s(image) = sum over the user's concepts of softmax(temperature * similarity)
 
@@ -21,14 +21,18 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from papa.errors import PapaError, SettingsError
 
 Concept = dict[str, Any]
-"""What a concept is, for example {"kind": "apple", "colour": "red", "count": 2}."""
+"""Attributes of a concept, for example {"kind": "apple", "colour": "red", "count": 2}."""
 
 
 class PromptBank:
     """Concepts and their prompts, in a fixed order.
 
-    Args:    concepts: attributes of each concept. prompts: the prompts of each, one or more.
-    Raises:  SettingsError for a concept without a prompt, or an empty bank.
+    Args:
+        concepts: attributes of each concept.
+        prompts: the prompts of each, one or more.
+
+    Raises:
+        SettingsError: for a concept without a prompt, or an empty bank.
     """
 
     def __init__(self, concepts: Sequence[Concept], prompts: Sequence[Sequence[str]]) -> None:
@@ -42,7 +46,8 @@ class PromptBank:
     def members(self, wanted: Mapping[str, Any]) -> tuple[int, ...]:
         """Indices of the concepts that have one of the wanted values of every attribute.
 
-        Raises:  SettingsError if there is none.
+        Raises:
+            SettingsError: if there is none.
         """
         allowed = {key: value if isinstance(value, list | tuple) else (value,) for key, value in wanted.items()}
         found = tuple(
@@ -57,6 +62,15 @@ class PromptBank:
         return found
 
 
+def bank_of(prompts: Mapping[str, Sequence[str]]) -> PromptBank:
+    """A bank of concepts that have a kind alone.
+
+    Args:
+        prompts: kind -> its prompts.
+    """
+    return PromptBank([{"kind": name} for name in prompts], list(prompts.values()))
+
+
 def name_of(concept: Concept) -> str:
     """A concept's attributes in one phrase."""
     return " ".join(map(str, concept.values()))
@@ -65,10 +79,17 @@ def name_of(concept: Concept) -> str:
 class ClipJudge(nn.Module):
     """An OpenCLIP model and a prompt bank, as a judge of images.
 
-    Args:    model: any open_clip model. tokenize: its tokenizer. bank: the prompts. normalize: (mean, std)
-             of its pictures in [0, 1]. size: its picture size. temperature: factor on the cosine
-             similarities; None takes the model's own logit scale.
-    Raises:  SettingsError for a prompt that is longer than the model's context.
+    Args:
+        model: any open_clip model.
+        tokenize: its tokenizer.
+        bank: the prompts.
+        normalize: (mean, std) of its images in [0, 1].
+        size: its image size.
+        temperature: factor on the cosine similarities; None takes the model's own logit scale.
+        chunk: images per forward pass.
+
+    Raises:
+        SettingsError: for a prompt that is longer than the model's context.
     """
 
     def __init__(
@@ -116,8 +137,8 @@ class ClipJudge(nn.Module):
     def similarity(self, images: Tensor) -> Tensor:
         """(n, concepts) cosine similarities, differentiable.
 
-        Those of a tensor that was asked for before are looked up as long as it exists and is as it was: a user's
-        answer, their preference and the judge's probabilities are all made of them.
+        Cached for a tensor while it exists unchanged: a user's answer, the preference and the judge's probabilities
+        are all functions of them.
         """
         if images.requires_grad:
             return self._similarity(images)
@@ -140,21 +161,26 @@ class ClipJudge(nn.Module):
 
     @torch.no_grad()
     def self_check(self, images: Tensor) -> np.ndarray:
-        """Mean probabilities over different images, which must not all get the same scores.
+        """Mean probabilities over different images.
 
-        Raises:  PapaError if no concept's score varies: the images or the weights are broken.
+        Raises:
+            PapaError: if no concept's score varies between images.
         """
         scores = self.similarity(images)
         if not torch.isfinite(scores).all() or float(scores.std(0).max()) < 1e-4:
             raise PapaError(
                 "the preference proxy gives every base sample the same scores. Its weights or its preprocessing are "
-                "wrong, or the base model draws one image only; check both with `papa doctor`."
+                "wrong, or all base samples are the same; run `papa doctor`."
             )
         return self(images).mean(0).double().cpu().numpy()
 
 
 def refuse_truncated(tokens: Tensor, prompts: list[str], tokenize: Any) -> None:
-    """Raises SettingsError where a tokenizer cut a prompt (open_clip's do so in silence)."""
+    """Refuse prompts that open_clip's tokenizer truncates silently.
+
+    Raises:
+        SettingsError: names the prompt.
+    """
     encode = getattr(tokenize, "encode", None)
     if encode is None:
         return
@@ -162,5 +188,5 @@ def refuse_truncated(tokens: Tensor, prompts: list[str], tokenize: Any) -> None:
     for prompt in prompts:
         if (length := len(encode(prompt))) > limit:
             raise SettingsError(
-                f"the prompt {prompt!r} of the prompt bank has {length} tokens and the proxy reads {limit}; shorten it."
+                f"the prompt {prompt!r} of the bank has {length} tokens and the proxy's limit is {limit}; shorten it."
             )

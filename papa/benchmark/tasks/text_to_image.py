@@ -1,13 +1,9 @@
-"""What text-to-image tasks share: an OpenCLIP proxy, and the check of what is drawn for other prompts.
-
-One code path for every latent diffusion model: `fruits` is `sd15` with other weights on disk.
-"""
+"""Shared by text-to-image tasks: an OpenCLIP proxy, and retention of other prompts."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from torch import Tensor
@@ -19,16 +15,17 @@ from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.rng import Stream
 
 CHECKED = 32
-"""Base samples that the proxy's self-check looks at."""
+"""Base samples of the proxy's self-check."""
 
 
 class TextToImage(Task):
-    """A latent diffusion model with a prompt, and judges that tell concepts apart.
+    """A latent diffusion model with a prompt, and judges of concepts.
 
-    Attributes: retained: kinds that an aligned model may be asked for by name, in the order in which one is picked.
+    Attributes:
+        retained: kind of concept -> the prompt whose images measure retention, in order of preference.
     """
 
-    retained: ClassVar[tuple[str, ...]] = ("banana", "apple", "pear")
+    retained: Mapping[str, str] = {}
 
     @abstractmethod
     def proxy(self) -> ClipJudge:
@@ -36,17 +33,17 @@ class TextToImage(Task):
 
     @abstractmethod
     def known_images(self) -> tuple[Tensor, np.ndarray]:
-        """Images whose concept is known, and their concepts."""
+        """Images of known concepts, and the concepts."""
 
     def judges(self) -> dict[str, Judge]:
         return {"gold": self.proxy()}
 
     def retention(self, classes: tuple[int, ...] | None) -> tuple[str, tuple[int, ...]] | None:
-        """The prompt and the concepts of the first kind of which the user likes half of the concepts or fewer."""
-        for kind in self.retained if classes is not None else ():
+        """The prompt and concepts of the first kind of which the user likes at most half of the concepts."""
+        for kind, prompt in self.retained.items() if classes is not None else ():
             asked = tuple(i for i, concept in enumerate(self.concepts) if concept["kind"] == kind)
             if asked and 2 * len(set(asked) & set(classes or ())) <= len(asked):
-                return f"a photo of {'an' if kind[0] in 'aeiou' else 'a'} {kind}", asked
+                return prompt, asked
         return None
 
     def check(self, log: Callable[[str], None]) -> None:

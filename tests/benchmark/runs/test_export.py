@@ -18,7 +18,7 @@ from support.small_sessions import LORA, base_of, build, played
 from papa import cli
 from papa.benchmark.grid import load
 from papa.benchmark.runs import export
-from papa.benchmark.tasks.sd15.task import Sd15
+from papa.benchmark.tasks.pipeline.task import PipelineTask
 from papa.benchmark.tasks.text_to_image import TextToImage
 from papa.diffusion.sampler import stream_noise
 from papa.errors import PapaError, SessionError
@@ -44,7 +44,7 @@ def test_a_saved_model_draws_the_same_images_in_diffusers(
 
 
 @pytest.mark.parametrize("name", ["base", "fkc"])
-def test_methods_that_train_no_network_have_nothing_to_save(name: str, small: Sd15) -> None:
+def test_methods_that_train_no_network_have_nothing_to_save(name: str, small: PipelineTask) -> None:
     with pytest.raises(PapaError, match="no aligned model"):
         build(name, small).aligned()
 

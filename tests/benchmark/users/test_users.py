@@ -18,8 +18,8 @@ from papa.benchmark.tasks.fruits.render import BACKGROUNDS, Attributes, pictures
 from papa.benchmark.tasks.fruits.task import HASTY, Fruits
 from papa.benchmark.tasks.gmm2d.task import Gmm2d
 from papa.benchmark.tasks.images import to_range
-from papa.benchmark.tasks.sd15 import Sd15Settings
-from papa.benchmark.tasks.sd15.task import Sd15
+from papa.benchmark.tasks.pipeline import Sd15Settings
+from papa.benchmark.tasks.pipeline.task import PipelineTask
 from papa.benchmark.users import KINDS
 from papa.benchmark.users.classes import ClassTaste, ClassUser
 from papa.benchmark.users.concepts import ConceptTaste, ConceptUser
@@ -156,7 +156,7 @@ def test_strokes_are_measured_from_the_real_images(digits: Digits) -> None:
 
 def test_at_temperature_10_nearly_all_is_disliked_raw_and_the_best_prompt_decides() -> None:
     bank = {name: [f"a {name}"] for name in Sd15Settings().bank}
-    task = Sd15(tiny_sd15.settings(bank=bank, temperature=10))
+    task = PipelineTask(tiny_sd15.settings(bank=bank, temperature=10))
     images = images_of(task, 32)
     answers, preference = [], []
     for name in bank:

@@ -58,10 +58,15 @@ def renders(part: str, store: Path | None = None) -> tuple[Tensor, np.ndarray]:
     return to_range(images), concepts
 
 
+RETAINED = {"banana": "a photo of a banana", "apple": "a photo of an apple", "pear": "a photo of a pear"}
+"""Kind of fruit -> the prompt that measures retention."""
+
+
 class Fruits(TextToImage):
     """32x32 pictures of fruit."""
 
     concepts = concepts()
+    retained = RETAINED
 
     def load_model(self) -> PipelineModel:
         self.card: dict[str, Any] = verified_card(NAME)

@@ -57,8 +57,8 @@ def test_runs_tables_and_export_without_code(family: str, tmp_path: Path, papa: 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"folder": ""}, ("name your model", "folder: my-pipeline")),
-        ({"folder": "/nowhere"}, ("/nowhere", "model_index.json")),
+        ({"model": ""}, ("name a model", "model: my-pipeline")),
+        ({"model": "/nowhere"}, ("/nowhere", "model_index.json")),
         ({"bank": {}}, ("prompt bank is empty",)),
         ({"sha256": {"model_index.json": "0" * 64}}, ("model_index.json", "sha256")),
     ],
