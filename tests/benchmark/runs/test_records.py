@@ -246,9 +246,9 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from papa.benchmark.runs.record import npz_bytes, write_record
-from support.pixels import META
+from papa.benchmark.runs.record import Meta, npz_bytes, write_record
 
+META = Meta.model_validate_json(sys.argv[3])
 folder, noise = Path(sys.argv[1]), np.random.default_rng(0).standard_normal(20_000)
 print("ready", flush=True)
 for i in range(int(sys.argv[2])):
@@ -258,7 +258,7 @@ for i in range(int(sys.argv[2])):
 
 
 def writer(folder: Path, times: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", WRITER, str(folder), str(times)]
+    command = [sys.executable, "-c", WRITER, str(folder), str(times), META.model_dump_json()]
     return subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": f"{PYTHONPATH}{TESTS}"})
 
 
