@@ -48,6 +48,7 @@ class Plan:
             seeds.setdefault(spec.task, set()).add(spec.seed)
         self.chunks = {task: parts(sorted(found), config.seeds_per_job) for task, found in sorted(seeds.items())}
         self.runs: dict[str, list[RunSpec]] = {}
+        self._jobs: dict[tuple[str, str, str, int], list[RunSpec]] = {}
         for (task, method), users in groups.items():
             for some in [part for group in users for part in parts(group, config.users_per_job)]:
                 for chunk, seeds_of_job in enumerate(self.chunks[task]):
@@ -55,6 +56,7 @@ class Plan:
                     if specs:
                         name = some[0] if len(some) == 1 else f"{some[0]}~{len(some)}"  # no label has a ~
                         self.runs[self._stamp(f"align/{task}/{method}/{name}/chunk{chunk}", specs)] = specs
+                        self._jobs[task, method, name, chunk] = specs
         self._base_stamps = {
             (task, chunk): self._stamp(f"base/{task}/chunk{chunk}", self._base_specs(task, chunk))
             for task, chunks in self.chunks.items()
@@ -98,11 +100,11 @@ class Plan:
         """The stamps of the jobs that make these runs."""
         return sorted({self._made_by[spec.folder] for spec in specs})
 
-    def axes(self, stamp: str) -> str:
-        """The users and seeds of an alignment job, as arguments of `papa align`."""
-        specs = self.runs[stamp]
-        users, seeds = dict.fromkeys(spec.user for spec in specs), sorted({spec.seed for spec in specs})
-        return f"--user {' '.join(users)} --seeds {' '.join(map(str, seeds))}"
+    def axes(self, task: str, method: str, users: str, chunk: int) -> str:
+        """The users and seeds of an alignment job, as arguments of `papa align`; whatever the number of its stamp."""
+        specs = self._jobs[task, method, users, chunk]
+        labels, seeds = dict.fromkeys(spec.user for spec in specs), sorted({spec.seed for spec in specs})
+        return f"--user {' '.join(labels)} --seeds {' '.join(map(str, seeds))}"
 
     def memory(self, task: str | None = None) -> int:
         """Main memory of a job on a task, or of one that goes over all tasks, in MB."""

@@ -35,7 +35,7 @@ def test_every_run_is_in_one_job_whose_users_and_seeds_fit_into_a_process(tmp_pa
         for chunk in (0, 1)
     }
     stamp = next(stamp for stamp in plan.runs if "papa/likes-1479~2/chunk1" in stamp)
-    assert plan.axes(stamp) == "--user likes-1479 likes-3 --seeds 2 10"
+    assert plan.axes("digits", "papa", "likes-1479~2", 1) == "--user likes-1479 likes-3 --seeds 2 10"
     assert plan.stamps_of(of.select("digits", "papa", "likes-3", [10])) == [stamp]
     assert plan.base_of("digits", 10) == [plan.base_stamp("digits", 1)] and plan.base_of("fruits", 0) == []
     assert plan.memory() == plan.memory("digits") and len(plan.missing) == len(of)

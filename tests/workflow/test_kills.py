@@ -12,9 +12,12 @@ import sys
 import time
 
 import pandas as pd
+import pytest
 from support.workplace import Work, assert_same_numbers, surroundings, text_of, without_costs
 
 from papa.paper.tables import TABLES
+
+pytestmark = pytest.mark.slow
 
 KILLS = 10
 TARGETS = ("collect", *(f"table_{name}" for name in TABLES), "claims")

@@ -21,6 +21,7 @@ sys.path.insert(0, str(REPOSITORY / "tools"))
 import slurm
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.slurm,
     pytest.mark.skipif(bool(slurm.missing()), reason="Slurm's daemons are not installed"),
     pytest.mark.skipif(find_spec("snakemake_executor_plugin_slurm") is None, reason='needs pip install -e ".[slurm]"'),
@@ -108,12 +109,11 @@ def moved(tell: Callable[..., str], job: str) -> None:
 def test_a_job_that_is_stopped_in_the_middle_goes_on(
     finished: Work, again: Work, cluster: Path, submit: Submit, accident: Callable[..., None], submissions: int
 ) -> None:
-    """PAPA's second seed is stopped after its first round, while the first one stands."""
+    """PAPA's second seed is stopped after its first round, while the first one is finished."""
     shutil.rmtree(again.run_folder(*PAPA, 0).parent)
     for name in ("runs.parquet", "claims.md", "claims.json", *(f"tables/{name}.csv" for name in TWO)):
         (again.root / "results" / name).unlink()
-    log = again.root / "results/logs/align" / "/".join(PAPA) / "chunk0.log"
-    log.unlink()
+    log = again.root / "results/logs/align" / "/".join(PAPA) / "chunk0.1.log"  # of the next stamp
     pause = again.root / "pause"
     pause.touch()
 
@@ -139,6 +139,6 @@ def test_a_job_that_is_stopped_in_the_middle_goes_on(
 
     said = ended(process, again)
     assert len(re.findall("submitted with SLURM jobid .*/rule_align/", said)) == submissions
-    assert "going on after round 1" in log.read_text()
+    assert "continuing after round 1" in log.read_text()
     assert (*PAPA, "seed1") not in first and again.remade(first) == {(*PAPA, "seed1")}
     assert_same_tables(finished, again, TWO)

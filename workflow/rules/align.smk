@@ -20,7 +20,7 @@ rule align:
         mem_mb=lambda wildcards: PLAN.memory(wildcards.task),
         runtime=120,
     params:
-        axes=lambda wildcards, output: PLAN.axes(output[0]),
+        axes=lambda w, output: PLAN.axes(w.task, w.method, w.users, int(w.chunk)),
         papa=papa("align"),
     shell:
         "{params.papa} --task {wildcards.task} --method {wildcards.method} {params.axes}"

@@ -12,12 +12,15 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from support import tiny
 
 from papa.benchmark.grid import load
 from papa.benchmark.runs.align import work_folder
 from papa.benchmark.runs.record import Record, read_record
 from papa.benchmark.specs import RunSpec
+
+pytestmark = pytest.mark.slow
 
 KILLS = 10
 BLOCK = {"task": "gmm2d", "methods": ["fkc"], "users": ["whimsical"], "seeds": [0]}
