@@ -41,7 +41,7 @@ def reproducible(training: Callable[P, R]) -> Callable[P, R]:
     return trained
 
 
-def main(retrain: Callable[..., None], description: str) -> None:
+def main(retrain: Callable[..., None], description: str | None) -> None:
     """Command line of a script without options of its own."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, help="training steps of every network, for a trial run")
