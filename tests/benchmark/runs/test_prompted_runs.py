@@ -114,23 +114,12 @@ def test_every_method_is_asked_for_something_else_at_the_end(grid: Grid, method:
     assert (other.argmax(1) == 0).all(), "who likes bananas gets apples asked for"
 
 
-def test_a_control_is_asked_for_nothing_else(grid: Grid) -> None:
-    folder = run(grid, "control")
-    assert "retention" not in read_record(folder).arrays()
-    assert not any(row["metric"].startswith("retention") for row in rows(folder, "metrics"))
-
-
 def test_what_is_drawn_for_another_prompt_costs_the_method_nothing(grid: Grid, tmp_path: Path) -> None:
     first = meta_of(run(grid, "fkc"))
     (tmp_path / "more").mkdir()
     second = meta_of(run(painted(tmp_path / "more", retention=7), "fkc"))
     assert (first.learning, first.total) == (second.learning, second.total) and first.key != second.key
     assert (first.seconds["retention_samples"] or 0) > 0
-
-
-def test_digits_do_not_depend_on_how_many_are_drawn_for_another_prompt(tmp_path: Path) -> None:
-    keys = [tiny.grid(tmp_path, measures=tiny.MEASURES | {"retention": n}).select()[0].key for n in (6, 7)]
-    assert keys[0] == keys[1]
 
 
 def test_under_another_prompt_base_samples_are_newly_sampled_from_the_same_noise(grid: Grid) -> None:
@@ -163,15 +152,6 @@ def test_the_record_of_a_particle_method_has_every_step_of_every_population(grid
     assert float(last["3"]["ess"]) == float(by_round["3"]["ess"]), "of what was shown, not of samples for the curves"
     final = {row["metric"]: row["value"] for row in rows(folder, "metrics") if row["stage"] == "final"}
     assert final["ess"] == float(last["final"]["ess"]) and final["ess"] <= 4
-
-
-def test_other_methods_have_no_steps_to_record(grid: Grid) -> None:
-    folder = run(grid, "base")
-    assert not (folder / "trace.csv").exists() and set(meta_of(folder).files) == {
-        "samples.npz",
-        "feedback.jsonl",
-        "rounds.csv",
-    }
 
 
 def test_samples_are_dealt_out_from_the_populations_in_turn(grid: Grid) -> None:
