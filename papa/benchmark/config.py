@@ -106,7 +106,7 @@ class Measures(Settings):
     """Number of KID subsets."""
 
     def final_of(self, candidates: int) -> int:
-        """Final samples: as asked, or as many as the base samples have candidates for (best of 16 draws fewer)."""
+        """Number of final samples: `final`, or fewer if the base samples have not enough candidates (best of 16)."""
         return min(self.final, max(1, self.base // candidates))
 
     @model_validator(mode="after")

@@ -71,7 +71,7 @@ def grid(folder: Path, block: dict[str, Any] = PLANE, **given: Any) -> Grid:
 
 
 def assert_paragraph(text: str, *words: str) -> None:
-    """One paragraph for a person, not a traceback, that holds these words."""
+    """One paragraph, no traceback, with these words."""
     assert "Traceback" not in text, text
     assert text.strip() and "\n\n" not in text.strip(), text
     assert len(text) < 1000, text

@@ -93,7 +93,7 @@ class Work:
             handle.write("\nEDITED = True\n" if file.endswith(".py") else "\n# An edit.\n")
 
     def replace(self, file: str, old: str, new: str) -> None:
-        """Replace a text that must stand in a source."""
+        """Replace a text that a source must have."""
         text = (self.root / file).read_text(encoding="utf-8")
         assert old in text, f"{old!r} is not in {file}"
         (self.root / file).write_text(text.replace(old, new), encoding="utf-8")
@@ -137,7 +137,7 @@ class Work:
             done = self.snakemake(*arguments, **environment)
         return done
 
-    # ---------------------------------------------------------------- what lies there
+    # ---------------------------------------------------------------- what is there
 
     def run_folder(self, task: str, method: str, user: str, seed: int) -> Path:
         return self.root / "results" / task / "runs" / method / user / f"seed{seed}"

@@ -1,4 +1,4 @@
-"""`papa align` that is killed at random moments and started again: the same record, and nobody is asked twice."""
+"""`papa align` that is killed at random moments and started again: the same record, and no question is asked twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs of a text-to-image task: what is drawn for another prompt, and every step of a particle population."""
+"""Runs of a text-to-image task: samples for another prompt, and every step of a particle population."""
 
 from __future__ import annotations
 

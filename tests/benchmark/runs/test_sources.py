@@ -50,11 +50,11 @@ for config in sys.argv[1:]:
     os.waitpid(child, 0)
 """
 
-MEMBER = {"somebody": {"kind": "member", "number": 300, "flip": 0.1}}
+MEMBER = {"member": {"kind": "member", "number": 300, "flip": 0.1}}
 FEW: list[tuple[str, str, str]] = [("gmm2d", "base", "linear"), ("digits", "papa", "likes-3")]
 USERS: dict[str, list[str]] = {
     "digits": ["likes-1479", "likes-thick"],
-    "fruits": ["apple", "yellow", "hasty-lemon", "somebody"],
+    "fruits": ["apple", "yellow", "hasty-lemon", "member"],
 }
 
 
