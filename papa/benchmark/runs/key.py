@@ -2,8 +2,8 @@
 
 A run is computed by the core, its task, its method and its users. A registered task, method or kind of user owns the
 file (or folder) that its registry names, and the modules that its declaration lists in `uses`. Other sources in
-`papa/methods`, `papa/models`, `papa/benchmark/tasks` and `papa/benchmark/users` are shared by all. So a new method, task
-or pipeline family changes no other key. Comments, docstrings and layout of a source do not count.
+`papa/methods`, `papa/models`, `papa/benchmark/tasks` and `papa/benchmark/users` are shared by all. So a new method,
+task or pipeline family changes no other key. Comments, docstrings and layout of a source do not count.
 
 `tests/benchmark/runs/test_sources.py` compares the modules that runs load with these declarations.
 """
