@@ -18,7 +18,7 @@ from torch import nn
 from papa.benchmark.personal import pick_a_pic
 from papa.benchmark.personal.population import OFFLINE, SEEN, TUNING, UNSEEN, Population, numbers
 from papa.benchmark.personal.preferences import Gathered, Pool, chosen_by, gathered, training_pairs
-from papa.benchmark.personal.study import drawn
+from papa.benchmark.personal.study import sample_images
 from papa.benchmark.runs.record import arrays_of, npz_bytes
 from papa.benchmark.tasks.fruits import FruitsSettings
 from papa.benchmark.tasks.fruits.captions import kind_prompt
@@ -88,7 +88,7 @@ def pool_of(file: Path, model: PipelineModel, stream: Stream, log: Log) -> Pool:
         return Pool(kept["images"], kept["prompt"], PROMPTS)
     images = []
     for prompt, n in zip(PROMPTS, counts, strict=True):
-        images.append(model.pack(drawn(model, prompt, n, stream.at(prompt))).transpose(0, 2, 3, 1))
+        images.append(model.pack(sample_images(model, prompt, n, stream.at(prompt))).transpose(0, 2, 3, 1))
         log(f"pool: {n} samples of {prompt!r}")
     pool = Pool(np.concatenate(images), np.repeat(np.arange(len(images)), counts), PROMPTS)
     write_atomic(file, npz_bytes({"images": pool.images, "prompt": pool.prompt}))

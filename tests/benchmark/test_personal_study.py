@@ -17,7 +17,7 @@ from papa.benchmark.grid import Grid, load
 from papa.benchmark.machine import processor
 from papa.benchmark.personal import PersonalStudy, pick_a_pic
 from papa.benchmark.personal.population import OFFLINE
-from papa.benchmark.personal.study import Study, won
+from papa.benchmark.personal.study import Study, win_rate
 from papa.benchmark.runs import personal
 from papa.benchmark.tasks.fruits import FruitsSettings
 from papa.benchmark.tasks.fruits.task import Fruits
@@ -43,7 +43,7 @@ ASKED = PersonalStudy(
 
 
 def test_win_rates_by_hand() -> None:
-    assert won(np.array([1.0, 2.0, 3.0, 0.0]), np.array([0.0, 2.0, 4.0, -1.0])) == pytest.approx(2.5 / 4)
+    assert win_rate(np.array([1.0, 2.0, 3.0, 0.0]), np.array([0.0, 2.0, 4.0, -1.0])) == pytest.approx(2.5 / 4)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def test_pictures_are_kept_of_some_persons_and_of_nobody(study: Study, rows: pd.
     people = [person.number for person in study.persons("unseen", 4)]
     assert {person for person, _ in kept} == {*people, None}
     ppd, person = study.task.personal("ppd"), study.persons("unseen", 1)[0]
-    images = study.task.model.pack(study.images(ppd, study.told(ppd, person), study.generic))
+    images = study.task.model.pack(study.images(ppd, study.conditioning(ppd, person), study.generic))
     strip, said = kept[person.number, "ppd"]
     side = images.shape[-1]
     assert strip.shape == (side, 2 * side, 3)
@@ -167,7 +167,7 @@ def test_other_settings_are_another_study(grid: Grid, rows: pd.DataFrame, tmp_pa
 
 def test_a_task_without_adapters_is_refused(tmp_path: Path) -> None:
     config = tiny.config(tmp_path) | {"personal": {"task": "digits"}}
-    with pytest.raises(SettingsError, match=r"personal.task: the model of digits has no user adapters"):
+    with pytest.raises(SettingsError, match=r"personal.task: the model of digits has no personal adapters"):
         personal.path_of(load(tiny.write(tmp_path, config)))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -56,24 +55,24 @@ def test_some_users_and_some_of_their_rows(file: Path) -> None:
 
 def test_missing_columns_and_other_files(file: Path, tmp_path: Path) -> None:
     pd.read_parquet(file).drop(columns=["user_id", "jpg_1"]).to_parquet(tmp_path / "less.parquet")
-    with pytest.raises(PapaError, match="has no column jpg_1, user_id; files of pairs have"):
+    with pytest.raises(PapaError, match=r"less.parquet.* jpg_1, user_id"):
         list(read([tmp_path / "less.parquet"]))
     (tmp_path / "text.parquet").write_text("no parquet")
     for name in ("text.parquet", "nothing.parquet"):
-        with pytest.raises(PapaError, match=f"{name} cannot be read as a parquet file"):
+        with pytest.raises(PapaError, match=name):
             list(read([tmp_path / name]))
 
 
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"jpg_0": None}, "image jpg_0 in row 2 of .* is missing"),
-        ({"jpg_1": encoded(images()[0])[:40]}, "image jpg_1 in row 2 of .* is broken"),
-        ({"label_0": 0.7}, "labels 0.7 and 0.5 in row 2"),
-        ({"user_id": None}, "row 2 of .* has no user_id"),
+        ({"jpg_0": None}, "jpg_0"),
+        ({"jpg_1": encoded(images()[0])[:40]}, "jpg_1"),
+        ({"label_0": 0.7}, "0.7"),
+        ({"user_id": None}, "user_id"),
     ],
 )
 def test_broken_rows_are_named(file: Path, values: dict[str, Any], said: str) -> None:
-    with pytest.raises(PapaError, match=said):
+    with pytest.raises(PapaError, match=said) as raised:
         list(read([changed(file, 2, **values)]))
-    assert re.search("row", said)
+    assert "row 2" in str(raised.value)

@@ -87,7 +87,7 @@ def test_a_training_learns_from_the_rows_behind_those_that_describe(rows: list[C
 
 def test_a_person_with_too_few_pairs_is_named(rows: list[Choice]) -> None:
     mine = [row for row in rows if row.user == "person-001"]
-    with pytest.raises(PapaError, match=r"user 'person-001' has 4 pairs; 4 describe a person, and more are needed"):
+    with pytest.raises(PapaError, match=r"user 'person-001' has 4 pairs; 4 are its conditioning, and more"):
         made([*(row for row in rows if row.user == "person-000"), *mine[:4]])
 
 

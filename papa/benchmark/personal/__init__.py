@@ -12,44 +12,43 @@ from pydantic import Field
 from papa.settings import Positive, Seed, Settings
 
 SHOTS = (1, 2, 8, 16)
-"""Numbers of choices, beside the four of the main comparison, that describe a person in the study."""
+"""Numbers of choices for conditioning, besides the four of the main comparison."""
 STEPS = 5
-"""Descriptions on the line between two persons, both of them included."""
+"""Points of an interpolation between two members, ends included."""
 
 
 class PersonalStudy(Settings):
-    """The study of personal models (T6, F8): for whom and how much is drawn."""
+    """The study of personal models (T6, F8): numbers of members and images."""
 
     task: str
     """A task whose model comes with adapters."""
     seed: Seed = 0
-    """Whose base samples persons choose among."""
+    """Seed of the base samples that members choose among."""
     unseen: Positive = 40
-    """Persons that no adapter was trained on; half of them for the parts beside the main comparison and
-    the controls."""
+    """Unseen members; half of them for the parts besides the main comparison and the controls."""
     seen: Positive = 20
-    """Persons that the adapters were trained on."""
+    """Members that the adapters were trained on."""
     images: Positive = 8
-    """Pictures for each person and prompt."""
+    """Images for each member and prompt."""
     prompts: list[str] = []
-    """Other prompts, of those that the adapters were trained on."""
+    """Other prompts of the adapters' training."""
     new_prompts: list[str] = []
-    """Prompts that no adapter was trained on."""
+    """Prompts outside the adapters' training."""
     between: Positive = 10
-    """Unseen persons whose description is mixed with that of somebody with other tastes."""
+    """Unseen members whose conditioning is interpolated with that of a member of other tastes."""
     controls: list[str] = []
-    """Adapters of controls, by name: "shuffled" (persons shuffled in training), "pixels" (pixel statistics in the place
-    of the encoder)."""
+    """Adapters of controls, by name: "shuffled" (members shuffled in training), "pixels" (pixel statistics instead of
+    the encoder)."""
     recognized: Annotated[int, Field(ge=17, le=300)] = 300
-    """Persons that are told apart by their descriptions."""
+    """Members of the recognition test."""
 
     @property
     def half(self) -> int:
-        """Unseen persons of the parts beside the main comparison."""
+        """Unseen members of the parts besides the main comparison."""
         return max(1, self.unseen // 2)
 
     @property
     def pictures(self) -> int:
-        """How many pictures are drawn; those of nobody are few and left out."""
+        """Number of conditioned images."""
         of_all, of_half = 1 + len(self.controls), len(SHOTS) + 2 + 2 * len([*self.prompts, *self.new_prompts])
         return self.images * (self.unseen * of_all + self.seen + self.half * of_half + STEPS * self.between)

@@ -1,8 +1,8 @@
-"""Pairs of images with who chose which, in the layout of Pick-a-Pic's parquet files.
+"""Pairs of images with a user's choices, in the layout of Pick-a-Pic's parquet files.
 
 Columns that are read: `jpg_0`, `jpg_1` (bytes of an encoded image), `label_0`, `label_1` (1 and 0, or one half each for
-a tie), `caption`, `user_id`. Those that are written beside them are the published dataset's other ones that mean
-something here: `image_0_uid`, `image_1_uid`, `best_image_uid`, `are_different`, `has_label`, `ranking_id`.
+a tie), `caption`, `user_id`. Also written, as in the published
+dataset: `image_0_uid`, `image_1_uid`, `best_image_uid`, `are_different`, `has_label`, `ranking_id`.
 
 Source: Kirstain et al. 2023, "Pick-a-Pic" (arXiv 2305.01569); https://huggingface.co/datasets/yuvalkirstain/pickapic_v1.
 """
@@ -33,7 +33,7 @@ DICTIONARY = 2**28
 
 @dataclass(frozen=True)
 class Choice:
-    """A row. first, second: (H, W, 3) uint8. label: 1.0 where the first is preferred, 0.0 the second, 0.5 a tie."""
+    """A row. first, second: (H, W, 3) uint8. label: 1.0 if the first is preferred, 0.0 if the second, 0.5 for a tie."""
 
     user: str
     caption: str
@@ -44,7 +44,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Written:
-    """A row to be written. first, second: which of the images. label: as in `Choice`."""
+    """A row to write. first, second: indices of images. label: as in `Choice`."""
 
     user: str
     caption: str
@@ -54,16 +54,17 @@ class Written:
 
 
 def encoded(image: np.ndarray) -> bytes:
-    """(H, W, 3) uint8 -> the bytes of a PNG, which loses nothing."""
+    """(H, W, 3) uint8 -> the bytes of a PNG."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, format="PNG")
     return buffer.getvalue()
 
 
 def write(file: Path, images: Sequence[np.ndarray], rows: Iterable[Written]) -> None:
-    """Write pairs of some images.
+    """Write pairs of images.
 
-    Raises:  PapaError where the file cannot be written.
+    Raises:
+        PapaError: if the file cannot be written.
     """
     data = [encoded(image) for image in images]
     names = [hashlib.sha256(bytes_).hexdigest()[:32] for bytes_ in data]
@@ -87,7 +88,7 @@ def write(file: Path, images: Sequence[np.ndarray], rows: Iterable[Written]) -> 
         ]
     )
     with replacing(file) as temporary:
-        # One dictionary for all rows, so that a picture that stands in many pairs is stored once.
+        # One dictionary for all rows: an image of many pairs is stored once.
         frame.to_parquet(temporary, index=False, dictionary_pagesize_limit=DICTIONARY)
 
 

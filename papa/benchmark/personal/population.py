@@ -1,12 +1,12 @@
-"""A population of simulated persons, with tastes that are graded, individual, and shared in part.
+"""A population of simulated members with graded, partly shared tastes.
 
-A person's taste is a weight for every value of every attribute of a picture: those of one of a few shared tastes, plus
-their own. Some persons have two separate tastes and like what satisfies either. Choices between two pictures follow
-Bradley and Terry's model with ties (Davidson 1970), at a temperature in standard deviations of the person's utility:
+A taste is a weight for every value of every attribute of an image: those of one of a few shared tastes plus an
+individual part. Some members have two tastes and like what satisfies either. Choices between two images follow the
+Bradley-Terry model with ties (Davidson 1970), at a temperature in standard deviations of the utility:
 
     P(a over b) = e_a / (e_a + e_b + nu sqrt(e_a e_b)),      P(tie) = nu sqrt(e_a e_b) / (...),      e = exp(U / tau)
 
-The persons are numbered; a number says everything about a person.
+A member is determined by its number.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ import numpy as np
 from papa.rng import Stream
 
 SEEN, UNSEEN, TUNING = 300, 100, 40
-"""How many persons an adapter is trained on, is tested on, and how many were there for choosing its settings."""
+"""Members for training an adapter, for testing it, and for tuning its settings."""
 OFFLINE = 96
-"""Pairs of each person that adapters are trained on, those that describe the person included."""
+"""Training pairs of each member, including those used as conditioning."""
 SHARED = 8
 """Shared tastes."""
 OWN = 0.6
-"""Standard deviation of what is a person's own, over that of a shared taste."""
+"""Standard deviation of the individual part, relative to a shared taste."""
 TEMPERATURES = {"consistent": 0.25, "noisy": 0.7}
 TWO = 0.25
-"""Share of the persons with two tastes."""
+"""Share of the members with two tastes."""
 NU = 0.3
-"""Davidson's tie parameter: 13% of ties between pictures that are liked equally."""
+"""Davidson's tie parameter: 13% ties between images of equal utility."""
 IMPORTANCE = {"kind": 1.5, "colour": 1.0, "background": 1.0, "count": 0.7, "size": 0.7}
-"""How much an attribute matters, as the standard deviation of its weights; 1 where it is not named."""
+"""Standard deviation of the weights of an attribute; 1 if not listed."""
 
 Values = Mapping[str, Sequence[str]]
 """Attribute -> its values."""
@@ -44,7 +44,7 @@ Weights = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Person:
-    """One of the population. tastes: one or two. temperature: tau, in deviations of the utility."""
+    """A member. tastes: one or two. temperature: tau, in standard deviations of the utility."""
 
     number: int
     tastes: tuple[Weights, ...]
@@ -57,22 +57,16 @@ class Person:
         return len(self.tastes) > 1
 
     def utility(self, shares: Mapping[str, np.ndarray]) -> np.ndarray:
-        """(n,) utility of pictures: the better one of the tastes.
-
-        Args:    shares: attribute -> (n, values), how likely each value is.
-        """
+        """(n,) utility of images, by the better taste. shares: attribute -> (n, values) probabilities."""
         return np.max([np.sum([shares[name] @ w for name, w in taste.items()], 0) for taste in self.tastes], 0)
 
     def choose(self, first: np.ndarray, second: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-        """Their choices between pictures, as the function `choose`.
-
-        Args:    first, second: (n,) utilities in deviations. uniform: (n,) numbers in [0, 1), their whims.
-        """
+        """Choices between images, see the function `choose`; utilities in standard deviations."""
         return choose(first, second, self.temperature, uniform)
 
 
 def standardized(utility: np.ndarray) -> np.ndarray:
-    """(n,) utilities in deviations over these pictures."""
+    """(n,) utilities in standard deviations over these images."""
     return (utility - utility.mean()) / utility.std()
 
 
@@ -88,7 +82,7 @@ def numbers(split: Literal["seen", "unseen", "tuning"]) -> range:
 
 
 class Population:
-    """All persons over one set of attributes. stream: where they come from."""
+    """All members over one set of attributes, from one random stream."""
 
     def __init__(self, values: Values, stream: Stream | None = None) -> None:
         self.values, self._stream = values, stream or Stream(2026).at("population")
@@ -103,7 +97,7 @@ class Population:
 
     @cache  # noqa: B019 - one population lives as long as its process
     def person(self, number: int) -> Person:
-        """The person of a number."""
+        """The member of a number."""
         stream = self._stream.at(person=number)
         chance = stream.at("sort").uniform(3)
         shared = stream.at("shared").generator().choice(SHARED, 2, replace=False)
@@ -118,9 +112,17 @@ class Population:
 
 
 def choose(a: np.ndarray, b: np.ndarray, temperature: float, uniform: np.ndarray, nu: float = NU) -> np.ndarray:
-    """Choices between pictures: 1 for the first, 0 for the second, 0.5 for a tie, (n,) float64.
+    """Choices between images by Bradley-Terry with ties.
 
-    Args:    a, b: (n,) utilities. temperature: tau, in the same unit. uniform: (n,) numbers in [0, 1).
+    Args:
+        a: (n,) utilities of the first images.
+        b: (n,) utilities of the second images.
+        temperature: tau, in the same unit.
+        uniform: (n,) uniform numbers in [0, 1).
+        nu: tie parameter.
+
+    Returns:
+        (n,) float64: 1 for the first, 0 for the second, 0.5 for a tie.
     """
     half = (a - b) / (2 * temperature)
     first, second = np.exp(np.clip(half, -300, 300)), np.exp(np.clip(-half, -300, 300))

@@ -1,7 +1,6 @@
-"""From persons to pairs, and from pairs to a training: who chooses what among some pictures, what PPD learns from it.
+"""Pairs chosen by members of the population, and training data for PPD from such pairs.
 
-Both sides use rows of Pick-a-Pic (`pick_a_pic`): what simulated persons chose is written like that,
-and a training reads those or the published files.
+Both are rows of Pick-a-Pic (`pick_a_pic`), so a training reads simulated choices or the published files.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from papa.settings import Positive, Settings
 
 
 def shares_of(attributes: Attributes, images: Tensor) -> dict[str, np.ndarray]:
-    """Attribute -> (n, values) float64, how likely each value is."""
+    """Attribute -> (n, values) float64 probabilities."""
     with torch.no_grad():
         parts = [attributes(part) for part in images.split(256)]
     return {name: torch.cat([part[name] for part in parts]).double().cpu().numpy() for name in parts[0]}
@@ -35,7 +34,7 @@ def shares_of(attributes: Attributes, images: Tensor) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class Pool:
-    """Pictures that persons choose among. images: (n, H, W, 3) uint8. prompt: (n,) which of `prompts`."""
+    """Images to choose among. images: (n, H, W, 3) uint8. prompt: (n,) indices into `prompts`."""
 
     images: np.ndarray
     prompt: np.ndarray
@@ -43,10 +42,7 @@ class Pool:
 
 
 def chosen_by(persons: Sequence[Person], attributes: Attributes, pool: Pool, n: int, stream: Stream) -> list[Written]:
-    """n pairs of each person: every second one of the first prompt, the others of any; ties included.
-
-    Args:    attributes: who judges what pictures show. stream: which pairs, and the persons' whims.
-    """
+    """n pairs of each member: every second one of the first prompt, the others of any; ties included."""
     shares, rows = shares_of(attributes, to_range(pool.images)), []
     of_prompt = [np.flatnonzero(pool.prompt == p) for p in range(len(pool.prompts))]
     for person in persons:
@@ -67,14 +63,14 @@ def chosen_by(persons: Sequence[Person], attributes: Attributes, pool: Pool, n: 
 
 @dataclass
 class Gathered:
-    """The rows of a dataset, its pictures and prompts once each. rows: user -> (first, second, prompt, label)."""
+    """The rows of a dataset, with each image and prompt once. rows: user -> (first, second, prompt, label)."""
 
     images: list[np.ndarray] = field(default_factory=list)
     prompts: list[str] = field(default_factory=list)
     rows: dict[str, list[tuple[int, int, int, float]]] = field(default_factory=dict)
 
     def choices(self, rows: Sequence[tuple[int, int, int, float]]) -> Choices:
-        """Rows as choices; ties say nothing and are left out."""
+        """Rows as choices, without ties."""
         decided = [(a, b, p) if label == 1 else (b, a, p) for a, b, p, label in rows if label != 0.5]
         both = [to_range(np.stack([self.images[row[side]] for row in decided])) for side in (0, 1)] if decided else []
         better, worse = both or torch.zeros(2, 0, 3, *(self.images[0].shape[:2] if self.images else (1, 1)))
@@ -82,7 +78,7 @@ class Gathered:
 
 
 def gathered(choices: Iterable[Choice]) -> Gathered:
-    """A dataset by its users, in the order in which they come."""
+    """A dataset grouped by user, in order of appearance."""
     found, seen, said = Gathered(), {}, {}
 
     def index(image: np.ndarray) -> int:
@@ -102,14 +98,14 @@ def gathered(choices: Iterable[Choice]) -> Gathered:
 
 
 class Telling(Settings):
-    """How persons are described in a training."""
+    """Conditioning of users in a training."""
 
     told: Positive = 32
-    """Pairs that describe a person; the others are learned from."""
+    """Pairs of a user for conditioning; the others are training pairs."""
     shots: Annotated[tuple[Positive, ...], Field(min_length=1)] = (4, 8, 16, 32, 32)
-    """How many of them one description is made of, in turn."""
+    """Pairs of one conditioning, in turn."""
     draws: Positive = 15
-    """Descriptions of each person."""
+    """Conditionings of each user."""
 
     @model_validator(mode="after")
     def _enough(self) -> Telling:
@@ -129,18 +125,25 @@ def training_pairs(
     stream: Stream,
     telling: Telling | None = None,
 ) -> Pairs:
-    """What a training learns from. The pairs that describe a person are not among those that it learns from.
+    """Training data. The pairs used as conditioning of a user are not training pairs.
 
-    Args:    latents, prompts: pictures and prompts as the model in training takes them. stream: which pairs describe.
-             telling: how persons are described, by default as `Telling` says.
-    Raises:  PapaError for a user with too few pairs.
+    Args:
+        data: a dataset.
+        encoder: of the conditioning.
+        latents: images -> latents of the trained model.
+        prompts: prompts -> embeddings of the trained model.
+        stream: random choice of the conditioning pairs.
+        telling: numbers of pairs.
+
+    Raises:
+        PapaError: for a user with too few pairs.
     """
     rng, rows, persons, telling = stream.generator(), [], [], telling or Telling()
     for place, (user, own) in enumerate(data.rows.items()):
         if len(own) <= telling.told:
             raise PapaError(
-                f"user {user!r} has {len(own)} pairs; {telling.told} describe a person, and more are needed to learn "
-                "from. Leave users with fewer out, or lower `told`."
+                f"user {user!r} has {len(own)} pairs; {telling.told} are its conditioning, and more are needed for "
+                "training. Leave out users with fewer, or lower `told`."
             )
         n = [telling.shots[i % len(telling.shots)] for i in range(telling.draws)]
         drawn = [[own[i] for i in rng.choice(telling.told, k, replace=False)] for k in n]

@@ -1,11 +1,11 @@
-"""What a personal model is worth: pictures for many persons of the population, beside the base's from the same noise.
+"""Win rates of a personal model for many members of the population, against the base from the same noise.
 
-A person shows what they like by a few choices among base samples; the model draws for them; a picture wins where the
-person's utility is above that of another model's picture from the same noise (a tie counts half). Utility is judged by
-the model that labels ("gold"), and by one that no part was trained on ("held_out").
+A member makes a few choices among base samples; the model generates images conditioned on them; an image wins if its
+utility for the member is above that of another model's image from the same noise (a tie counts half). Judges of
+utility: the one that labels ("gold") and one that no part was trained on ("held_out").
 
-Protocol of the tables: "Personalized Preference Fine-tuning of Diffusion Models" (arXiv 2501.06655), experiments, with
-simulated persons in the place of people and of a language model's judgement.
+Protocol: "Personalized Preference Fine-tuning of Diffusion Models" (arXiv 2501.06655), experiments, with simulated
+members instead of users and of a language model's judgement.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from papa.models.pipeline import PipelineModel
 from papa.rng import Stream
 
 TOLD, AVAILABLE = 4, 16
-"""Choices that describe a person unless it is said otherwise, and how many there are to choose them from."""
+"""Default number of choices a model is conditioned on, and number of choices available."""
 PICTURED = 4
-"""Unseen persons whose pictures are kept to be shown: the first ones."""
+"""First unseen members whose images are kept for the figure."""
 PAIRS = 48
-"""Choices by which a person is to be recognized: a classifier learns from half of them."""
+"""Choices of each member for recognition; a classifier learns from half of them."""
 Row = dict[str, Any]
 Seen = Mapping[str, Mapping[str, np.ndarray]]
-"""Judge -> attribute -> (n, values), what pictures show."""
+"""Judge -> attribute -> (n, values) probabilities."""
 
 
 class PersonalTask(Protocol):
-    """What the study asks of a task."""
+    """What the study needs of a task."""
 
     @property
     def model(self) -> PipelineModel: ...
@@ -52,25 +52,25 @@ class PersonalTask(Protocol):
         ...
 
     def attribute_judges(self) -> Mapping[str, Attributes]:
-        """Who judges: "gold" and "held_out"."""
+        """The judges "gold" and "held_out"."""
         ...
 
     def in_words(self, taste: Mapping[str, np.ndarray]) -> tuple[str, str]:
-        """What somebody with this taste would say that they like, and what not."""
+        """A sentence about the most and one about the least preferred image of a taste."""
         ...
 
     def sentences(self) -> Sequence[str]:
-        """Sentences about all sorts of pictures of the task."""
+        """Sentences about all kinds of images of the task."""
         ...
 
 
-def won(mine: np.ndarray, others: np.ndarray) -> float:
-    """Share of the pictures whose utility is above the other's; a tie counts half."""
+def win_rate(mine: np.ndarray, others: np.ndarray) -> float:
+    """Share of images whose utility is above the other's; a tie counts half."""
     return float(np.mean((mine > others) + 0.5 * (mine == others)))
 
 
-def drawn(model: PipelineModel, prompt: str, n: int, stream: Stream) -> Tensor:
-    """n pictures of a prompt, as they are stored; the same noise for every model and person."""
+def sample_images(model: PipelineModel, prompt: str, n: int, stream: Stream) -> Tensor:
+    """n images of a prompt, as stored; the same noise for every model and member."""
     noise = stream_noise(stream, (n, *model.shape), model.dtype, model.device)
     with model.prompted(prompt), torch.no_grad():
         images = model.decode(euler_ancestral(model.denoiser(Cost()), model.sigmas(), noise))
@@ -79,7 +79,7 @@ def drawn(model: PipelineModel, prompt: str, n: int, stream: Stream) -> Tensor:
 
 @dataclass
 class Study:
-    """The study of one task. pool: (n, C, H, W) base samples that persons choose among."""
+    """The study of one task. pool: (n, C, H, W) base samples to choose among."""
 
     task: PersonalTask
     asked: PersonalStudy
@@ -88,7 +88,7 @@ class Study:
     log: Callable[[str], None] = lambda line: None
     rows: list[Row] = field(default_factory=list)
     _models: dict[UserAdapter, PipelineModel] = field(default_factory=dict)
-    _nobody: dict[tuple[str, str], dict[str, dict[str, np.ndarray]]] = field(default_factory=dict)
+    _unconditional: dict[tuple[str, str], dict[str, dict[str, np.ndarray]]] = field(default_factory=dict)
 
     @cached_property
     def attribute_judges(self) -> Mapping[str, Attributes]:
@@ -103,25 +103,22 @@ class Study:
         return Population(self.attribute_judges["gold"].values)
 
     def persons(self, split: Any, n: int) -> list[Person]:
-        """The first n persons of a part of the population."""
+        """The first n members of a part of the population."""
         return [self.population.person(number) for number in numbers(split)[:n]]
 
     def seen(self, images: Tensor) -> dict[str, dict[str, np.ndarray]]:
-        """Judge -> attribute -> (n, values), what pictures show."""
+        """Judge -> attribute -> (n, values) probabilities."""
         return {name: shares_of(attributes, images) for name, attributes in self.attribute_judges.items()}
 
     def utility(self, person: Person, judge: str, seen: Seen) -> np.ndarray:
-        """(n,) utility of pictures, in deviations over the pool, by what a judge has seen on them."""
+        """(n,) utility of images by a judge, in standard deviations over the pool."""
         known = person.utility(self._pool[judge])
         return (person.utility(seen[judge]) - known.mean()) / known.std()
 
-    # ------------------------------------------------------------ who, by what
+    # ------------------------------------------------------------ choices and conditioning
 
     def decided(self, person: Person, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """n pairs of the pool as a person decides them: the preferred pictures and the rejected ones.
-
-        A pair that they like equally says nothing; another one is shown.
-        """
+        """Preferred and rejected images of n pairs of the pool; ties are replaced by other pairs."""
         known, better, worse = standardized(person.utility(self._pool["gold"])), [], []
         while len(better) < n:
             a, b = rng.choice(len(self.pool), 2, replace=False)
@@ -132,16 +129,16 @@ class Study:
         return np.array(better), np.array(worse)
 
     def choices(self, person: Person, n: int = AVAILABLE) -> Choices:
-        """The first n choices of a person."""
+        """The first n choices of a member."""
         better, worse = self.decided(person, n, self.stream.at("choices", person=person.number).generator())
         return Choices(self.pool[torch.from_numpy(better)], self.pool[torch.from_numpy(worse)])
 
-    def told(self, personal: UserAdapter, person: Person, shots: int = TOLD) -> Tensor:
-        """The description of a person by their first choices."""
+    def conditioning(self, personal: UserAdapter, person: Person, shots: int = TOLD) -> Tensor:
+        """Conditioning on a member's first choices."""
         return personal.encoder.encode(some_of(self.choices(person), np.arange(shots)))
 
     def aware(self, personal: UserAdapter, person: Person, caption: str) -> Tensor:
-        """The description by those choices whose pictures are nearest to what will be drawn."""
+        """Conditioning on the choices whose images are nearest to the prompt."""
         encoder, given = personal.encoder, self.choices(person)
         assert isinstance(encoder, ClipEncoder)
         with torch.no_grad():
@@ -150,33 +147,33 @@ class Study:
         return encoder.encode(some_of(given, near[:, 0].cpu().numpy().argsort()[::-1][:TOLD].copy()))
 
     def in_words(self, personal: UserAdapter, person: Person) -> Tensor:
-        """The description by what the person says in words."""
+        """Conditioning on the taste in words."""
         assert isinstance(personal.encoder, ClipEncoder)
         return personal.encoder.stated(*self.task.in_words(person.tastes[0]), self.task.sentences())
 
-    # ------------------------------------------------------------ pictures
+    # ------------------------------------------------------------ images
 
     def noise(self, prompt: str) -> Stream:
-        """The noise of a prompt's pictures."""
+        """The noise of a prompt's images."""
         return self.stream.at("noise", prompt)
 
-    def nobody(self, kind: str, prompt: str) -> Tensor:
-        """Pictures of a model that is told about no person: "base", or "dpo", the adapter trained without persons."""
+    def unconditional(self, kind: str, prompt: str) -> Tensor:
+        """Images of a model without conditioning: "base", or "dpo", the adapter trained without it."""
         model = self.task.model
         if kind != "base":
             personal = self.task.personal(kind)
-            nobody = personal.encoder.encode(Choices(self.pool[:0], self.pool[:0]))
-            model = model.with_adapter(personal).conditioned_on(nobody)
-        return drawn(model, prompt, self.asked.images, self.noise(prompt))
+            empty = personal.encoder.encode(Choices(self.pool[:0], self.pool[:0]))
+            model = model.with_adapter(personal).conditioned_on(empty)
+        return sample_images(model, prompt, self.asked.images, self.noise(prompt))
 
-    def of_nobody(self, kind: str, prompt: str) -> dict[str, dict[str, np.ndarray]]:
-        """What judges see on those, once for each prompt."""
-        if (kind, prompt) not in self._nobody:
-            self._nobody[kind, prompt] = self.seen(self.nobody(kind, prompt))
-        return self._nobody[kind, prompt]
+    def unconditional_seen(self, kind: str, prompt: str) -> dict[str, dict[str, np.ndarray]]:
+        """Their attributes by every judge, computed once per prompt."""
+        if (kind, prompt) not in self._unconditional:
+            self._unconditional[kind, prompt] = self.seen(self.unconditional(kind, prompt))
+        return self._unconditional[kind, prompt]
 
     def compare(self, person: Person, seen: Seen, prompt: str, **axes: Any) -> None:
-        """Add rows: how often a person prefers pictures to the base's and to those of DPO without persons."""
+        """Add rows: win rates and gains over the base and over DPO without conditioning."""
         about = {
             "person": person.number,
             "split": split_of(person.number),
@@ -188,8 +185,8 @@ class Study:
             mine = self.utility(person, judge, seen)
             for reference in ("base", "dpo"):
                 if axes["model"] != reference:  # a model against itself is no comparison
-                    others = self.utility(person, judge, self.of_nobody(reference, prompt))
-                    value = {"won": won(mine, others), "gain": float(mine.mean() - others.mean())}
+                    others = self.utility(person, judge, self.unconditional_seen(reference, prompt))
+                    value = {"won": win_rate(mine, others), "gain": float(mine.mean() - others.mean())}
                     self.rows.append(about | {"judge": judge, "reference": reference, **axes, **value})
 
     # ------------------------------------------------------------ the parts of the study
@@ -209,7 +206,7 @@ class Study:
         for kind in asked.controls:
             control = self.task.personal(kind)
             for person in unseen:
-                shown = self.draw(control, self.told(control, person), self.generic)
+                shown = self.sample(control, self.conditioning(control, person), self.generic)
                 self.compare(person, shown, self.generic, part="controls", model=kind, shots=TOLD)
         self.between(unseen, ppd)
         for name in ["ppd", *(kind for kind in asked.controls if kind == "pixels")]:
@@ -218,75 +215,75 @@ class Study:
 
     @property
     def generic(self) -> str:
-        """The prompt that says nothing of what is to be drawn."""
+        """The generic prompt."""
         return self.task.model.settings.prompt
 
     def images(self, personal: UserAdapter, tokens: Tensor, prompt: str) -> Tensor:
-        """Pictures of a personal model for somebody."""
+        """Images of a personal model under a conditioning."""
         if personal not in self._models:
             self._models[personal] = self.task.model.with_adapter(personal)
         model = self._models[personal].conditioned_on(tokens)
-        return drawn(model, prompt, self.asked.images, self.noise(prompt))
+        return sample_images(model, prompt, self.asked.images, self.noise(prompt))
 
-    def draw(self, personal: UserAdapter, tokens: Tensor, prompt: str) -> Seen:
-        """What judges see on those."""
+    def sample(self, personal: UserAdapter, tokens: Tensor, prompt: str) -> Seen:
+        """Attributes of those images by every judge."""
         return self.seen(self.images(personal, tokens, prompt))
 
     def main(self, person: Person, ppd: UserAdapter) -> None:
-        """The personal model by four choices, and the one that is told about nobody."""
-        shown = self.draw(ppd, self.told(ppd, person), self.generic)
+        """The personal model conditioned on four choices, and the one without conditioning."""
+        shown = self.sample(ppd, self.conditioning(ppd, person), self.generic)
         self.compare(person, shown, self.generic, part="main", model="ppd", shots=TOLD)
-        nobody = self.of_nobody("dpo", self.generic)
-        self.compare(person, nobody, self.generic, part="main", model="dpo", shots=0)
+        empty = self.unconditional_seen("dpo", self.generic)
+        self.compare(person, empty, self.generic, part="main", model="dpo", shots=0)
 
     def pictured(self, persons: Sequence[Person], ppd: UserAdapter) -> None:
-        """Pictures to be looked at: what some persons chose, what is drawn for them, and for nobody."""
+        """Images for the figure: choices of some members, images for them, and without conditioning."""
         for person in persons:
             given = self.choices(person, TOLD)
-            images = self.images(ppd, self.told(ppd, person), self.generic)
+            images = self.images(ppd, self.conditioning(ppd, person), self.generic)
             said = " or ".join(self.task.in_words(taste)[0] for taste in person.tastes)
             for model, shown in (("preferred", given.preferred), ("rejected", given.rejected), ("ppd", images)):
                 self._keep(shown, person=person.number, model=model, said=said)
         for model in ("base", "dpo"):
-            self._keep(self.nobody(model, self.generic), model=model)
+            self._keep(self.unconditional(model, self.generic), model=model)
 
     def _keep(self, images: Tensor, **about: Any) -> None:
-        """A row with pictures side by side, as a PNG."""
+        """A row with images side by side, as a PNG."""
         side_by_side = np.concatenate(list(self.task.model.pack(images)), 2).transpose(1, 2, 0)
         self.rows.append({"part": "pictures", "png": pick_a_pic.encoded(side_by_side), **about})
 
     def described_otherwise(self, person: Person, ppd: UserAdapter) -> None:
-        """By other numbers of choices, by words, and by the words in the prompt of the base."""
+        """Other numbers of choices, words, and the words as a prompt of the base."""
         for shots in SHOTS:
-            shown = self.draw(ppd, self.told(ppd, person, shots), self.generic)
+            shown = self.sample(ppd, self.conditioning(ppd, person, shots), self.generic)
             self.compare(person, shown, self.generic, part="shots", model="ppd", shots=shots)
-        shown = self.draw(ppd, self.in_words(ppd, person), self.generic)
+        shown = self.sample(ppd, self.in_words(ppd, person), self.generic)
         self.compare(person, shown, self.generic, part="words", model="ppd", shots=0)
         said = self.task.in_words(person.tastes[0])[0]
-        shown = self.seen(drawn(self.task.model, said, self.asked.images, self.noise(self.generic)))
+        shown = self.seen(sample_images(self.task.model, said, self.asked.images, self.noise(self.generic)))
         self.compare(person, shown, self.generic, part="words", model="caption", shots=0)
 
     def with_prompts(self, person: Person, ppd: UserAdapter) -> None:
-        """Other prompts, with choices as they come and with those that are nearest to the prompt."""
+        """Other prompts, with the first choices and with the choices nearest to the prompt."""
         for prompt in [*self.asked.prompts, *self.asked.new_prompts]:
-            for part, tokens in (("prompts", self.told(ppd, person)), ("aware", self.aware(ppd, person, prompt))):
+            for part, tokens in (
+                ("prompts", self.conditioning(ppd, person)),
+                ("aware", self.aware(ppd, person, prompt)),
+            ):
                 about = {"part": part, "model": "ppd", "shots": TOLD, "new_prompt": prompt in self.asked.new_prompts}
-                self.compare(person, self.draw(ppd, tokens, prompt), prompt, **about)
+                self.compare(person, self.sample(ppd, tokens, prompt), prompt, **about)
 
     def opposites(self, persons: Sequence[Person]) -> list[tuple[Person, Person]]:
-        """Each of the first persons with the one whose tastes are least like theirs, by utilities over the pool.
-
-        Between two persons who like the same there is nothing to be seen.
-        """
+        """Each of the first members with the one of the least correlated utilities over the pool."""
         alike = np.corrcoef([person.utility(self._pool["gold"]) for person in persons])
         return [(persons[i], persons[int(alike[i].argmin())]) for i in range(min(self.asked.between, len(persons)))]
 
     def between(self, persons: Sequence[Person], personal: UserAdapter) -> None:
-        """From one person's description to another's in equal steps: how both like what is drawn."""
+        """Interpolate between two conditionings in equal steps; utility of the images for both members."""
         for first, second in self.opposites(persons):
-            a, b = self.told(personal, first), self.told(personal, second)
+            a, b = self.conditioning(personal, first), self.conditioning(personal, second)
             for share in np.linspace(0, 1, STEPS).tolist():
-                shown = self.draw(personal, (1 - share) * a + share * b, self.generic)
+                shown = self.sample(personal, (1 - share) * a + share * b, self.generic)
                 for judge in self.attribute_judges:
                     values = {
                         f"utility_of_{name}": float(self.utility(who, judge, shown).mean())
@@ -297,9 +294,9 @@ class Study:
         self.log("personal: interpolation")
 
     def recognized(self, name: str) -> None:
-        """Which of the seen persons it is, by a linear classifier of descriptions that learned from other choices.
+        """Recognize seen members from their conditioning by a linear classifier fitted to other choices.
 
-        As in the paper's figure 2: the share of right guesses, and of those among the first 16.
+        Figure 2 of the paper: top-1 and top-16 accuracy.
         """
         from sklearn.linear_model import LogisticRegression
 

@@ -10,7 +10,7 @@ import torch
 
 from papa.benchmark.personal.population import Population
 from papa.benchmark.personal.preferences import shares_of
-from papa.benchmark.personal.study import drawn, won
+from papa.benchmark.personal.study import sample_images, win_rate
 from papa.benchmark.tasks.fruits import FruitsSettings
 from papa.benchmark.tasks.fruits.personal import load
 from papa.benchmark.tasks.fruits.task import Fruits
@@ -38,7 +38,7 @@ def tokens(task: Fruits) -> torch.Tensor:
 
 
 def pictures(model: PipelineModel) -> torch.Tensor:
-    return drawn(model, PROMPT, N, NOISE)
+    return sample_images(model, PROMPT, N, NOISE)
 
 
 def latents(model: PipelineModel) -> torch.Tensor:
@@ -70,7 +70,7 @@ def test_an_untrained_adapter_wins_half(task: Fruits, tokens: torch.Tensor) -> N
     person, shares = Population(task.attributes().values).person(300), []
     for model in (new.conditioned_on(tokens), task.model):
         shares.append(shares_of(task.attributes(), pictures(model)))
-    assert won(*map(person.utility, shares)) == pytest.approx(0.5, abs=0.5 / np.sqrt(N))
+    assert win_rate(*map(person.utility, shares)) == pytest.approx(0.5, abs=0.5 / np.sqrt(N))
 
 
 def test_the_adapter_of_another_base_is_refused(task: Fruits) -> None:
