@@ -66,7 +66,7 @@ def trains(method: str) -> bool:
 
 
 ALL = [method for method in METHODS if not declaration(method).settings().needs_adapter]
-"""None of these models comes with an adapter that is told about a person."""
+"""None of these models has a user adapter."""
 FITTING = [(method, name) for method in ALL for name in MODELS if name != "mixture" or not trains(method)]
 fitting = pytest.mark.parametrize(("method", "name"), FITTING)
 

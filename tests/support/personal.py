@@ -1,4 +1,4 @@
-"""Small networks that are told about a person."""
+"""Small networks conditioned on a user."""
 
 from __future__ import annotations
 

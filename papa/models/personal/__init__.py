@@ -1,1 +1,1 @@
-"""Models that are told about a person: user encoders, the attention that reads them, and adapters on disk."""
+"""Models conditioned on a user: user encoders, user attention, and adapters."""

@@ -1,4 +1,4 @@
-"""A PPD adapter on disk: the new projections as safetensors, with what they belong to in the header.
+"""A PPD adapter on disk: the new projections as safetensors, with base model and encoder in the header.
 
 The header names the sha256 of the base network's weights, the encoder, the width of a token and the scale, so an
 adapter for another base or another encoder is refused.
@@ -29,10 +29,14 @@ FORMAT = "papa-ppd-1"
 
 @dataclass(frozen=True)
 class About:
-    """What an adapter belongs to.
+    """The header of an adapter.
 
-    base: `weights_hash` of its network. encoder: name of the user encoder. tokens, width: of a person's description.
-    scale: s, as chosen after the training. recipe: how it was trained.
+    Args:
+        base: `weights_hash` of its network.
+        encoder: name of the user encoder.
+        tokens, width: shape of a user's tokens.
+        scale: s, chosen after training.
+        recipe: settings of the training.
     """
 
     base: str
@@ -52,7 +56,7 @@ class Adapter:
 
 
 def weights_hash(net: nn.Module) -> str:
-    """sha256 over a network's pre-trained weights in float32, by name; a person's part does not count."""
+    """sha256 over a network's pre-trained weights in float32, by name, without user attention."""
     digest = hashlib.sha256()
     own = {f"{name}." for name, module in net.named_modules() if isinstance(module, UserAttention)}
     for name, weight in sorted(net.state_dict().items()):
@@ -63,9 +67,10 @@ def weights_hash(net: nn.Module) -> str:
 
 
 def save_adapter(file: Path, net: nn.Module, about: About) -> None:
-    """Write the person's part of a network, in half precision.
+    """Write the user attention of a network, in half precision.
 
-    Raises:  PapaError where the file cannot be written.
+    Raises:
+        PapaError: where the file cannot be written.
     """
     weights = {name: weight.detach().half().cpu().contiguous() for name, weight in projections(net).items()}
     header = {"format": FORMAT, "about": json.dumps(asdict(about), sort_keys=True)}
@@ -76,7 +81,8 @@ def save_adapter(file: Path, net: nn.Module, about: About) -> None:
 def read_adapter(file: Path) -> Adapter:
     """An adapter file.
 
-    Raises:  ArtefactError for a file that is missing, damaged, or no adapter.
+    Raises:
+        ArtefactError: for a file that is missing, damaged, or not an adapter.
     """
     if not file.is_file():
         raise ArtefactError(f"the adapter {file} is missing; give the path of a file that a PPD training wrote.")
@@ -85,7 +91,7 @@ def read_adapter(file: Path) -> Adapter:
             header = opened.metadata() or {}
             if header.get("format") != FORMAT:
                 raise ArtefactError(
-                    f"{file} is no PPD adapter of this version (format {header.get('format')!r}, not {FORMAT!r})."
+                    f"{file} is not a PPD adapter of this version (format {header.get('format')!r}, not {FORMAT!r})."
                 )
             about = About(**json.loads(header["about"]))
             names = list(opened.keys())
@@ -95,31 +101,38 @@ def read_adapter(file: Path) -> Adapter:
 
 
 def attach(net: nn.Module, adapter: Adapter, scale: float | None = None) -> UserConditioning:
-    """Put an adapter on a network, in place. scale: s; None takes the adapter's own.
+    """Add an adapter to a network, in place.
 
-    Raises:  ModelError for an adapter of another base, or one whose layers are not those of the network.
+    Args:
+        net: the network.
+        adapter: the adapter.
+        scale: s; None takes the adapter's own.
+
+    Raises:
+        ModelError: for an adapter of another base network.
     """
     about, found = adapter.about, weights_hash(net)
     if about.base != found:
         raise ModelError(
             f"this adapter was trained for a base with weights {about.base[:12]}..., and this model's are "
-            f"{found[:12]}...: take the model that it belongs to, or train an adapter for this one."
+            f"{found[:12]}...: take its base model, or train an adapter for this one."
         )
-    told = add_user_attention(net, about.width, Stream(0))
-    told.scale = about.scale if scale is None else scale
+    conditioning = add_user_attention(net, about.width, Stream(0))
+    conditioning.scale = about.scale if scale is None else scale
     own = projections(net)
     if {name: tuple(w.shape) for name, w in own.items()} != {n: tuple(w.shape) for n, w in adapter.weights.items()}:
         raise ModelError("this adapter has other layers than this network; it is damaged, train it again.")
     for name, weight in own.items():
         weight.data.copy_(adapter.weights[name])
-    return told
+    return conditioning
 
 
 @dataclass(frozen=True, eq=False)
 class UserAdapter:
-    """What makes a model personal: an adapter, and the encoder that it was trained with.
+    """An adapter and the user encoder that it was trained with.
 
-    Raises:  ModelError where the two do not fit.
+    Raises:
+        ModelError: if the adapter has another encoder.
     """
 
     adapter: Adapter

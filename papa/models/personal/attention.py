@@ -1,11 +1,11 @@
-"""Decoupled cross-attention: a network that is told about a person beside its prompt.
+"""Decoupled cross-attention: a network conditioned on a user beside its prompt.
 
 In every cross-attention layer
 
     out = Attn(Q, K, V) + s Attn(Q, u W'_k, u W'_v)
 
-with the layer's own queries, u the tokens that describe a person, and s the scale. Only W'_k and W'_v are new. They
-have no bias, so tokens of zero, or a scale of zero, give the network without the person back, exactly.
+with the layer's own queries, u the tokens of a user, and s the scale. Only W'_k and W'_v are new. They have no bias, so
+zero tokens or a zero scale give exactly the unconditional network.
 
 Source: "Personalized Preference Fine-tuning of Diffusion Models" (arXiv 2501.06655); the layer is IP-Adapter's
 (arXiv 2308.06721).
@@ -26,7 +26,12 @@ from papa.rng import Stream
 
 
 class UserConditioning:
-    """What the layers of one network are told. tokens: (n or 1, tokens, width), None for nothing. scale: s."""
+    """The state shared by the user attention of one network.
+
+    Attributes:
+        tokens: (n or 1, tokens, width) of users; None for the unconditional network.
+        scale: s.
+    """
 
     def __init__(self) -> None:
         self.tokens: Tensor | None = None
@@ -34,14 +39,18 @@ class UserConditioning:
 
 
 class UserAttention(nn.Module):
-    """An attention processor that adds a person's part to what another processor computes.
+    """An attention processor that adds user attention to another processor.
 
-    Args:    attn: the layer. inner: its processor so far. width: of a person's token. told: shared by all layers.
+    Args:
+        attn: the layer.
+        inner: its processor.
+        width: of a user's token.
+        state: shared by all layers.
     """
 
-    def __init__(self, attn: Attention, inner: Any, width: int, told: UserConditioning) -> None:
+    def __init__(self, attn: Attention, inner: Any, width: int, state: UserConditioning) -> None:
         super().__init__()
-        self.inner, self.told = inner, told
+        self.inner, self.state = inner, state
         like = attn.to_q.weight
         self.user_k, self.user_v = (
             nn.Linear(width, attn.inner_dim, bias=False, device=like.device, dtype=torch.float32) for _ in range(2)
@@ -50,7 +59,7 @@ class UserAttention(nn.Module):
     def __call__(self, attn: Any, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """As any attention processor: (n, positions, channels) -> the same, or (n, channels, h, w)."""
         out = self.inner(attn, hidden_states, *args, **kwargs)
-        tokens, scale = self.told.tokens, self.told.scale
+        tokens, scale = self.state.tokens, self.state.scale
         return out if tokens is None or scale == 0 else out + scale * self.person(attn, hidden_states, tokens)
 
     def person(self, attn: Any, hidden_states: Tensor, tokens: Tensor) -> Tensor:
@@ -77,7 +86,8 @@ def cross_attention(net: nn.Module) -> list[tuple[str, Attention]]:
 
     Stable Cascade's layers attend to their own features and to the prompt at once; those are cross-attention too.
 
-    Raises:  ModelError for a network without any.
+    Raises:
+        ModelError: for a network without any.
     """
     found = [
         (name, module)
@@ -86,7 +96,7 @@ def cross_attention(net: nn.Module) -> list[tuple[str, Attention]]:
     ]
     if not found:
         raise ModelError(
-            "this network has no cross-attention, so it cannot be told about a person; take a model with prompts."
+            "this network has no cross-attention, so it cannot be conditioned on a user; take a model with prompts."
         )
     return found
 
@@ -96,28 +106,33 @@ def _of_cascade(net: nn.Module, name: str) -> bool:
 
 
 def add_user_attention(net: nn.Module, width: int, stream: Stream) -> UserConditioning:
-    """Put a person's part on every cross-attention layer, in place. W'_v starts at zero, so nothing changes yet.
+    """Add user attention to every cross-attention layer, in place. W'_v starts at zero, so the output is unchanged.
 
-    Args:    width: of a person's token. stream: where W'_k comes from (uniform, as PyTorch starts a linear layer).
-    Returns: what the layers are told; set its tokens, or use `user_conditioning`.
+    Args:
+        net: the network.
+        width: of a user's token.
+        stream: of the initial W'_k (uniform, PyTorch's initialization of a linear layer).
+
+    Returns:
+        The state of the layers; set its tokens, or use `user_conditioning`.
     """
-    told = UserConditioning()
+    state = UserConditioning()
     for name, attn in cross_attention(net):
-        layer = UserAttention(attn, attn.processor, width, told)
+        layer = UserAttention(attn, attn.processor, width, state)
         values = (2 * stream.at(name).uniform(*layer.user_k.weight.shape) - 1) / width**0.5
         layer.user_k.weight.data.copy_(torch.from_numpy(values))
         nn.init.zeros_(layer.user_v.weight)
         attn.set_processor(cast(Any, layer))
-    return told
+    return state
 
 
 def user_state(net: nn.Module) -> UserConditioning | None:
-    """What the layers of a network are told; None for a network without a person's part."""
-    return next((module.told for module in net.modules() if isinstance(module, UserAttention)), None)
+    """The user attention's state of a network; None without user attention."""
+    return next((module.state for module in net.modules() if isinstance(module, UserAttention)), None)
 
 
 def projections(net: nn.Module) -> dict[str, nn.Parameter]:
-    """The new weights, by the name of their layer: what is trained, and what an adapter file holds."""
+    """The trainable weights of user attention, by the name of their layer."""
     return {
         f"{name.removesuffix('.processor')}.{which}": getattr(module, which).weight
         for name, module in net.named_modules()
@@ -127,10 +142,10 @@ def projections(net: nn.Module) -> dict[str, nn.Parameter]:
 
 
 @contextmanager
-def user_conditioning(told: UserConditioning, tokens: Tensor | None) -> Iterator[None]:
-    """Inside the block, the layers are told these tokens."""
-    before, told.tokens = told.tokens, tokens
+def user_conditioning(state: UserConditioning, tokens: Tensor | None) -> Iterator[None]:
+    """A block in which the network is conditioned on these tokens."""
+    before, state.tokens = state.tokens, tokens
     try:
         yield
     finally:
-        told.tokens = before
+        state.tokens = before

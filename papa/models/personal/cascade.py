@@ -1,4 +1,4 @@
-"""Stable Cascade's Stage C, the model of the paper, told about a person.
+"""Stable Cascade's Stage C, the model of the PPD paper, conditioned on a user.
 
 Stage C denoises image embeddings of 16 channels under a cosine schedule over a ratio in [0, 1] instead of timesteps;
 diffusers has it as `StableCascadeUNet` with `StableCascadePriorPipeline` and `DDPMWuerstchenScheduler`. It predicts
@@ -22,13 +22,15 @@ from papa.errors import ArtefactError, ModelError
 from papa.models.personal.attention import user_conditioning, user_state
 
 TOTAL = 1000
-"""Ratios that a training tells apart."""
+"""Discrete ratios of the training."""
 
 
 def load_prior(folder: str | Path, dtype: torch.dtype = torch.float32) -> StableCascadePriorPipeline:
     """A folder in the layout of `StableCascadePriorPipeline.save_pretrained`, frozen.
 
-    Raises:  ArtefactError where it cannot be read. ModelError for another noise schedule.
+    Raises:
+        ArtefactError: where it cannot be loaded.
+        ModelError: for another noise schedule.
     """
     try:
         pipe: Any = StableCascadePriorPipeline.from_pretrained(folder, local_files_only=True).to(dtype)
@@ -83,28 +85,32 @@ class StageC(nn.Module):
 
 @contextmanager
 def conditioned_on(pipe: StableCascadePriorPipeline, person: Tensor, guided: bool = True) -> Iterator[None]:
-    """Inside the block, the pipeline draws for a person.
+    """A block in which the pipeline is conditioned on a user.
 
-    Args:    person: (tokens, width). guided: whether its `guidance_scale` is above 1; the branch without the prompt,
-             the second half of the batch, is not told about the person.
-    Raises:  ModelError for a prior without user attention.
+    Args:
+        pipe: the prior.
+        person: (tokens, width) of the user.
+        guided: whether `guidance_scale` is above 1; then the second half of the batch is unconditional.
+
+    Raises:
+        ModelError: for a prior without user attention.
     """
-    told = user_state(pipe.prior)
-    if told is None:
-        raise ModelError("this prior has no adapter that could be told about a person; attach one first.")
+    state = user_state(pipe.prior)
+    if state is None:
+        raise ModelError("this prior has no adapter to condition it on a user; attach one first.")
     if not guided:
-        with user_conditioning(told, person[None]):
+        with user_conditioning(state, person[None]):
             yield
         return
 
     def halves(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
         n = len(kwargs["sample"]) // 2
         both = person[None].expand(n, -1, -1)
-        told.tokens = torch.cat([both, torch.zeros_like(both)])
+        state.tokens = torch.cat([both, torch.zeros_like(both)])
 
     hook = cast(nn.Module, pipe.prior).register_forward_pre_hook(halves, with_kwargs=True)
     try:
-        with user_conditioning(told, None):
+        with user_conditioning(state, None):
             yield
     finally:
         hook.remove()

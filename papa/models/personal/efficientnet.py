@@ -1,8 +1,8 @@
-"""Pictures as Stage C denoises them: 16 channels of an EfficientNet's features, one for each 32 x 32 pixels.
+"""Latents of Stage C: 16 channels of an EfficientNet's features, one for each 32 x 32 pixels.
 
 The network is EfficientNetV2-S without its head, a 1 x 1 convolution to 16 channels, and a batch norm without weights,
 which brings each channel to mean 0 and deviation 1. diffusers does not have it; its weights are the file
-`effnet_encoder.safetensors` of stabilityai/stable-cascade. Pictures of 1024 pixels are seen at 768, so Stage C works
+`effnet_encoder.safetensors` of stabilityai/stable-cascade. Images of 1024 pixels are resized to 768, so Stage C works
 on 24 x 24.
 
 Source: Pernias et al. 2023, "Wuerstchen" (arXiv 2306.00637); the layers' names are those of the published file.
@@ -45,7 +45,8 @@ class EfficientNetEncoder(nn.Module):
     def from_file(cls, file: str | Path) -> EfficientNetEncoder:
         """The published weights, frozen.
 
-        Raises:  ArtefactError for a file that is missing, damaged, or of another network.
+        Raises:
+            ArtefactError: for a file that is missing, damaged, or of another network.
         """
         if not Path(file).is_file():
             raise ArtefactError(

@@ -1,6 +1,6 @@
-"""User encoders: from a few choices to the tokens that describe a person. All of them are frozen.
+"""Frozen user encoders: from a few pairwise choices to the tokens of a user.
 
-A person is a set of pairs (preferred, rejected). The tokens do not depend on the pairs' order.
+A user is a set of pairs (preferred, rejected). The tokens do not depend on the pairs' order.
 """
 
 from __future__ import annotations
@@ -14,15 +14,19 @@ import torch
 from torch import Tensor, nn
 
 SHRINK = 2.0
-"""How many pairs' worth of an unknown person are mixed in: few choices make a small difference, many a full one."""
+"""Pseudo-count of pairs of an unknown user: shrinks the tokens of few choices."""
 USER_FLAG = 0.3
-"""Value of the entries of the first token, which every person has: the network then knows that it draws for somebody,
-and the other tokens describe whom."""
+"""Entries of the first token, the same for every user: it separates conditioned from unconditional samples."""
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What a person chose. preferred, rejected: (N, C, H, W) images in [-1, 1]. captions: what each pair shows."""
+    """Pairwise choices of one user.
+
+    Args:
+        preferred, rejected: (N, C, H, W) images in [-1, 1].
+        captions: of each pair.
+    """
 
     preferred: Tensor
     rejected: Tensor
@@ -35,7 +39,9 @@ class Choices:
 class UserEncoder(ABC):
     """A frozen encoder.
 
-    Attributes: name: for records. tokens, width: of the description of a person.
+    Attributes:
+        name: for records.
+        tokens, width: shape of a user's tokens.
     """
 
     name: str
@@ -44,17 +50,18 @@ class UserEncoder(ABC):
 
     @abstractmethod
     def encode(self, choices: Choices) -> Tensor:
-        """The tokens of a person, (tokens, width) float32. No choices: those of a person of whom nothing is known."""
+        """(tokens, width) float32 tokens of a user; without choices those of an unknown user."""
 
 
 class ImageEncoder(UserEncoder):
-    """An encoder that looks at one image after the other, and pools over the pairs.
+    """An encoder of single images, pooled over the pairs.
 
-    Besides the first token there is one: what was preferred, what was rejected, and their difference, one behind the
-    other, each summed over the pairs and divided by N + `SHRINK`. (As three tokens they could not be told apart:
-    attention does not know which token is which.) Features are standardized on images that no person chose from.
+    The second token concatenates the features of preferred images, of rejected images, and their difference, each
+    summed over the pairs and divided by N + `SHRINK` (attention could not distinguish three tokens). Features are
+    standardized on images outside the choices.
 
-    Args:    mean, deviation: (d,) of the features of such images.
+    Args:
+        mean, deviation: (d,) of the features of such images.
     """
 
     tokens = 2
@@ -78,15 +85,17 @@ class ImageEncoder(UserEncoder):
 
     def pooled(self, preferred: Tensor, rejected: Tensor) -> Tensor:
         """The tokens of (N, d) standardized features of both sides."""
-        told = torch.cat([preferred.sum(0), rejected.sum(0), (preferred - rejected).sum(0)])
-        return torch.stack([torch.full((self.width,), USER_FLAG), told / (len(preferred) + SHRINK)])
+        summed = torch.cat([preferred.sum(0), rejected.sum(0), (preferred - rejected).sum(0)])
+        return torch.stack([torch.full((self.width,), USER_FLAG), summed / (len(preferred) + SHRINK)])
 
 
 class ClipEncoder(ImageEncoder):
-    """The image tower of an OpenCLIP model that is neither a judge nor what labels.
+    """The image tower of an OpenCLIP model that is not a judge.
 
-    Args:    embed: (n, 3, H, W) images in [-1, 1] -> (n, d) unit embeddings. texts: sentences -> (n, d) unit embeddings
-             of the same model's text tower, for what is said in words.
+    Args:
+        embed: (n, 3, H, W) images in [-1, 1] -> (n, d) unit embeddings.
+        texts: sentences -> (n, d) unit embeddings of the same model's text tower.
+        mean, deviation: (d,) of image embeddings.
     """
 
     name = "clip"
@@ -106,19 +115,22 @@ class ClipEncoder(ImageEncoder):
 
     @torch.no_grad()
     def stated(self, liked: str, disliked: str, others: Sequence[str], weight: int = 4) -> Tensor:
-        """The tokens of a person who says in words what they like and what not.
+        """The tokens of a user who describes the preference in words.
 
-        A text's embedding lies elsewhere than an image's, so it is compared with those of other sentences.
+        Embeddings of texts and images have different means, so texts are centred on those of other sentences.
 
-        Args:    others: sentences about all sorts of pictures. weight: as many choices as the words count for.
+        Args:
+            liked, disliked: the description.
+            others: sentences about other images.
+            weight: number of choices that the description counts for.
         """
         middle = self.texts(others).cpu().mean(0)
-        told, not_told = ((self.texts([said]).cpu() - middle) / self.deviation for said in (liked, disliked))
-        return self.pooled(told.expand(weight, -1), not_told.expand(weight, -1))
+        preferred, rejected = ((self.texts([said]).cpu() - middle) / self.deviation for said in (liked, disliked))
+        return self.pooled(preferred.expand(weight, -1), rejected.expand(weight, -1))
 
 
 class PixelEncoder(ImageEncoder):
-    """The control: mean and deviation of each colour in each of `GRID` x `GRID` parts of the picture."""
+    """The control: mean and deviation of each colour in each of `GRID` x `GRID` parts of the image."""
 
     name = "pixels"
     GRID = 3
@@ -136,7 +148,7 @@ def standardization(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def some_of(choices: Choices, which: np.ndarray) -> Choices:
-    """Some of a person's choices."""
+    """A subset of the choices."""
     index = torch.from_numpy(which)
     captions = [choices.captions[int(i)] for i in which] if choices.captions else []
     return Choices(choices.preferred[index], choices.rejected[index], captions)

@@ -1,9 +1,9 @@
-"""The user encoder of the paper: a vision-language model that is shown the pairs and asked what this person likes.
+"""The user encoder of the PPD paper: a vision-language model that is prompted with the pairs.
 
-The description of a person is the hidden state of the last token of the last layer, after the model has thought about
-the pairs step by step. It is scaled to mean square 1, so that its tokens are of the size of other encoders'.
+The token of a user is the hidden state of the last token of the last layer, after the model has thought about
+the pairs step by step. It is scaled to mean square 1, the scale of the other encoders' tokens.
 
-The pairs are shown in the order of their content's hash, so the description does not depend on the order they came in.
+Pairs are sorted by the hash of their content, so the token does not depend on their order.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from papa.models.personal.encoder import USER_FLAG, Choices, UserEncoder
 
 NAME = "llava-hf/llava-onevision-qwen2-0.5b-ov-hf"
 REVISION = "74dd0bf867a4cda7950c17663794267c60cf4b40"
-"""Which model, and a commit of it on the hub, as public repositories name it."""
+"""The model and its commit on the hub."""
 
 SHOWN = "Here are {n} pairs of pictures. In each, one person preferred the first picture to the second."
 PAIR = "Pair {i}, of the prompt {caption!r}. Preferred, then rejected:"
@@ -38,9 +38,14 @@ ASKED = (
 class VisionLanguageEncoder(UserEncoder):
     """LLaVA-OneVision through transformers.
 
-    Args:    model: a name on the hub, or a folder. revision: a branch, tag or commit of the hub. thought: tokens of the
-             step-by-step answer, greedily decoded; 0 takes the state at the end of the question.
-    Raises:  ArtefactError where it cannot be loaded.
+    Args:
+        model: a name on the hub, or a folder.
+        revision: a branch, tag or commit of the hub.
+        thought: tokens of the step-by-step answer, greedily decoded; 0 takes the state at the end of the question.
+        device, dtype: of the model.
+
+    Raises:
+        ArtefactError: where it cannot be loaded.
     """
 
     tokens = 2
@@ -68,11 +73,11 @@ class VisionLanguageEncoder(UserEncoder):
         self.width = int(net.config.text_config.hidden_size)
 
     def encode(self, choices: Choices) -> Tensor:
-        somebody = torch.full((1, self.width), USER_FLAG)
+        flag = torch.full((1, self.width), USER_FLAG)
         if not len(choices):
-            return torch.cat([somebody, torch.zeros(1, self.width)])
+            return torch.cat([flag, torch.zeros(1, self.width)])
         order = sorted(range(len(choices)), key=lambda i: content(choices.preferred[i], choices.rejected[i]))
-        return torch.cat([somebody, self._state(self._inputs(choices, order))])
+        return torch.cat([flag, self._state(self._inputs(choices, order))])
 
     def _inputs(self, choices: Choices, order: list[int]) -> Any:
         said: list[dict[str, Any]] = [{"type": "text", "text": SHOWN.format(n=len(order))}]
@@ -104,9 +109,11 @@ class VisionLanguageEncoder(UserEncoder):
 
 
 class Cached(UserEncoder):
-    """An encoder whose descriptions are kept in a folder, by the content of the choices and the encoder's name.
+    """An encoder with a cache on disk, by the content of the choices and the encoder's name.
 
-    Args:    inner: the encoder. folder: made if missing.
+    Args:
+        inner: the encoder.
+        folder: created if missing.
     """
 
     def __init__(self, inner: UserEncoder, folder: Path) -> None:
@@ -114,7 +121,7 @@ class Cached(UserEncoder):
         self.name, self.tokens, self.width = inner.name, inner.tokens, inner.width
 
     def file_of(self, choices: Choices) -> Path:
-        """Where the description of these choices is kept; their order does not count."""
+        """The cache file of these choices, in any order."""
         pairs = sorted(content(p, r) for p, r in zip(choices.preferred, choices.rejected, strict=True))
         captions = sorted(choices.captions)
         digest = hashlib.sha256("\0".join([self.name, *pairs, *captions]).encode()).hexdigest()
@@ -134,7 +141,7 @@ class Cached(UserEncoder):
 
 
 def content(preferred: Tensor, rejected: Tensor) -> str:
-    """sha256 of a pair of pictures as they are stored."""
+    """sha256 of a pair of images in uint8."""
     return hashlib.sha256(stored(preferred).tobytes() + b"|" + stored(rejected).tobytes()).hexdigest()
 
 
@@ -144,5 +151,5 @@ def stored(image: Tensor) -> np.ndarray:
 
 
 def picture(image: Tensor) -> Image.Image:
-    """The same as a picture."""
+    """The same as a PIL image."""
     return Image.fromarray(stored(image))

@@ -61,7 +61,7 @@ def test_missing_damaged_and_other_files(saved: Path, tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match=re.escape(str(saved)) + r".*fetch it or train it again"):
         read_adapter(saved)
     save_file({"a": torch.zeros(1)}, saved)
-    with pytest.raises(ArtefactError, match="no PPD adapter"):
+    with pytest.raises(ArtefactError, match="not a PPD adapter"):
         read_adapter(saved)
 
 
