@@ -50,3 +50,20 @@ class Declared:
     def load(self) -> Any:
         """The class that implements it."""
         return load(self.target)
+
+
+class _Lazy:
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(import_module(self._name), attribute)
+
+
+def lazy(*names: str) -> Any:
+    """Stand-ins for modules, which import them at the first use of an attribute.
+
+    Under `TYPE_CHECKING` the modules are imported as usual, so that type checkers know them.
+    """
+    modules = [_Lazy(name) for name in names]
+    return modules[0] if len(modules) == 1 else modules

@@ -21,8 +21,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
+import torch
 from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
@@ -35,10 +36,18 @@ from papa.images import grid
 from papa.labels import Labels, encode
 from papa.log import Log, feedback_from
 from papa.methods import declaration, refuse_given
-from papa.methods.interface import Method, Preference, recording_gradients
+from papa.methods.interface import Method, Preference
 from papa.models.interface import Model
 from papa.rng import Stream
 from papa.settings import validated
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def recording_gradients(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorator: gradients are recorded whatever the caller has set (`no_grad`, `inference_mode`, ...)."""
+    return torch.inference_mode(False)(torch.enable_grad()(function))
 
 
 @dataclass(frozen=True)
@@ -115,7 +124,7 @@ class Session:
                 f"{method} with these settings is a control that needs the true preference; give `oracle`."
             )
         self.model = model
-        self.method: Method[Any] = declared.load()(
+        self.method: Method[Any] = declared.method(
             self.settings, model, stream or Stream(seed).at("session"), base, oracle
         )
         self._about = {

@@ -29,7 +29,7 @@ from papa.benchmark.personal.preferences import Gathered, Telling, gathered, tra
 from papa.benchmark.tasks.images import to_range
 from papa.errors import ModelError, PapaError
 from papa.files import write_json
-from papa.methods.ppd.training import Pairs, PpdTraining, Trainer
+from papa.methods.ppd_training import Pairs, PpdTraining, Trainer
 from papa.models.personal.adapter import About, save_adapter, weights_hash
 from papa.models.personal.attention import add_user_attention
 from papa.models.personal.cascade import StageC, load_prior, prompt_tokens, ratio_schedule

@@ -105,7 +105,7 @@ def test_sessions_in_half_precision(name: str) -> None:
     task = PipelineTask(tiny_sd15.settings(), "cuda")
     algorithm, given = SESSIONS[name]
     settings = tiny.small(declaration(algorithm).settings, **given)
-    method = declaration(algorithm).load()(settings, task.model, Stream(0), lambda n: drawn(task, n).cuda())
+    method = declaration(algorithm).method(settings, task.model, Stream(0), lambda n: drawn(task, n).cuda())
     user = user_of("sd15", "apple")
     user.calibrate(task)
     for happened in rounds_of(method, user, Stream(1), settings.labels, settings.per_round):

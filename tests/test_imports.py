@@ -60,7 +60,7 @@ def imported(module: str, is_package: bool, tree: ast.AST) -> Iterator[str]:
 
 
 def named(tree: ast.AST) -> Iterator[str]:
-    """Modules that are named in text, to be loaded later: "papa.methods.fkc.method:Fkc"; not the file "papa.json"."""
+    """Modules that are named in text, to be loaded later: "papa.methods.fkc:Fkc"; not the file "papa.json"."""
     texts = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
     yield from (found[1] for text in texts if (found := re.fullmatch(r"(papa(?!\.json)(?:\.\w+)+)(?::\w+)?", text)))
 
@@ -141,9 +141,9 @@ ARROWS = {
     ),
     "a whole module": ("rng.py", "import papa.session\n", "papa.rng imports papa.session"),
     "inside a function": (
-        "methods/fkc/method.py",
+        "methods/fkc.py",
         "def peek():\n    from papa.benchmark.users.interface import User\n    return User\n",
-        "papa.methods.fkc.method imports papa.benchmark",
+        "papa.methods.fkc imports papa.benchmark",
     ),
     "for type checkers": (
         "session.py",
@@ -188,7 +188,6 @@ def test_no_method_reaches_a_judge_a_user_or_a_record(name: str) -> None:
     graph = graph_of(ROOT / "papa", texts=True)
     start = METHODS[name].split(":")[0]
     found = reach(start, graph) | {start}
-    assert f"{start}.method" in found or name == "epapa"  # its settings stand beside those of papa
     assert {unit(module) for module in found} <= set().union(*LEVELS[: LEVEL["methods"] + 1])
 
 
@@ -260,7 +259,7 @@ def test_smc_loads_without_diffusers_and_no_model() -> None:
 def test_loading_every_method_loads_no_benchmark() -> None:
     code = "from papa.methods import METHODS, load_method\nfor name in METHODS: load_method(name)"
     modules = loaded(code)
-    assert "papa.methods.papa.method" in modules and "papa.methods.fkc.method" in modules
+    assert "papa.methods.papa" in modules and "papa.methods.fkc" in modules
     assert not {name for name in modules if name.startswith(("papa.benchmark", "papa.paper", "papa.session"))}
 
 

@@ -81,14 +81,14 @@ def as_papa(net: Any, base: Any, x0: Any, total: int) -> None:
     import torch
 
     from papa.diffusion.denoiser import Cost
-    from papa.methods.papa.loss import Networks, Pairs, accumulate_gradients
+    from papa.methods.losses import Networks, Pairs, papa_gradient
 
     noise = torch.randn(1, *x0.shape[1:])
     last = torch.zeros(1, total)
     last[0, -1] = C_QPDE
     pairs = Pairs(torch.arange(total)[None], torch.full((1, total), C_PREF / total), last)
     nets = Networks(net, base, base)
-    accumulate_gradients(
+    papa_gradient(
         nets, schedule(total), x0, lambda _: noise.expand(total, *noise.shape[1:]), pairs, chunk=32, cost=Cost()
     )
 

@@ -1,15 +1,14 @@
-"""The alignment methods: one folder and one line each.
+"""The alignment methods: one file and one line each.
 
-A folder's `__init__.py` holds the settings and the declaration and imports no torch; `method.py` holds the method. A
-line may name a folder outside of this package.
+A method's file has its settings, its class and its declaration, and imports no torch. A line may name a module outside
+of this package.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 from papa.errors import LabelsError
 from papa.methods.declaration import Declaration, MethodSettings, Pictures
+from papa.methods.interface import Method
 from papa.registry import find
 
 METHODS: dict[str, str] = {
@@ -39,42 +38,45 @@ METHODS: dict[str, str] = {
 
 
 def declaration(name: str) -> Declaration:
-    """What is known of a method without loading it.
+    """The declaration of a method.
 
-    Raises:  SettingsError that names the nearest known method.
+    Raises:
+        SettingsError: that names the nearest known method.
     """
     return find("method", METHODS, name)
 
 
-def load_method(name: str) -> Any:
-    """The class of a method, a subclass of `papa.methods.interface.Method`.
+def load_method(name: str) -> type[Method]:
+    """The class of a method.
 
-    Raises:  SettingsError that names the nearest known method.
+    Raises:
+        SettingsError: that names the nearest known method.
     """
-    return declaration(name).load()
+    return declaration(name).method
 
 
 def learning_from(kind: Pictures) -> list[str]:
-    """The methods that learn from labels of pictures which they did not draw. kind: grades or pairs of pictures."""
+    """The methods that learn from labels of given images."""
     return [name for name in METHODS if kind in declaration(name).pictures]
 
 
 def refuse_given(name: str, settings: MethodSettings, kind: Pictures) -> None:
-    """Refuse labels of pictures that exist already, for a method that cannot learn from them.
+    """Refuse labels of given images for a method that cannot learn from them.
 
-    Args:    kind: what the labels are, grades or pairs of pictures.
-    Raises:  LabelsError that names methods which can.
+    Args:
+        name: the method.
+        settings: its settings.
+        kind: of the labels.
+
+    Raises:
+        LabelsError: that names methods which can.
     """
     pictures = declaration(name).pictures
     if kind not in pictures:
-        what = (
-            f"{' or '.join(sorted(pictures))} of pictures, not from {kind}"
-            if pictures
-            else "nothing that it did not draw itself"
-        )
+        what = f"{' or '.join(sorted(pictures))} of images, not from {kind}" if pictures else "its own samples only"
         raise LabelsError(
-            f"{name} learns from {what}, so labels of pictures that exist already are of no use to it; methods that "
-            f"learn from {kind} of pictures: {', '.join(learning_from(kind))}."
+            f"{name} learns from {what}, so it cannot use labels of given images; methods that learn from {kind} of "
+            f"images: {', '.join(learning_from(kind))}."
         )
     if (reason := settings.cannot_begin) is not None:
-        raise LabelsError(f"{name} cannot begin with labels of pictures that exist already: {reason}.")
+        raise LabelsError(f"{name} cannot start from labels of given images: {reason}.")

@@ -1,19 +1,21 @@
-"""What is known of a method without loading it: its settings, its source, and what it does. Imports no torch."""
+"""The declaration of a method: its settings, its class, its source and its capabilities. Imports no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from papa.registry import Declared
 from papa.settings import Positive, Settings
 
+if TYPE_CHECKING:
+    from papa.methods.interface import Method
+
 Pictures = Literal["grades", "pairs"]
-"""Labels of pictures: a grade of each, likes and dislikes among them; or which of two is better."""
+"""Labels of given images: a grade of each (likes and dislikes among them), or which of two is better."""
 
 
 class Training(Protocol):
-    """What is known of a fine-tuning before it starts: how much memory it will take."""
+    """The settings of fine-tuning that decide its memory."""
 
     @property
     def chunk(self) -> int:
@@ -39,7 +41,7 @@ class MethodSettings(Settings):
     per_round: Positive = 8
     """Items shown per round, k."""
     dial: ClassVar[Literal["weights", "beta_max", "n"] | None] = None
-    """What changes the strength of the result without new training: the trained weights, or one of the settings."""
+    """What changes the strength of the aligned model without new training: the trained weights, or a setting."""
 
     @property
     def rounds(self) -> int:
@@ -48,12 +50,12 @@ class MethodSettings(Settings):
 
     @property
     def candidates(self) -> int:
-        """How many of the shared base samples one returned sample takes."""
+        """Base samples per returned sample."""
         return 1
 
     @property
     def needs_oracle(self) -> bool:
-        """Whether this is a control that is handed the user's true preference function."""
+        """Whether this is a control that uses the user's true preference function."""
         return False
 
     @property
@@ -63,34 +65,42 @@ class MethodSettings(Settings):
 
     @property
     def needs_adapter(self) -> bool:
-        """Whether the model must come with an adapter that is told about a person."""
+        """Whether the model must come with a PPD adapter."""
         return False
 
     @property
     def cannot_begin(self) -> str | None:
-        """Why a session with these settings cannot begin with labels of pictures that exist already; None if it can."""
+        """Why a session with these settings cannot start from labels of given images; None if it can."""
         return None
 
     @property
     def training(self) -> Training | None:
-        """How the model is fine-tuned; None for methods that leave its weights as they are."""
+        """How the model is fine-tuned; None for methods that do not change its weights."""
         return None
 
 
 @dataclass(frozen=True)
-class Declaration(Declared):
+class Declaration:
     """A method, as the registry names it.
 
-    Args:    settings: the class of its settings. target: "module:Class" of its implementation. source: the paper or
-             document that it follows. draws: what `sample` returns: the base's samples ("base"), some that it picks
-             among the base's ("picked"), or its own ("own"). pictures: from which labels of pictures that it did not
-             draw it learns: "grades" (likes and dislikes among them), "pairs", both, or none at all. uses: modules that
-             compute for it besides its own file and the shared ones, for the key of its runs.
+    Args:
+        settings: the class of its settings.
+        method: the class of its implementation.
+        source: the paper that it follows.
+        draws: what `sample` returns: base samples ("base"), a choice among base samples ("picked"), or samples of its
+            own ("own").
+        pictures: which labels of given images it learns from: "grades", "pairs", both, or none.
+        uses: modules that compute for it besides its own file and the shared ones, for the key of its runs.
     """
 
     settings: type[MethodSettings]
-    target: str
+    method: type[Method[Any]]
     source: str
     draws: Literal["base", "picked", "own"] = "own"
     pictures: frozenset[Pictures] = frozenset({"grades"})
     uses: tuple[str, ...] = ()
+
+    @property
+    def module(self) -> str:
+        """The module of the implementation."""
+        return self.method.__module__

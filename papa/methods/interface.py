@@ -1,42 +1,49 @@
-"""What an alignment method is, and what all of them share. A method is given a model: no user, judge or file."""
+"""What an alignment method is, and what all of them share. A method is given a model: no user, judge or file.
+
+Imports no torch.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import torch
-from torch import Tensor, nn
+import numpy as np
 
-from papa.diffusion.denoiser import Cost, Denoiser
-from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.errors import ModelError
 from papa.feedback import Feedback, Query
 from papa.methods.declaration import MethodSettings
-from papa.models.base_samples import base_latents
-from papa.models.interface import Model
+from papa.registry import lazy
 from papa.rng import Stream
 
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from papa.diffusion import denoiser, sampler
+    from papa.models import base_samples
+    from papa.models.interface import Model
+else:
+    torch, denoiser, sampler, base_samples = lazy(
+        "torch", "papa.diffusion.denoiser", "papa.diffusion.sampler", "papa.models.base_samples"
+    )
+
 S = TypeVar("S", bound=MethodSettings)
-P = ParamSpec("P")
-R = TypeVar("R")
-Preference = Callable[[Tensor], Tensor]
+Preference = Callable[["Tensor"], "Tensor"]
 """(n, ...) images -> (n,) preference in [0, 1], differentiable where it can be."""
-
-
-def recording_gradients(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorator: gradients are recorded whatever the caller has set (`no_grad`, `inference_mode`, ...)."""
-    return torch.inference_mode(False)(torch.enable_grad()(function))
 
 
 class Method(ABC, Generic[S]):
     """An alignment method behind ask and tell.
 
-    Args:    settings: its settings. model: what it aligns. stream: random numbers of this session, the same for all
-             methods. base: the first n base samples of this stream for the model's own prompt, shared by all methods
-             (counted in `cost` as if newly sampled); sampled on demand if None. oracle: the user's preference; None
-             except for the controls that ask for it (`settings.needs_oracle`).
+    Args:
+        settings: its settings.
+        model: the model to align.
+        stream: random numbers of this session, the same for all methods.
+        base: n -> the first n base samples of this stream for the model's own prompt, shared by all methods (counted
+            in `cost` as if newly sampled); sampled on demand if None.
+        oracle: the user's true preference; None except for controls (`settings.needs_oracle`).
     """
 
     def __init__(
@@ -51,19 +58,19 @@ class Method(ABC, Generic[S]):
         self.model = model
         self.stream = stream
         self.oracle = oracle
-        self.cost = Cost()
+        self.cost = denoiser.Cost()
         self.round = 0
-        """Rounds told so far, the one of given labels included."""
+        """Rounds learned from, the one of given labels included."""
         self.beforehand = 0
-        """Rounds of labels that were there before the first question; `settings.rounds` does not count them."""
-        self._base = base or (lambda n: base_latents(model, stream, n, Cost()))
+        """Rounds of labels given before the first question; `settings.rounds` does not count them."""
+        self._base = base or (lambda n: base_samples.base_latents(model, stream, n, denoiser.Cost()))
         self._sigmas = model.sigmas()
 
     # ------------------------------------------------------------ what a method implements
 
     @abstractmethod
     def ask(self, k: int) -> Query:
-        """The next k items to show. Changes nothing that was learned."""
+        """The next k items to label. Does not change the method's state."""
 
     @abstractmethod
     def learn(self, query: Query, feedback: Feedback) -> None:
@@ -71,11 +78,11 @@ class Method(ABC, Generic[S]):
 
     @abstractmethod
     def sample(self, n: int) -> Tensor:
-        """n latents of the aligned result. Changes nothing that was learned; the same rows each time."""
+        """n latents of the aligned model. Does not change the method's state; the same rows each time."""
 
     @property
     def asks_the_base(self) -> bool:
-        """Whether `ask` shows `base_query` whatever was answered, so that it may be drawn before the answers."""
+        """Whether `ask` returns `base_query` whatever the answers were, so that it can be computed in advance."""
         return False
 
     # ------------------------------------------------------------ what all share
@@ -86,10 +93,14 @@ class Method(ABC, Generic[S]):
         return self.settings.rounds + self.beforehand
 
     def begin(self, query: Query, feedback: Feedback) -> None:
-        """Learn from labels that were there before the first question: a round of its own, which costs no label.
+        """Learn from labels given before the first question: a round of its own, which costs no label.
 
-        Args:    query: latents of pictures that this method did not draw.
-        Raises:  AnswerError as `tell` does.
+        Args:
+            query: latents of images that this method did not sample.
+            feedback: their labels.
+
+        Raises:
+            AnswerError: as `tell` does.
         """
         self.beforehand = 1
         self.tell(query, feedback)
@@ -97,7 +108,8 @@ class Method(ABC, Generic[S]):
     def tell(self, query: Query, feedback: Feedback) -> None:
         """Learn from the answers to a query, and count the round.
 
-        Raises:  AnswerError for answers that do not fit the query; nothing was learned then.
+        Raises:
+            AnswerError: for answers that do not fit the query; the state is unchanged then.
         """
         self.check(query, feedback)
         self.learn(query, feedback)
@@ -106,39 +118,44 @@ class Method(ABC, Generic[S]):
     def check(self, query: Query, feedback: Feedback) -> None:
         """Refuse answers that this method cannot learn from. A session calls this before it writes them to its log.
 
-        Raises:  AnswerError that says what is asked for.
+        Raises:
+            AnswerError: that says what is expected.
         """
         feedback.check(len(query.latents))
 
     def base_latents(self, n: int) -> Tensor:
-        """The first n base samples; newly sampled from the same noise under another prompt."""
+        """The first n base samples; under another prompt newly sampled from the same noise."""
         if not self.model.own_prompt:
             return self.draw(self.model.denoiser(self.cost), n, self.stream.at("sample"))
         self.cost.forward += n * evaluations_per_sample(self.model)
         return self._base(n)
 
     def base_query(self, k: int, ahead: int = 0) -> Query:
-        """k fresh base samples to show, which follow from the number of the round alone; `ahead` rounds later."""
+        """k fresh base samples as a query; they depend on the round only. ahead: of a later round."""
         stream = self.stream.at("ask", round=self.round + ahead)
         return Query(self.draw(self.model.denoiser(self.cost), k, stream), self.condition(k))
 
-    def draw(self, denoise: Denoiser, n: int, stream: Stream) -> Tensor:
+    def draw(self, denoise: denoiser.Denoiser, n: int, stream: Stream) -> Tensor:
         """n samples of a denoiser by the model's own sampler."""
-        noise = stream_noise(stream, (n, *self.model.shape), self.model.dtype, self.model.device)
-        return euler_ancestral(denoise, self._sigmas, noise)
+        return sampler.euler_ancestral(denoise, self._sigmas, self.latent_noise(stream, n))
+
+    def latent_noise(self, stream: Stream, n: int) -> sampler.Noise:
+        """Step -> (n, ...) noise of latents."""
+        return sampler.stream_noise(stream, (n, *self.model.shape), self.model.dtype, self.model.device)
 
     def condition(self, k: int) -> list[str] | None:
         """The model's prompt for k items, or None."""
         return None if self.model.prompt is None else [self.model.prompt] * k
 
     def aligned(self) -> nn.Module:
-        """The network of the aligned result, for methods that train one.
+        """The network of the aligned model, for methods that train one.
 
-        Raises:  ModelError where there is no such network.
+        Raises:
+            ModelError: where there is no such network.
         """
         raise ModelError(
-            f"{type(self).__name__} leaves the model's weights as they are, so there is no aligned model to save; "
-            "the method papa makes one."
+            f"{type(self).__name__} does not change the model's weights, so there is no aligned model to save; "
+            "use a method that fine-tunes, such as papa."
         )
 
     def diagnostics(self) -> dict[str, float]:
@@ -146,18 +163,62 @@ class Method(ABC, Generic[S]):
         return {}
 
     def trace(self) -> list[dict[str, float]]:
-        """What happened at every step of the latest draw, for the record; nothing for most methods."""
+        """One row for each step of the last sampling, for the record; empty for most methods."""
         return []
 
     def state(self) -> dict[str, Any]:
-        """Everything that was learned; a method made with the same arguments and restored from it samples the same."""
+        """Everything learned; a method made with the same arguments and restored from it samples the same."""
         return {"round": self.round, "beforehand": self.beforehand}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over a state made by `state`."""
+        """Restore a state made by `state`."""
         self.round, self.beforehand = state["round"], state["beforehand"]
 
 
 def evaluations_per_sample(model: Model) -> int:
     """Denoiser evaluations per sample."""
     return (len(model.sigmas()) - 1) * model.evaluations_per_step
+
+
+class Labelled:
+    """Labelled latents in the order of the rounds. `preference` is (n,) float64, NaN where unanswered."""
+
+    def __init__(self) -> None:
+        self._latents: list[Tensor] = []
+        self._preference: list[np.ndarray] = []
+
+    def add(self, query: Query, feedback: Feedback) -> None:
+        """Append a round."""
+        self._latents.append(query.latents.detach())
+        self._preference.append(feedback.preference)
+
+    @property
+    def latents(self) -> Tensor:
+        return torch.cat(self._latents)
+
+    @property
+    def preference(self) -> np.ndarray:
+        return np.concatenate(self._preference)
+
+    def where(self, chosen: np.ndarray) -> tuple[Tensor, np.ndarray]:
+        """Latents and preferences of some items. chosen: (n,) bool."""
+        index = np.flatnonzero(chosen)
+        return self.latents[torch.from_numpy(index)], self.preference[index]
+
+    def answered(self) -> tuple[Tensor, np.ndarray]:
+        """Latents and preferences of the items with an answer."""
+        return self.where(~np.isnan(self.preference))
+
+    def rounds(self) -> list[np.ndarray]:
+        """The preferences of each round."""
+        return list(self._preference)
+
+    def last(self) -> tuple[Tensor, np.ndarray]:
+        """The last round."""
+        return self._latents[-1], self._preference[-1]
+
+    def state(self) -> dict[str, Any]:
+        return {"latents": list(self._latents), "preference": list(self._preference)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._latents, self._preference = list(state["latents"]), list(state["preference"])

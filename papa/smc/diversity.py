@@ -1,4 +1,4 @@
-"""The diversity term of the FKC document: a reward for distance from the other particles and from past ones."""
+"""The diversity term of the FKC draft: a reward for distance from the other particles and from past ones."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from torch import Tensor
 def diversity(z: Tensor, history: Tensor | None = None) -> Tensor:
     """L_div(z_i) = (1/d) (1/(n-1)) sum over j != i of ||z_i - z_j||^2.
 
-    Source:  the FKC document, "Diversity Loss". The others are constants in the gradient. The term
-             depends on the other particles, so it is a heuristic outside the Feynman-Kac theory.
-    Args:    z: (P, N, ...) populations of particles; each is compared with itself alone.
-             history: (M, ...) past particles that count among the others, or None.
-    Returns: (P, N), mean squared distance per dimension.
+    The others are constants in the gradient. The term depends on the other particles, so it is a heuristic outside the
+    Feynman-Kac theory. Source: the FKC draft, "Diversity Loss".
+
+    Args:
+        z: (P, N, ...) populations of particles; distances are within a population.
+        history: (M, ...) past particles that count among the others, or None.
+
+    Returns:
+        (P, N), mean squared distance per dimension.
     """
     flat = z.flatten(2)
     others = flat.detach()

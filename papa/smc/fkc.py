@@ -22,51 +22,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from papa.diffusion.denoiser import Denoiser
 from papa.diffusion.sampler import Noise, ancestral_kernel
+from papa.smc import FkcOptions
 from papa.smc.population import Particles, Population
 
 Reward = Callable[[Tensor], Tensor]
 """(n, ...) points -> (n,) reward in nats, differentiable where guidance is on."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How the particles move and are weighted; see `papa.methods.fkc.FkcSettings` for the names."""
-
-    weights: Literal["exact", "continuous"] = "exact"
-    reward_on: Literal["clean", "state"] = "clean"
-    gradient: Literal["leaf", "through"] = "leaf"
-    guidance: Literal["shrunk", "full", "none"] = "shrunk"
-    resampling: Literal["systematic", "stratified", "none"] = "systematic"
-    ess_threshold: float = 0.5
-    clamp: float | None = None
-    spread: float = 1.0
-    resample_last: bool = True
-
-    def __post_init__(self) -> None:
-        if self.weights == "continuous" and self.reward_on == "clean" and self.gradient == "leaf":
-            raise ValueError(
-                "the continuous weights need the gradient through the denoiser: the leaf gradient omits "
-                "d x0 / d y and makes them wrong. Use gradient='through', or weights='exact'."
-            )
-
-    @property
-    def when(self) -> tuple[str, float]:
-        """The scheme, and the share of N below which the effective sample size calls for it."""
-        return ("systematic", -1.0) if self.resampling == "none" else (self.resampling, self.ess_threshold)
-
-    def scale(self, sigma: float) -> float:
-        """Factor on the proposal's shift. The leaf gradient omits d x0 / d y, which for data of standard
-        deviation sigma_d is about sigma_d^2 / (sigma_d^2 + sigma^2)."""
-        if self.guidance == "shrunk" and self.reward_on == "clean" and self.gradient == "leaf":
-            return self.spread**2 / (self.spread**2 + sigma**2)
-        return 1.0
+DEFAULTS = FkcOptions()
 
 
 @dataclass(frozen=True)
@@ -82,8 +49,8 @@ class Point:
         return Point(self.y[ancestors], self.x0[ancestors], self.reward[ancestors], self.gradient[ancestors])
 
 
-def evaluate(denoise: Denoiser, reward: Reward, y: Tensor, sigma: float, options: Options) -> Point:
-    """Denoise `y` and take the reward and its gradient there (zero where guidance is off)."""
+def evaluate(denoise: Denoiser, reward: Reward, y: Tensor, sigma: float, options: FkcOptions) -> Point:
+    """Denoise `y`, with the reward and its gradient (zero where guidance is off)."""
     clean, guided = options.reward_on == "clean", options.guidance != "none" and sigma > 0
     y = y.detach()
     through = guided and clean and options.gradient == "through"
@@ -104,15 +71,26 @@ def evaluate(denoise: Denoiser, reward: Reward, y: Tensor, sigma: float, options
 
 
 def exact_step(
-    point: Point, noise: Tensor, levels: tuple[float, float], beta_next: float | Tensor, options: Options
+    point: Point, noise: Tensor, levels: tuple[float, float], beta_next: float | Tensor, scale: float
 ) -> tuple[Tensor, Tensor]:
-    """Propose y' from the tilted ancestral kernel: (y', log p(y'|y) - log q(y'|y)). beta_next: of all, or (n,)."""
+    """Propose y' from the tilted ancestral kernel.
+
+    Args:
+        point: the present states, (n, ...).
+        noise: (n, ...) standard normal.
+        levels: sigma and sigma'.
+        beta_next: inverse temperature at sigma', of all or (n,).
+        scale: s, factor on the shift (`FkcOptions.scale`).
+
+    Returns:
+        y' and log p(y'|y) - log q(y'|y), (n,) nats.
+    """
     mean, variance = ancestral_kernel(point.y, point.x0, *levels)
     if variance == 0:
         return mean, torch.zeros(len(mean), dtype=torch.float64, device=mean.device)
     if isinstance(beta_next, Tensor):
         beta_next = beta_next.to(mean).view(-1, *[1] * (mean.ndim - 1))
-    shift = variance * beta_next * options.scale(levels[0]) * point.gradient
+    shift = variance * beta_next * scale * point.gradient
     # log p - log q at y' = mean + shift + sqrt(vbar) n, written out so that nothing cancels:
     cross = (shift * noise).flatten(1).double().sum(1) / math.sqrt(variance)
     square = shift.flatten(1).double().square().sum(1) / (2 * variance)
@@ -153,18 +131,31 @@ def fkc(
     betas: Tensor,
     noise: Noise,
     uniforms: Callable[[int], Tensor],
-    options: Options = Options(),
+    options: FkcOptions = DEFAULTS,
+    spread: float = 1.0,
     start: Tensor | None = None,
+    resample_last: bool = True,
 ) -> Particles:
-    """Draw populations of particles from the base chain tilted by exp(beta u).
+    """Sample populations of particles from the base chain tilted by exp(beta u).
 
-    Args:    denoise: the base model. reward: u, on clean points or states (`options.reward_on`).
-             sigmas: (n + 1,) falling noise levels, the last one 0. betas: (n + 1,) along them.
-             noise: step -> (P N, ...) normals, keyed by step and slot: two children of one ancestor
-             have two slots, hence different noise. uniforms: step -> (P, N) in [0, 1) for resampling.
-             start: (P N, ...) states at the first level; pure noise if None.
-    Returns: the particles, equally weighted (unless `options.resample_last` is off).
-    Raises:  ValueError where weights are NaN or all zero.
+    Args:
+        denoise: the base model.
+        reward: u, on clean points or states (`options.reward_on`).
+        sigmas: (n + 1,) decreasing noise levels, the last one 0.
+        betas: (n + 1,) inverse temperatures along them.
+        noise: step -> (P N, ...) standard normal, keyed by step and slot: two children of one ancestor have two slots,
+            hence different noise.
+        uniforms: step -> (P, N) in [0, 1) for resampling.
+        options: how the particles move and are weighted.
+        spread: sigma_d, standard deviation of the data.
+        start: (P N, ...) states at the first level; pure noise if None.
+        resample_last: whether the last step always resamples.
+
+    Returns:
+        The particles, equally weighted if `resample_last`.
+
+    Raises:
+        ValueError: where weights are NaN or all zero.
     """
     levels, beta = sigmas.tolist(), betas.tolist()
     populations, n = uniforms(0).shape
@@ -176,7 +167,7 @@ def fkc(
     for i in range(last + 1):
         pair = (levels[i], levels[i + 1])
         if options.weights == "exact":
-            y, increment = exact_step(point, noise(i + 1), pair, beta[i + 1], options)
+            y, increment = exact_step(point, noise(i + 1), pair, beta[i + 1], options.scale(pair[0], spread))
             increment = increment - beta[i] * point.reward.double()
             point = evaluate(denoise, reward, y, pair[1], options)
             increment = increment + beta[i + 1] * point.reward.double()
@@ -188,10 +179,7 @@ def fkc(
             if options.reward_on == "clean":
                 increment = increment + beta[i] * _reward_drift(denoise, reward, before, pair[1])
         cloud.weigh(increment)
-        if options.clamp is not None:
-            cloud.log_w = cloud.log_w.clamp(-options.clamp, options.clamp)
-        scheme, below = options.when
-        moved = cloud.resample(uniforms(i + 1), scheme, below, always=i == last and options.resample_last)
+        moved = cloud.resample(uniforms(i + 1), options, always=i == last and resample_last)
         if moved is not None:
             point = point.take(moved)
         cloud.record(pair[1], beta[i + 1], point.reward)
@@ -199,7 +187,7 @@ def fkc(
 
 
 def _reward_drift(denoise: Denoiser, reward: Reward, point: Point, sigma_next: float) -> Tensor:
-    """u(x0(y, sigma')) - u(x0(y, sigma)): what the reward of a fixed state gains as time moves on."""
+    """u(x0(y, sigma')) - u(x0(y, sigma)): the reward's change at a fixed state."""
     with torch.no_grad():
         later = denoise(point.y, sigma_next) if sigma_next > 0 else point.y
         return reward(later).double() - point.reward.double()

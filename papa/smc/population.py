@@ -1,6 +1,6 @@
-"""Populations of particles: their weights, their family tree, and what happened at every step.
+"""Populations of particles: their weights, their ancestors, and a trace of every step.
 
-Populations stand in rows, (P, N), and know nothing of each other.
+Populations are rows, (P, N), and independent of each other.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from dataclasses import asdict, dataclass, field
 import torch
 from torch import Tensor
 
+from papa.smc import FkcOptions
 from papa.smc.resampling import resample
 from papa.smc.weights import effective_sample_size, log_mean_exp
 
 
 @dataclass
 class Trace:
-    """What happened at every step: one entry per transition, averaged over the populations."""
+    """One entry per transition, averaged over the populations."""
 
     sigma: list[float] = field(default_factory=list)
     beta: list[float] = field(default_factory=list)
@@ -34,10 +35,16 @@ class Trace:
 
 @dataclass(frozen=True)
 class Particles:
-    """The result. samples: (P N, ...), populations one after another. log_w: (P, N), zero after a final
-    resampling. log_z: (P,) log normalizing constants. ancestors: (P, N) slot at the start that each
-    particle descends from. parents: (P, N) slot before the last resampling; two particles of one
-    parent are the same point."""
+    """The result of a particle sampler.
+
+    Attributes:
+        samples: (P N, ...), populations one after another.
+        log_w: (P, N), zero after a final resampling.
+        log_z: (P,) log normalizing constants.
+        ancestors: (P, N) slot of each particle's ancestor at the first step.
+        parents: (P, N) slot before the last resampling; particles of one parent are the same point.
+        trace: one entry per step.
+    """
 
     samples: Tensor
     log_w: Tensor
@@ -48,10 +55,7 @@ class Particles:
 
 
 class Population:
-    """Equally weighted populations at the start.
-
-    Args:    shape: (P, N).
-    """
+    """Populations during sampling, equally weighted at the start. shape: (P, N)."""
 
     def __init__(self, shape: tuple[int, int], device: torch.device) -> None:
         self.count, self.n = shape
@@ -68,13 +72,25 @@ class Population:
         """Multiply the weights; increment: (P N,) in nats."""
         self.log_w = self.log_w + increment.view(self.count, self.n)
 
-    def resample(self, uniforms: Tensor, scheme: str, below: float, always: bool = False) -> Tensor | None:
-        """Resample the populations whose effective sample size is below a share of N, or all; log-weights become 0.
+    def resample(
+        self, uniforms: Tensor, options: FkcOptions, always: bool = False, slack: float = 1.0
+    ) -> Tensor | None:
+        """Resample the populations whose effective sample size is too small, or all; their log-weights become 0.
 
-        Args:    uniforms: (P, N) in [0, 1).
-        Returns: (P N,) which particle now stands in each slot, for the states to move; None where nothing moves.
-        Raises:  ValueError where weights are NaN or all zero.
+        Args:
+            uniforms: (P, N) in [0, 1).
+            options: the scheme and the threshold.
+            always: resample all of them.
+            slack: factor on the threshold.
+
+        Returns:
+            (P N,) index of the particle that each slot takes over, to gather states with; None if nothing is resampled.
+
+        Raises:
+            ValueError: where weights are NaN or all zero.
         """
+        none = options.resampling == "none"
+        scheme, below = ("systematic", -1.0) if none else (options.resampling, options.ess_threshold * slack)
         self._ess = effective_sample_size(self.log_w)
         self._due = torch.ones_like(self._ess, dtype=torch.bool) if always else self._ess < below * self.n
         self.parents = self.slots
@@ -88,7 +104,7 @@ class Population:
         return (drawn + self._rows).flatten()
 
     def record(self, sigma: float, beta: float, reward: Tensor) -> None:
-        """A line of the trace; reward: (P N,) after the resampling."""
+        """Append to the trace. reward: (P N,) after resampling."""
         trace = self.trace
         trace.sigma.append(sigma)
         trace.beta.append(beta)
@@ -99,6 +115,6 @@ class Population:
         trace.resampled.append(self._due.double().mean().item())
 
     def particles(self, samples: Tensor) -> Particles:
-        """The result, with what the weights that are left say of log Z."""
+        """The result; the remaining weights enter log Z."""
         log_z = self.log_z + log_mean_exp(self.log_w)
         return Particles(samples, self.log_w, log_z, self.ancestors, self.parents, self.trace)

@@ -1,7 +1,7 @@
 """Resampling: from weighted particles to equally weighted ones.
 
-Each scheme draws n ancestors with expected offspring n W_i. Both are one inversion of the
-cumulative weights at n sorted points; they differ in how the points are drawn.
+Each scheme samples n ancestors with expected offspring n W_i by inverting the cumulative weights at n sorted points;
+they differ in the points.
 """
 
 from __future__ import annotations
@@ -28,17 +28,19 @@ SCHEMES = {"systematic": systematic_points, "stratified": stratified_points}
 
 
 def resample(log_w: Tensor, uniforms: Tensor, scheme: str = "systematic") -> Tensor:
-    """Draw ancestors.
+    """Sample ancestors (Douc, Cappe & Moulines 2005, sections 2.3 (stratified) and 2.4 (systematic)).
 
-    Source:  Douc, Cappe & Moulines 2005, sections 2.3 (stratified) and 2.4 (systematic).
-    Args:    log_w: (..., N) unnormalized log-weights in nats. uniforms: (..., n) in [0, 1).
-             scheme: a name in `SCHEMES`.
-    Returns: (..., n) int64 ancestors in [0, N), sorted, expected offspring n W; particles of zero
-             weight never appear.
-    Raises:  ValueError on NaN, if every weight is zero, or for an unknown scheme.
+    Args:
+        log_w: (..., N) unnormalized log-weights, nats.
+        uniforms: (..., n) in [0, 1).
+        scheme: a name in `SCHEMES`.
+
+    Returns:
+        (..., n) int64 ancestors in [0, N), sorted, expected offspring n W; zero-weight particles never appear.
+
+    Raises:
+        ValueError: on NaN or if every weight is zero.
     """
-    if scheme not in SCHEMES:
-        raise ValueError(f"unknown resampling scheme {scheme!r}; known: {', '.join(SCHEMES)}")
     cumulative = normalized(log_w).cumsum(-1)
     # Dividing makes the end exactly 1, and points below 1 then always fall inside: on the last
     # particle with a positive weight, never on one of zero weight behind it.

@@ -1,15 +1,15 @@
-"""Feynman-Kac steering: particles of the base chain, resampled by what their clean estimates promise.
+"""Feynman-Kac steering: particles of the base chain, resampled by the reward of their clean estimates.
 
-No gradient is taken: particles move as the base does. Every few steps the reward u of the clean estimate gives a
+There is no gradient: particles move as the base does. Every few steps the reward u of the clean estimate gives a
 potential G, by which they are weighted; u_1, ..., u_m are a particle's rewards at these steps, u_m that of its sample.
 
     difference   G_j = exp(beta (u_j - u_{j-1})),  u_0 = 0
     max          G_j = exp(beta max(u_1, ..., u_j))
     sum          G_j = exp(beta (u_1 + ... + u_j))
 
-and the last potential is what makes their product exp(beta u_m): the target is the base chain tilted by exp(beta u) of
-its samples, whichever potential it is. The released code divides by this product as well, but takes its last reward
-from the maximum or sum; here the paper is followed.
+and the last potential is chosen so that their product is exp(beta u_m): the target is the base chain tilted by
+exp(beta u) of its samples, for every potential. The released code divides by this product as well, but takes its last
+reward from the maximum or sum; here the paper is followed.
 
 Source: Singhal et al. 2025, "A General Framework for Inference-time Scaling and Steering of Diffusion Models" (arXiv
 2501.06848), section 3 and algorithm 1.
@@ -18,13 +18,14 @@ Source: Singhal et al. 2025, "A General Framework for Inference-time Scaling and
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from papa.diffusion.denoiser import Denoiser
 from papa.diffusion.sampler import Noise, ancestral_kernel
-from papa.smc import Potential
+from papa.smc import FkcOptions
 from papa.smc.fkc import Reward
 from papa.smc.population import Particles, Population
 
@@ -35,20 +36,31 @@ def steer(
     reward: Reward,
     sigmas: Tensor,
     beta: float,
-    potential: Potential,
+    potential: Literal["difference", "max", "sum"],
     every: int,
     noise: Noise,
     uniforms: Callable[[int], Tensor],
     ess_threshold: float = 1.0,
 ) -> Particles:
-    """Draw populations of particles from the base chain tilted by exp(beta u).
+    """Sample populations of particles from the base chain tilted by exp(beta u).
 
-    Args:    denoise: the base model. reward: u of clean points. sigmas: (n + 1,) falling noise levels, the last one 0.
-             every: steps from one potential to the next; the last step always has one. noise, uniforms: as in
-             `papa.smc.fkc.fkc`. ess_threshold: resample where the effective sample size is below this share of N.
-    Returns: the particles, equally weighted.
-    Raises:  ValueError where weights are NaN or all zero.
+    Args:
+        denoise: the base model.
+        reward: u of clean points.
+        sigmas: (n + 1,) decreasing noise levels, the last one 0.
+        beta: inverse temperature.
+        potential: see the module.
+        every: steps from one potential to the next; the last step always has one.
+        noise, uniforms: as in `papa.smc.fkc.fkc`.
+        ess_threshold: resample where the effective sample size is below this share of N.
+
+    Returns:
+        The particles, equally weighted.
+
+    Raises:
+        ValueError: where weights are NaN or all zero.
     """
+    options = FkcOptions(ess_threshold=ess_threshold)
     levels, last = sigmas.tolist(), len(sigmas) - 2
     y = levels[0] * noise(0)
     x0 = denoise(y, levels[0])
@@ -70,7 +82,7 @@ def steer(
             increment = found = found + tilt
         product = product + increment
         cloud.weigh(increment)
-        moved = cloud.resample(uniforms(i + 1), "systematic", ess_threshold, always=i == last)
+        moved = cloud.resample(uniforms(i + 1), options, always=i == last)
         if moved is not None:
             y, x0, found, product, tilt = (of[moved] for of in (y, x0, found, product, tilt))
         cloud.record(levels[i + 1], beta, tilt / beta if beta else tilt)

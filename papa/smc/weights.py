@@ -1,4 +1,4 @@
-"""Log-weights. Populations stand in rows: (..., N) float64, unnormalized, in nats."""
+"""Log-weights. Populations are rows: (..., N) float64, unnormalized, in nats."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from torch import Tensor
 def checked(log_w: Tensor) -> Tensor:
     """`log_w` as float64.
 
-    Raises:  ValueError on NaN or +infinity, or where every weight of a population is zero.
+    Raises:
+        ValueError: on NaN or +infinity, or where every weight of a population is zero.
     """
     log_w = log_w.double()
     if torch.isnan(log_w).any() or (log_w == torch.inf).any():

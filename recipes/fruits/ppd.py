@@ -27,7 +27,7 @@ from papa.benchmark.tasks.fruits.render import pictures
 from papa.benchmark.tasks.fruits.task import Fruits
 from papa.benchmark.tasks.images import to_range
 from papa.files import write_atomic
-from papa.methods.ppd.training import Pairs, PpdTraining, Trainer
+from papa.methods.ppd_training import Pairs, PpdTraining, Trainer
 from papa.models.personal.adapter import About, read_adapter, save_adapter, weights_hash
 from papa.models.personal.attention import add_user_attention
 from papa.models.personal.encoder import ImageEncoder, standardization

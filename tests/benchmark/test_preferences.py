@@ -14,7 +14,7 @@ from papa.benchmark.personal.population import Population, standardized
 from papa.benchmark.personal.preferences import Pool, Telling, chosen_by, gathered, shares_of, training_pairs
 from papa.benchmark.tasks.images import to_range
 from papa.errors import PapaError
-from papa.methods.ppd.training import Pairs
+from papa.methods.ppd_training import Pairs
 from papa.models.personal.encoder import PixelEncoder
 from papa.rng import Stream
 

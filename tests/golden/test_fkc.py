@@ -8,7 +8,6 @@ test_base_chain.py, stands in all of these errors.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -32,16 +31,16 @@ from papa.diffusion.schedule import log_spaced_sigmas
 from papa.methods.fkc import FkcSettings
 from papa.models.mixture import Mixture
 from papa.smc import fkc as kernel
-from papa.smc.fkc import Options, Particles, Reward, fkc
+from papa.smc.fkc import FkcOptions, Particles, Reward, fkc
 from papa.smc.weights import log_mean_exp
 
 SEEDS, N = 10, 4096
 INNER, STEP = kernel._inner, kernel.continuous_step
 FORMS = {
-    "exact": Options(weights="exact"),
-    "exact-through": Options(weights="exact", gradient="through"),
-    "continuous-through": Options(weights="continuous", gradient="through"),
-    "continuous-state": Options(weights="continuous", reward_on="state"),
+    "exact": FkcOptions(weights="exact"),
+    "exact-through": FkcOptions(weights="exact", gradient="through"),
+    "continuous-through": FkcOptions(weights="continuous", gradient="through"),
+    "continuous-state": FkcOptions(weights="continuous", reward_on="state"),
 }
 
 
@@ -58,8 +57,9 @@ def particles(
     """FKC with beta linear in the step from 0 at pure noise, or beta times `rise` of the noise levels."""
     sigmas = log_spaced_sigmas(20, 0.01, steps)
     betas = beta * (rise(sigmas) if rise else torch.linspace(0, 1, steps + 1, dtype=torch.float64))
-    options = replace(FORMS[form], spread=task.model.spread, **options_of)
-    return fkc(task.model.denoiser(Cost()), reward, sigmas, betas, noise_of(seeds, N), uniforms_of(seeds, N), options)
+    options = FORMS[form].model_copy(update=options_of)
+    streams = noise_of(seeds, N), uniforms_of(seeds, N)
+    return fkc(task.model.denoiser(Cost()), reward, sigmas, betas, *streams, options, task.model.spread)
 
 
 def errors(task: Gmm2d, beta: float, form: str, user: str = "quadratic", **kwargs: Any) -> dict[str, float]:
@@ -133,8 +133,8 @@ def test_a_linear_reward_shifts_one_gaussian(form: str) -> None:
     law = Mixture(torch.ones(1), torch.tensor([[0.3, 0.1]]), 0.25 * torch.eye(2)[None])
     sigmas = log_spaced_sigmas(20, 0.01, 100)
     betas = beta * law.spread**2 / (law.spread**2 + sigmas**2)  # for the reward of the state, see above
-    options = replace(FORMS[form], spread=law.spread)
-    result = fkc(law.denoise, lambda x: x @ slope, sigmas, betas, noise_of(SEEDS, N), uniforms_of(SEEDS, N), options)
+    streams = noise_of(SEEDS, N), uniforms_of(SEEDS, N)
+    result = fkc(law.denoise, lambda x: x @ slope, sigmas, betas, *streams, FORMS[form], law.spread)
     exact = form.startswith("exact")
     centre, variance = law.means[0], 0.25
     if exact:
@@ -169,9 +169,9 @@ def states_of(task: Gmm2d, noise: Noise) -> tuple[list[Tensor], Particles]:
         return denoise(y, sigma)
 
     sigmas, betas = log_spaced_sigmas(20, 0.01, 20), torch.linspace(0, 3, 21, dtype=torch.float64)
-    options = Options(ess_threshold=1.0, spread=task.model.spread)
+    options = FkcOptions(ess_threshold=1.0)
     reward = reward_user("quadratic", task).preference
-    return states, fkc(watched, reward, sigmas, betas, noise, uniforms_of(2, 256), options)
+    return states, fkc(watched, reward, sigmas, betas, noise, uniforms_of(2, 256), options, task.model.spread)
 
 
 def test_two_children_of_one_ancestor_separate(task: Gmm2d) -> None:
@@ -186,10 +186,9 @@ def test_two_children_of_one_ancestor_separate(task: Gmm2d) -> None:
 
 
 def test_the_leaf_gradient_is_refused_in_the_continuous_form() -> None:
-    with pytest.raises(ValueError, match="gradient"):
-        Options(weights="continuous", gradient="leaf")
-    with pytest.raises(ValidationError, match="gradient: through"):
-        FkcSettings(weights="continuous", gradient="leaf")
+    for cls in (FkcOptions, FkcSettings):
+        with pytest.raises(ValidationError, match="gradient: through"):
+            cls(weights="continuous", gradient="leaf")
 
 
 # ---------------------------------------------------------------- the checks can fail

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import get_args
+from typing import Any
 
 import pytest
 import torch
@@ -12,8 +12,7 @@ from support.reference import assert_within, errors_over_seeds, noise_of, reward
 from papa.benchmark.tasks.gmm2d.task import Gmm2d
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.schedule import log_spaced_sigmas
-from papa.smc import Potential
-from papa.smc.fkc import Options, Particles, fkc
+from papa.smc.fkc import FkcOptions, Particles, fkc
 from papa.smc.steering import steer
 from papa.smc.tempering import adaptively_tempered, largest_beta, scheduled_betas
 from papa.smc.weights import effective_sample_size
@@ -35,8 +34,8 @@ def drawn(task: Gmm2d, kernel, beta: float, *given) -> Particles:
     )
 
 
-@pytest.mark.parametrize("potential", get_args(Potential))
-def test_every_potential_of_steering_has_the_same_target(task: Gmm2d, potential: Potential) -> None:
+@pytest.mark.parametrize("potential", ["difference", "max", "sum"])
+def test_every_potential_of_steering_has_the_same_target(task: Gmm2d, potential: Any) -> None:
     every = 50 if potential == "sum" else 20  # sums of many rewards tilt much too far before the last potential
     assert_within(errors(task, drawn(task, steer, 1.0, potential, every), 1.0))
 
@@ -52,21 +51,20 @@ def _steered(*args, share: float) -> Particles:
     return steer(*args, ess_threshold=share)
 
 
-@pytest.mark.parametrize("gamma", [None, 0.008])
 @pytest.mark.parametrize("beta", [1.0, 3.0])
-def test_the_schedule_of_das(task: Gmm2d, beta: float, gamma: float | None) -> None:
-    betas = scheduled_betas(beta, STEPS, gamma)
-    options = Options(gradient="through", guidance="full", spread=task.model.spread)
+def test_the_schedule_of_das(task: Gmm2d, beta: float) -> None:
+    betas = scheduled_betas(beta, STEPS)
+    options = FkcOptions(gradient="through", guidance="full")
     preference = reward_user("quadratic", task).preference
-    given = SIGMAS, betas, noise_of(SEEDS, N), uniforms_of(SEEDS, N), options
+    given = SIGMAS, betas, noise_of(SEEDS, N), uniforms_of(SEEDS, N), options, task.model.spread
     assert_within(errors(task, fkc(task.model.denoiser(Cost()), preference, *given), beta))
 
 
 @pytest.mark.parametrize("gradient", ["through", "leaf"])
 def test_the_adaptive_pace_of_das(task: Gmm2d, gradient) -> None:
-    options = Options(gradient=gradient, spread=task.model.spread, ess_threshold=0.5)
+    options = FkcOptions(gradient=gradient, ess_threshold=0.5)
     preference = reward_user("quadratic", task).preference
-    given = SIGMAS, 3.0, noise_of(SEEDS, N), uniforms_of(SEEDS, N), options
+    given = SIGMAS, 3.0, noise_of(SEEDS, N), uniforms_of(SEEDS, N), options, task.model.spread
     result = adaptively_tempered(task.model.denoiser(Cost()), preference, *given)
     assert_within(errors(task, result, 3.0))
     beta = result.trace.beta
@@ -77,8 +75,7 @@ def test_the_adaptive_pace_of_das(task: Gmm2d, gradient) -> None:
 
 
 def test_the_schedule_by_hand() -> None:
-    assert scheduled_betas(3.0, 4, 1.0).tolist() == [0.0, 3.0, 3.0, 3.0, 3.0]
-    assert scheduled_betas(2.0, 2, 0.1).tolist() == pytest.approx([0.0, 0.2, 2.0])
+    assert scheduled_betas(2.0, 2).tolist() == pytest.approx([0.0, 2 * (2**0.5 - 1), 2.0])
     rising = scheduled_betas(1.0, 10).tolist()
     assert rising[0] == 0 and rising[9] < 1 and rising[10] == 1
     assert rising[1] == pytest.approx(2**0.1 - 1)
@@ -99,7 +96,7 @@ def test_steering_at_beta_0_moves_nothing_and_without_resampling_weighs_by_the_s
     preference = reward_user("quadratic", task).preference
     base = drawn(task, steer, 0.0, "sum", 20)
     assert base.log_z.abs().max() < 1e-12 and all(len(row.unique()) == N for row in base.ancestors)
-    for potential in get_args(Potential):
+    for potential in ("difference", "max", "sum"):
         result = drawn(task, partial(_steered, share=0.0), 1.0, potential, 20)
         tilt = preference(base.samples).double().view(SEEDS, N)
         assert torch.allclose(result.log_z, tilt.logsumexp(1) - torch.tensor(float(N)).log(), atol=1e-8), potential

@@ -1,131 +1,172 @@
-"""What every method must keep to on every task that it can run on: ask, tell, sample."""
+"""The contract of every method: ask, tell, sample, state. Each (method, task) pair plays its sessions once."""
 
 from __future__ import annotations
 
+import copy
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
-from support.every_method import LABELS, PAIRS, K, build, everywhere, rounds, task_of, user_of
-from support.playing import rounds_of
+import yaml
+from support.every_method import PAIRS, SIZES, K, build, everywhere, task_of, user_of
 from torch import Tensor
 
+from papa.benchmark import grid
 from papa.benchmark.config import Measures
-from papa.benchmark.tasks import TASKS
-from papa.diffusion.denoiser import Cost
 from papa.errors import PapaError
+from papa.feedback import Feedback, Query, Question
+from papa.log import feedback_from, log_line
 from papa.methods import METHODS
+from papa.methods.interface import Method
 from papa.rng import Stream
 
 
-def test_every_method_runs_somewhere_and_some_need_a_network() -> None:
+@dataclass
+class Played:
+    """A whole session with samples between the rounds, and the same session from its log without them."""
+
+    watched: Method[Any]
+    plain: Method[Any]
+    queries: list[Query]
+    plain_queries: list[Query]
+    samples: list[list[Tensor]]
+    """For each round, samples before and after the query, twice each."""
+    asked_again: list[Query]
+    states: list[Any]
+    """The state after each round, and a deep copy made then."""
+    seen: list[Feedback]
+
+
+def answer(name: str, task: str, query: Query, h: int) -> Feedback:
+    """A simulated user's answers."""
+    return user_of(task).answer(task_of(task).model.decode(query.latents), query.kind, Stream(0).at(round=h))
+
+
+def through_json(h: int, query: Query, feedback: Feedback) -> Feedback:
+    """The answers as the session's log stores them."""
+    line = log_line(Question(h, query, torch.zeros(len(query.latents), 2)), feedback)
+    return feedback_from(json.loads(json.dumps(line)))
+
+
+@cache
+def played(name: str, task: str) -> Played:
+    found = Played(build(name, task), build(name, task), [], [], [], [], [], [])
+    for h, k in enumerate(SIZES):
+        before = [found.watched.sample(5), found.watched.sample(5)]
+        query = found.watched.ask(k)
+        found.samples.append([*before, found.watched.sample(5)])
+        found.asked_again.append(found.watched.ask(k))
+        found.queries.append(query)
+        found.seen.append(answer(name, task, query, h))
+        found.watched.tell(query, found.seen[-1])
+        state = found.watched.state()
+        found.states.append((state, copy.deepcopy(state)))
+    torch.manual_seed(5)  # global random numbers change nothing
+    build(name, task, seed=3).ask(2)
+    for h, k in enumerate(SIZES):
+        query = found.plain.ask(k)
+        found.plain_queries.append(query)
+        found.plain.tell(query, through_json(h, query, found.seen[h]))
+    return found
+
+
+def test_every_method_and_every_task_is_tried() -> None:
     assert {name for name, _ in PAIRS} == set(METHODS)
-    assert {task for _, task in PAIRS} == set(TASKS)
     assert ("papa", "gmm2d") not in PAIRS and ("fkc", "gmm2d") in PAIRS
 
 
-def test_a_method_that_needs_a_network_says_which_do_not() -> None:
-    with pytest.raises(PapaError, match=r"no network.*best_of_n"):
+def test_a_method_that_needs_a_network_names_methods_that_do_not() -> None:
+    with pytest.raises(PapaError, match="best_of_n"):
         build("papa", "gmm2d")
 
 
-# ---------------------------------------------------------------- ask, tell, sample
+@everywhere
+def test_shapes(name: str, task: str) -> None:
+    of, model = played(name, task), task_of(task).model
+    assert [len(query.latents) for query in of.queries] == list(SIZES) and of.watched.round == 3
+    for query in of.queries:
+        assert query.latents.shape[1:] == model.shape and query.latents.dtype == model.dtype
+        assert torch.isfinite(query.latents).all() and query.kind in ("binary", "graded", "pairs")
+        assert query.condition is None or len(query.condition) == len(query.latents)
+    for n in (1, 7):
+        samples = of.watched.sample(n)
+        assert samples.shape == (n, *model.shape) and torch.isfinite(samples).all()
 
 
 @everywhere
-def test_ask_gives_k_items_of_the_tasks_shape(name: str, task: str) -> None:
-    method = build(name, task)
-    for k in (1, 3, K):
-        query = method.ask(k)
-        assert query.latents.shape == (k, *task_of(task).model.shape)
-        assert query.latents.dtype == task_of(task).model.dtype and torch.isfinite(query.latents).all()
-        assert query.kind in ("binary", "graded", "pairs")
-        assert query.condition is None or len(query.condition) == k
+def test_asking_and_sampling_change_nothing_and_the_log_gives_the_same_method(name: str, task: str) -> None:
+    of = played(name, task)
+    for first, *others in of.samples:
+        assert all(torch.equal(first, other) for other in others)
+    for query, again, plain in zip(of.queries, of.asked_again, of.plain_queries, strict=True):
+        assert torch.equal(query.latents, again.latents) and torch.equal(query.latents, plain.latents)
+    assert torch.equal(of.watched.sample(6), of.plain.sample(6))
 
 
 @everywhere
-def test_sample_gives_n_items_at_any_time(name: str, task: str) -> None:
-    method = build(name, task)
-    assert method.sample(3).shape == (3, *task_of(task).model.shape)
-    for happened in rounds_of(method, user_of(task), Stream(0), LABELS, K):
-        assert happened.question.query.latents.shape[0] <= K
-        for n in (1, 7):
-            samples = method.sample(n)
-            assert samples.shape == (n, *task_of(task).model.shape) and torch.isfinite(samples).all()
-
-
-@everywhere
-def test_sampling_changes_nothing(name: str, task: str) -> None:
-    watched, plain = build(name, task), build(name, task)
-    for _ in range(2):
-        first = watched.sample(5)
-        assert torch.equal(first, watched.sample(5))
-        asked, alone = watched.ask(K), plain.ask(K)
-        assert torch.equal(asked.latents, alone.latents)
-        assert torch.equal(first, watched.sample(5)), "asking changes nothing that was learned either"
-        assert torch.equal(asked.latents, watched.ask(K).latents)
-        told = user_of(task).answer(task_of(task).model.decode(asked.latents), asked.kind, Stream(0))
-        watched.tell(asked, told)
-        plain.tell(alone, told)
-    assert torch.equal(watched.sample(5), plain.sample(5))
-
-
-@everywhere
-def test_what_is_shown_differs_from_round_to_round(name: str, task: str) -> None:
-    happened = rounds(build(name, task), task)
-    assert not torch.equal(happened[0].question.query.latents, happened[1].question.query.latents)
-
-
-@everywhere
-def test_the_label_budget_is_kept_to_the_last_short_round(name: str, task: str) -> None:
-    method = build(name, task)
-    assert method.settings.labels == LABELS and method.settings.rounds == 3
-    sizes = [len(happened.feedback.preference) for happened in rounds(method, task)]
-    assert sizes == [2, 2, 1] and method.round == 3
+def test_queries_differ_between_rounds_and_seeds(name: str, task: str) -> None:
+    of = played(name, task)
+    assert not torch.equal(of.queries[0].latents, of.queries[1].latents)
+    assert not torch.equal(of.queries[0].latents, build(name, task, seed=1).ask(K).latents)
 
 
 @everywhere
 def test_diagnostics_are_numbers_and_evaluations_are_counted(name: str, task: str) -> None:
-    method = build(name, task)
-    rounds(method, task)
+    method = played(name, task).plain
     assert all(isinstance(value, float) for value in method.diagnostics().values())
-    assert method.cost.forward > 0
     before = method.cost.forward
     method.sample(4)
-    assert method.cost.forward >= before + 4 * 3  # three steps for each sample, shared base samples included
+    assert before > 0 and method.cost.forward >= before + 4 * 3  # three steps per sample, base samples included
 
 
 @everywhere
-def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(name: str, task: str) -> None:
-    def run(seed: int) -> tuple[list[Tensor], Tensor, Cost]:
-        method = build(name, task, seed)
-        return [h.question.query.latents for h in rounds(method, task)], method.sample(6), method.cost
-
-    (shown, samples, cost), (again, same, cost_again), (other, _, _) = run(0), run(0), run(1)
-    assert all(map(torch.equal, shown, again)) and torch.equal(samples, same) and cost == cost_again
-    assert not torch.equal(shown[0], other[0])
-
-
-@everywhere
-def test_the_first_samples_do_not_depend_on_what_ran_before(name: str, task: str) -> None:
-    alone = build(name, task)
-    rounds(alone, task)
-    torch.manual_seed(5)
-    after_others = build(name, task)
-    build(name, task, seed=3).ask(2)
-    torch.rand(3)
-    rounds(after_others, task)
-    assert torch.equal(alone.sample(4), after_others.sample(4))
-
-
-# ---------------------------------------------------------------- final samples
+def test_a_restored_method_samples_the_same_and_learns_the_same(name: str, task: str) -> None:
+    of = played(name, task)
+    for state in of.states[1]:  # it does not change as the method learns on
+        restored = build(name, task)
+        restored.restore(state)
+        assert restored.round == 2 and torch.equal(restored.sample(5), of.samples[2][0])
+        query = restored.ask(SIZES[2])
+        assert torch.equal(query.latents, of.queries[2].latents)
+        restored.tell(query, of.seen[2])
+        assert torch.equal(restored.sample(6), of.plain.sample(6))
 
 
 @everywhere
-def test_final_samples_never_want_more_candidates_than_the_pool_holds(name: str, task: str) -> None:
-    method = build(name, task)
-    assert method.settings.candidates >= 1
-    count = Measures(final=40, base=64).final_of(method.settings.candidates)
-    assert 1 <= count <= 40 and method.sample(count).shape[0] == count
+def test_missing_and_graded_answers(name: str, task: str) -> None:
+    for rounds in ([[0.3, 0.5], [np.nan, np.nan], [1.0, np.nan]], [[np.nan, np.nan], [np.nan, np.nan], [0.0, 1.0]]):
+        method = build(name, task)
+        for values in rounds:
+            method.tell(method.ask(K), Feedback(np.array(values), np.array([0.9, 0.1])))
+        assert torch.isfinite(method.sample(4)).all()
 
 
-def test_best_of_16_draws_as_many_as_there_are_candidates_for() -> None:
-    assert Measures(final=40, base=64).final_of(build("best_of_n", "gmm2d", n=16).settings.candidates) == 4
+@everywhere
+def test_final_samples_need_no_more_candidates_than_the_pool_has(name: str, task: str) -> None:
+    candidates = played(name, task).plain.settings.candidates
+    assert candidates >= 1 and 1 <= Measures(final=40, base=64).final_of(candidates) <= 40
+
+
+# ---------------------------------------------------------------- the shipped configuration
+
+ROOT = Path(__file__).parents[2]
+
+
+def configured() -> list[tuple[str, str]]:
+    """Each method label of config.yaml, with the first task that it runs on."""
+    return list({spec.method: (spec.method, spec.task) for spec in grid.load(ROOT / "config.yaml")}.values())
+
+
+@pytest.mark.parametrize(("label", "task"), configured())
+def test_every_configured_method_learns_and_samples(label: str, task: str) -> None:
+    data = yaml.safe_load((ROOT / "config.yaml").read_text())["methods"][label]
+    few = {name: value for name, value in {"particles": 6, "labels": 5, "updates": 1}.items() if name in data}
+    method = build(data.pop("algorithm", label), task, **data | few)
+    method.tell(method.ask(K), Feedback(np.array([1.0, 0.0]), np.array([0.9, 0.1])))
+    samples = method.sample(3)
+    assert samples.shape[0] == 3 and torch.isfinite(samples).all()

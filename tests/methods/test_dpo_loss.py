@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from papa.methods.shared.dpo import dpo_loss, preference_margin
+from papa.methods.losses import dpo_loss, preference_margin
 
 
 def test_by_hand() -> None:

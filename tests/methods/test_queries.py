@@ -17,10 +17,10 @@ from papa.diffusion.denoiser import Cost
 from papa.errors import SettingsError
 from papa.feedback import Feedback
 from papa.methods import declaration
-from papa.methods.distill.method import with_likes
-from papa.methods.shared.surrogate import SurrogateSettings
-from papa.methods.shared.surrogate.laplace import _fitted
-from papa.methods.shared.surrogate.queries import Pool, greedy, k_center, straddle, thompson, ucb
+from papa.methods._laplace import _fitted
+from papa.methods._queries import Pool, greedy, k_center, straddle, thompson, ucb
+from papa.methods._surrogate import SurrogateSettings
+from papa.methods.distill import with_likes
 from papa.rng import Stream
 
 NAN = float("nan")
@@ -79,7 +79,7 @@ def method(digits: Digits, name: str, **surrogate: Any) -> Any:
     given = {"pool": 24, "reference": 16, "epochs": 2, "channels": 4} | surrogate
     settings = tiny.small(declaration(name).settings, surrogate=given)
     base = torch.from_numpy(Stream(9).normal(64, *digits.model.shape))
-    return declaration(name).load()(settings, digits.model, Stream(0), lambda n: base[:n])
+    return declaration(name).method(settings, digits.model, Stream(0), lambda n: base[:n])
 
 
 @pytest.mark.parametrize("name", ["best_of_n", "fkc"])
@@ -94,7 +94,7 @@ def test_every_query_shows_items_of_the_pool_and_none_twice(digits: Digits, name
         of.tell(asked, Feedback(np.array(answers), np.array(answers)))
     items = torch.cat(shown)
     assert len(items.unique(dim=0)) == 9
-    pool = of.pool.latents
+    pool = of.surrogate.pool.latents
     assert all(any(torch.equal(item, one) for one in pool) for item in items)
     served = of.sample(4)
     assert not any(torch.equal(one, item) for one in served for item in pool)
@@ -114,8 +114,9 @@ def test_a_pool_that_is_too_small_is_refused(digits: Digits) -> None:
 
 @pytest.mark.parametrize("query", ["ucb", "thompson", "straddle"])
 def test_a_surrogate_without_a_variance_refuses(query: Any) -> None:
-    with pytest.raises(ValidationError, match="set kind: features"):
-        SurrogateSettings(query=query)
+    for kind in ("conv", "kernel"):
+        with pytest.raises(ValidationError, match="set kind: features"):
+            SurrogateSettings.model_validate({"kind": kind, "query": query})
     SurrogateSettings(kind="features", query=query)
 
 
@@ -130,9 +131,9 @@ def test_greedy_with_the_network_shows_what_it_scores_highest(digits: Digits) ->
     first = of.ask(2)
     of.tell(first, Feedback(np.array([1.0, 0.0]), np.array([1.0, 0.0])))
     with torch.no_grad():
-        scores = of.surrogate(of.pool.latents)
-    pool: Pool = of.pool
-    free = pool._free(of.seen)
+        scores = of.surrogate(of.surrogate.pool.latents)
+    pool: Pool = of.surrogate.pool
+    free = pool._free(of.surrogate.seen)
     best = free[np.argsort(-scores.numpy()[free], kind="stable")][:2]
     assert torch.equal(of.ask(2).latents, pool.latents[torch.from_numpy(best)])
 
@@ -146,12 +147,13 @@ def test_while_all_answers_are_alike_the_farthest_are_shown(digits: Digits, quer
         (0.0, NAN, "diverse"),
     ):
         of = method(digits, "best_of_n", kind="features", query=query)
-        assert of.pool.query_after(of.seen) == "random"
+        assert of.surrogate.pool.query_after(of.surrogate.seen) == "random"
         of.tell(of.ask(2), Feedback(np.array([first, second]), np.array([first, second])))
-        assert of.pool.query_after(of.seen) == expected
+        assert of.surrogate.pool.query_after(of.surrogate.seen) == expected
         if expected == "diverse":
-            farthest = k_center(of.pool.features(of.surrogate), of.pool._free(of.seen), 2, rng())
-            assert torch.equal(of.ask(2).latents, of.pool.latents[torch.from_numpy(farthest)])
+            pool = of.surrogate.pool
+            farthest = k_center(pool.features(of.surrogate.model), pool._free(of.surrogate.seen), 2, rng())
+            assert torch.equal(of.ask(2).latents, pool.latents[torch.from_numpy(farthest)])
 
 
 # ---------------------------------------------------------------- distil
@@ -169,7 +171,7 @@ def test_distil_trains_once_on_guesses_and_asks_about_none_of_them(digits: Digit
     assert of.trained is not None
     guessed = of.trained.seen.latents
     assert len(guessed) == of.settings.guesses == 12
-    assert not any(torch.equal(one, item) for one in guessed for item in of.seen.latents)
+    assert not any(torch.equal(one, item) for one in guessed for item in of.surrogate.seen.latents)
     with torch.no_grad():
         np.testing.assert_allclose(of.trained.seen.preference, of.surrogate(guessed), rtol=1e-6)
     samples = of.sample(3)

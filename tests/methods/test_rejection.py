@@ -13,18 +13,17 @@ from support.small_papa import method as papa_alone
 
 from papa.benchmark.tasks.digits.task import Digits
 from papa.feedback import Feedback
-from papa.methods.accept.method import Accept
+from papa.methods.accept import Accept
 from papa.methods.interface import evaluations_per_sample
 from papa.methods.papa import PapaSettings
-from papa.methods.reward_model import RewardModelSettings
-from papa.methods.reward_model.method import RewardModel
+from papa.methods.reward_model import RewardModel, RewardModelSettings
 from papa.rng import Stream
 
 
 def accept(**given: Any) -> Accept:
     """Whose surrogate scores a point by its first coordinate."""
     method: Any = build("accept", "gmm2d", **given)
-    method.surrogate.forward = lambda latents: latents[:, 0].float()
+    method.surrogate.model = lambda latents: latents[:, 0].float()
     return method
 
 
@@ -46,9 +45,9 @@ def test_accept_takes_the_first_that_passes_and_pays_up_to_it() -> None:
 @pytest.mark.parametrize("level", [0.0, 1.0])
 def test_accept_at_its_ends_is_the_base_and_best_of_n(level: float) -> None:
     method = accept(n=4, level=level)
-    method.surrogate.forward = lambda latents: torch.sigmoid(latents[:, 0].float())
+    method.surrogate.model = lambda latents: torch.sigmoid(latents[:, 0].float())
     best = build("best_of_n", "gmm2d", n=4)
-    best.surrogate.forward = method.surrogate.forward
+    best.surrogate.model = method.surrogate.model
     expected = best.base_latents(32).view(8, 4, 2)[:, 0] if level == 0 else best.sample(8)
     assert torch.equal(method.sample(8), expected)
 
@@ -65,7 +64,7 @@ def test_a_reward_model_on_papas_labels_asks_what_papa_asks(digits: Digits) -> N
         answers = Feedback(np.array(preference), np.array(preference))
         method.tell(ours, answers)
         papa.tell(theirs, answers)
-    assert torch.equal(method.seen.latents, papa.seen.latents)
+    assert torch.equal(method.surrogate.seen.latents, papa.seen.latents)
     assert method.cost.backward == papa.cost.backward > 0, "what its labels took is counted"
     picked = method.sample(4)
     assert all(any(torch.equal(image, of) for of in base) for image in picked)

@@ -15,13 +15,9 @@ from torch import Tensor
 from papa.errors import AnswerError
 from papa.feedback import Feedback, Query
 from papa.methods import declaration
-from papa.methods.d3po.method import d3po_loss
-from papa.methods.ddpo.method import clipped_loss
-from papa.methods.diffusion_kto.method import kto_loss
-from papa.methods.diffusion_nft.method import nft_loss
-from papa.methods.fkc.method import Fkc
-from papa.methods.shared.dpo import matched
-from papa.methods.shared.finetune.training import FineTuned, Update
+from papa.methods._finetune import FineTuned, Update
+from papa.methods.fkc import Fkc
+from papa.methods.losses import d3po_loss, kto_loss, matched, nft_loss, ppo_loss
 from papa.rng import Stream
 from papa.smc.fkc import evaluate, exact_step
 
@@ -31,7 +27,7 @@ LEARNERS = ["raft", "rwr", "diffusion_dpo", "diffusion_kto", "diffusion_nft", "d
 
 def method(name: str, **given: Any) -> Any:
     settings = tiny.small(declaration(name).settings, labels=12, per_round=6, **given)
-    return declaration(name).load()(settings, Toy(), Stream(0), lambda n: torch.zeros(n, 2, dtype=torch.float64))
+    return declaration(name).method(settings, Toy(), Stream(0), lambda n: torch.zeros(n, 2, dtype=torch.float64))
 
 
 def moved(of: FineTuned, seed: int = 1, size: float = 0.05) -> None:
@@ -237,7 +233,7 @@ def test_the_older_model_of_nft_is_a_slow_average() -> None:
 
 def test_the_clipped_loss_by_hand() -> None:
     ratio, advantage = torch.tensor([1.5, 1.5, 0.5, 0.5]), torch.tensor([1.0, -1.0, 1.0, -1.0])
-    assert clipped_loss(ratio, advantage, 0.2).tolist() == pytest.approx([-1.2, 1.5, -0.5, 0.8])
+    assert ppo_loss(ratio, advantage, 0.2).tolist() == pytest.approx([-1.2, 1.5, -0.5, 0.8])
 
 
 def test_the_ratio_is_1_at_the_start_and_equal_answers_change_nothing() -> None:
@@ -258,7 +254,7 @@ def test_trajectories_are_drawn_again_with_the_same_bits_and_other_items_are_ref
     drawn = of.shown(query)
     of._latest = None
     assert torch.equal(of.shown(query).states, drawn.states)
-    with pytest.raises(AnswerError, match="not the ones that it drew"):
+    with pytest.raises(AnswerError, match="own samples"):
         of.tell(Query(query.latents + 0.1, None), Feedback(ANSWERS, ANSWERS))
 
 
@@ -297,12 +293,12 @@ def test_reward_guidance_is_the_proposal_of_fkc_without_weights(gradient: Any) -
     found = of.sample(5)
 
     fkc = method("fkc", gradient=gradient, guidance="full", particles=5)
-    noise = of.noise(of.stream.at("sample"), 5)
+    noise = of.latent_noise(of.stream.at("sample"), 5)
     sigmas = of._sigmas.tolist()
     betas = np.linspace(0, 3.0, len(sigmas))
     assert isinstance(fkc, Fkc)
     y: Tensor = sigmas[0] * noise(0)
     for i in range(len(sigmas) - 1):
-        point = evaluate(of.model.denoiser(of.cost), of.preference, y, sigmas[i], fkc.options)
-        y, _ = exact_step(point, noise(i + 1), (sigmas[i], sigmas[i + 1]), betas[i + 1], fkc.options)
+        point = evaluate(of.model.denoiser(of.cost), of.preference, y, sigmas[i], fkc.settings)
+        y, _ = exact_step(point, noise(i + 1), (sigmas[i], sigmas[i + 1]), betas[i + 1], 1.0)
     torch.testing.assert_close(found, y, rtol=0, atol=1e-12)

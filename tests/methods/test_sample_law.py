@@ -55,7 +55,7 @@ def learned(name: str, seed: int, **given: Any) -> Method[Any]:
     declared = declaration(name)
     settings = tiny.small(declared.settings, **given | ({"particles": PARTICLES} if name == "fkc" else {}))
     of = model(settings.training is not None)
-    method = declared.load()(settings, of, Stream(seed), None, preference if settings.needs_oracle else None)
+    method = declared.method(settings, of, Stream(seed), None, preference if settings.needs_oracle else None)
     query = method.ask(2)
     answers = preference(of.decode(query.latents)).double().numpy()
     method.tell(query, Feedback(answers, answers))

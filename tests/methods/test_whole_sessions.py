@@ -12,8 +12,8 @@ from support.small_sessions import VARIANTS, build, played, weights
 
 from papa.benchmark.tasks.text_to_image import TextToImage
 from papa.diffusion.denoiser import Cost
-from papa.methods.papa.loss import Networks, accumulate_gradients
-from papa.methods.shared.finetune.training import Update
+from papa.methods._finetune import Update
+from papa.methods.losses import Networks, papa_gradient
 from papa.rng import Stream
 
 
@@ -73,7 +73,7 @@ def test_the_loss_does_not_depend_on_the_chunk(trainable: str, task: TextToImage
         x0 = torch.from_numpy(Stream(2).normal(3, *task.model.shape))
         update, frozen = Update(x0, np.array([1.0, 0.0, 1.0]), Stream(4)), build("papa", task).base
         nets, noise, pairs = Networks(method.network, frozen, frozen), method.noise(update), method.pairs(update)
-        losses = accumulate_gradients(nets, method.alphas_cumprod, x0, noise, pairs, chunk, Cost())
+        losses = papa_gradient(nets, method.alphas_cumprod, x0, noise, pairs, chunk, Cost())
         found.append((losses, torch.cat([p.grad.flatten() for p in method.trained.values()])))
     for losses, gradient in found[1:]:
         assert losses == pytest.approx(found[0][0], abs=1e-5)

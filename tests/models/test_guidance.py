@@ -12,8 +12,7 @@ from support.drawn_images import at_scale, by_diffusers, images_of
 from papa.benchmark.tasks.text_to_image import TextToImage
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import stream_noise
-from papa.methods.fkc import FkcSettings
-from papa.methods.fkc.method import Fkc
+from papa.methods.fkc import Fkc, FkcSettings
 from papa.rng import Stream
 
 N = 4

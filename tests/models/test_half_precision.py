@@ -16,9 +16,8 @@ from papa.benchmark.tasks.pipeline.task import PipelineTask
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.losses import unscaled
 from papa.errors import DivergedError
-from papa.methods.papa import PapaSettings
-from papa.methods.papa.method import Papa
-from papa.methods.shared.finetune.training import LOSS_SCALE, Update
+from papa.methods._finetune import LOSS_SCALE, Update
+from papa.methods.papa import Papa, PapaSettings
 from papa.rng import Stream
 
 N = 4
@@ -77,7 +76,7 @@ def test_an_infinite_gradient_halves_the_scale_and_loses_no_update(half: Pipelin
 
 
 def test_a_gradient_that_is_never_finite_is_divergence(half: PipelineTask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("papa.methods.shared.finetune.training.unscaled", lambda *args: False)
+    monkeypatch.setattr("papa.diffusion.losses.unscaled", lambda *args: False)
     method = build("papa", half)
     method.loss_scale = 4.0
     with pytest.raises(DivergedError, match="gradient"):

@@ -344,7 +344,7 @@ def test_learning_that_fails_is_reported_and_repeated(log: Path, monkeypatch: py
     with desk(log) as at, desk(log.with_name("other.jsonl")) as other:
         Tab(other).answer(*ROUND)
         with monkeypatch.context() as patch:
-            patch.setattr("papa.methods.papa.method.Papa.learn", lambda *_: 1 / 0)
+            patch.setattr("papa.methods.papa.Papa.learn", lambda *_: 1 / 0)
             tab = Tab(at)
             for item, answer in enumerate(ROUND):
                 tab.rate(item, answer)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from papa.benchmark.tasks.digits.task import Digits
 from papa.benchmark.tasks.gmm2d.task import Gmm2d
 from papa.errors import AnswerError, ModelError, SessionError, SettingsError
 from papa.feedback import Query, Question, Tie
-from papa.methods.base.method import Base
+from papa.methods.base import BASE, Base
 from papa.session import Session
 
 # ---------------------------------------------------------------- the loop
@@ -142,7 +143,7 @@ class AsksForPairs(Base):
 def test_pairs_and_ties_are_answered_logged_and_replayed(
     plane: Gmm2d, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("papa.methods.base.method.Base", AsksForPairs)
+    monkeypatch.setattr("papa.methods.base.BASE", replace(BASE, method=AsksForPairs))
     of = session(plane.model, "base", per_round=4, labels=8, log=log)
     assert of.ask().kind == "pairs"
     for wrong in ([True] * 4, [(0, 4)], [(1, 1)], [Tie(0, 9)], [Tie(0, 1)]):

@@ -195,11 +195,6 @@ def test_resampling_refuses_them_too_in_any_population(scheme: str, bad: list[fl
         resample(log_w, torch.full((2, 2), 0.5), scheme)
 
 
-def test_an_unknown_scheme_is_refused_and_the_known_ones_are_named() -> None:
-    with pytest.raises(ValueError, match=r"multinomial.*systematic.*stratified"):
-        resample(torch.zeros(2), torch.zeros(2), "multinomial")
-
-
 # ---------------------------------------------------------------- ESS and the normalizing constant
 
 

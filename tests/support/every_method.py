@@ -21,7 +21,9 @@ from papa.session import Round
 from support import tiny, tiny_families, tiny_mnist, tiny_sd15, users_of
 from support.playing import rounds_of
 
-LABELS, K = 5, 2  # the last round is a short one
+LABELS, K = 5, 2
+SIZES = (2, 2, 1)
+"""Items of each round."""
 
 
 @cache
@@ -60,7 +62,7 @@ def build(name: str, task: str, seed: int = 0, **given: Any) -> Method[Any]:
     declared = declaration(name)
     settings = tiny.small(declared.settings, **given)
     oracle = user_of(task).preference if settings.needs_oracle else None
-    return declared.load()(settings, model_of(task), Stream(seed), lambda n: base_pool(task)[:n].clone(), oracle)
+    return declared.method(settings, model_of(task), Stream(seed), lambda n: base_pool(task)[:n].clone(), oracle)
 
 
 def fits(name: str, task: str) -> bool:
@@ -69,20 +71,16 @@ def fits(name: str, task: str) -> bool:
     return (settings.training is None or of.finetunes) and (not settings.needs_adapter or of.personal)
 
 
-PATHS = ("gmm2d", "digits")
-"""A task of each code path that methods see: points with an exact score, latents with a network."""
-PAPERS = ("base", "best_of_n", "papa", "epapa", "fkc")
-"""Methods that are tried on every task; the others on `PATHS`, and on one more where they fit no other. What a prompt
-changes is seen by whole sessions of all of them on the text-to-image tasks (tests/methods/test_whole_sessions.py)."""
-
-
-def tried(name: str) -> list[str]:
-    """The tasks on which a method is held to the rules."""
-    fitting = [task for task in tasks.TASKS if fits(name, task)]
-    return fitting if name in PAPERS else [task for task in fitting if task in PATHS] or fitting
-
-
-PAIRS = [(name, task) for name in METHODS for task in tried(name)]
+ELSEWHERE = {
+    "gmm2d": ("base", "best_of_n", "accept", "fkc", "reward_guidance", "fk_steering", "das"),
+    "fruits": ("ppd", "ppd_papa", "ppd_fkc", "papa", "fkc", "best_of_n"),
+    "sd15": ("papa",),
+    "pipeline": ("epapa",),
+    "mnist": ("papa",),
+}
+"""Every method is tried on digits where it can run; some elsewhere, for points, prompts and other networks."""
+PAIRS = [(name, "digits") for name in METHODS if fits(name, "digits")]
+PAIRS += [(name, task) for task, names in ELSEWHERE.items() for name in names]
 everywhere = pytest.mark.parametrize(("name", "task"), PAIRS)
 
 

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 
 from papa.benchmark.tasks.digits.task import Digits
-from papa.methods.papa import PapaSettings
-from papa.methods.papa.method import Papa
-from papa.methods.shared.finetune.training import Update
+from papa.methods._finetune import Update
+from papa.methods.papa import Papa, PapaSettings
 from papa.rng import Stream
 from support import tiny
 

@@ -48,7 +48,7 @@ def build(name: str, task: TextToImage, **given: Any) -> Method[Any]:
     """A variant from above, small."""
     algorithm, own = VARIANTS[name]
     declared = declaration(algorithm)
-    return declared.load()(tiny.small(declared.settings, **(own | given)), task.model, Stream(0), base_of(task))
+    return declared.method(tiny.small(declared.settings, **(own | given)), task.model, Stream(0), base_of(task))
 
 
 def played(method: Method[Any], task: TextToImage, user: Any = None) -> list[Round]:

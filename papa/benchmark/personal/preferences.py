@@ -19,7 +19,7 @@ from papa.benchmark.personal.population import Person, standardized
 from papa.benchmark.tasks.images import to_range
 from papa.benchmark.tasks.interface import Attributes
 from papa.errors import PapaError
-from papa.methods.ppd.training import Pairs
+from papa.methods.ppd_training import Pairs
 from papa.models.personal.encoder import Choices, UserEncoder
 from papa.rng import Stream
 from papa.settings import Positive, Settings

@@ -12,8 +12,7 @@ from support.small_papa import method, update
 
 from papa.benchmark.tasks.digits.task import Digits
 from papa.feedback import Feedback
-from papa.methods.papa import PapaSettings
-from papa.methods.papa.method import Papa, Shares, laplace
+from papa.methods.papa import Papa, PapaSettings, Shares, rule_of_succession
 
 EPS_L, EPS_D = 2.0, -1.0
 """Mean noise of liked and of disliked items at some x_t; any other two are a shift and a scale away."""
@@ -79,9 +78,9 @@ def test_balance_without_dislikes_is_refused() -> None:
         PapaSettings(balance="equal", negatives="none")
 
 
-def test_a_few_answers_tell_of_a_share_that_is_neither_none_nor_all() -> None:
-    assert laplace(np.zeros(8)) == pytest.approx(0.1) and laplace(np.ones(8)) == pytest.approx(0.9)
-    assert laplace(np.array([1.0, np.nan, np.nan])) == pytest.approx(2 / 3) and laplace(np.full(3, np.nan)) == 0.5
+def test_the_rule_of_succession() -> None:
+    cases = {0.1: np.zeros(8), 0.9: np.ones(8), 2 / 3: np.array([1.0, np.nan, np.nan]), 0.5: np.full(3, np.nan)}
+    assert all(rule_of_succession(answers) == pytest.approx(share) for share, answers in cases.items())
 
 
 def told(papa: Papa, *rounds: list[float]) -> Papa:

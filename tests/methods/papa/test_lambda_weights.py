@@ -7,7 +7,7 @@ import pytest
 import torch
 from support.small_papa import ABAR, PUBLISHED_BETAS
 
-from papa.methods.papa.loss import lambda_weights
+from papa.methods.losses import lambda_weights
 
 
 def lambda_by_hand(betas: np.ndarray, first: float) -> np.ndarray:
@@ -44,8 +44,3 @@ def test_the_first_weight_clipped_is_close_to_2_and_published_next_to_nothing() 
 def test_float32_schedules_give_the_same_weights() -> None:
     exact = lambda_weights(torch.from_numpy(np.cumprod(1 - PUBLISHED_BETAS)))
     np.testing.assert_allclose(lambda_weights(ABAR).numpy(), exact.numpy(), rtol=2e-3)
-
-
-def test_another_first_weight_is_refused() -> None:
-    with pytest.raises(ValueError, match="clipped"):
-        lambda_weights(ABAR, "infinite")

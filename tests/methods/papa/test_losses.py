@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.losses import stratified_timesteps
 from papa.errors import DivergedError
-from papa.methods.papa.loss import Networks, Pairs, accumulate_gradients
+from papa.methods.losses import Networks, Pairs, papa_gradient
 from papa.rng import Stream
 
 
@@ -61,7 +61,7 @@ def gradients(net: nn.Module, base: nn.Module, chunk: int, anchor: nn.Module | N
     """The loss's two terms, its gradient as one vector, and its cost."""
     net.zero_grad()
     cost = Cost()
-    terms = accumulate_gradients(Networks(net, base, anchor or base), ABAR, X0, eps, pairs(**kw), chunk, cost)
+    terms = papa_gradient(Networks(net, base, anchor or base), ABAR, X0, eps, pairs(**kw), chunk, cost)
     return terms, torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None]).clone(), cost
 
 
@@ -144,7 +144,7 @@ def slope(value: float, sign: float, ceiling: float | None) -> float:
     one = torch.ones(1, 1)
     p = Pairs(torch.zeros(1, 1, dtype=torch.int64), sign * one, 0 * one, ceiling)
     base = Constant(1.0).requires_grad_(False)
-    accumulate_gradients(Networks(net, base, base), ABAR, X0[:1], lambda item: torch.zeros(1, 1, 8, 8), p, 8, Cost())
+    papa_gradient(Networks(net, base, base), ABAR, X0[:1], lambda item: torch.zeros(1, 1, 8, 8), p, 8, Cost())
     assert net.value.grad is not None
     return net.value.grad.item()
 

@@ -11,7 +11,7 @@ from diffusers import UNet2DModel
 from papa.methods.papa import PapaSettings
 from papa.feedback import Feedback, Query
 from papa.benchmark.machine import peak_memory_mib, reset_peak_memory
-from papa.methods.papa.method import Papa
+from papa.methods.papa import Papa
 from papa.models.interface import Model
 from papa.rng import Stream
 

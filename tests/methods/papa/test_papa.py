@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from papa.benchmark.tasks.digits.task import Digits
 from papa.diffusion.denoiser import Cost
 from papa.feedback import Feedback, Query
-from papa.methods.papa import EpapaSettings
-from papa.methods.papa.loss import Networks, accumulate_gradients
-from papa.methods.papa.method import Papa
+from papa.methods.losses import Networks, papa_gradient
+from papa.methods.papa import EpapaSettings, Papa
 from papa.rng import Stream
 
 
@@ -101,7 +100,7 @@ def test_preference_lowers_the_error_of_an_item_and_disliking_raises_it(digits: 
         one = update(digits, np.ones(4), Stream(9))
         nets = Networks(truth.network, truth.base, truth.base)
         abar = digits.model.alphas_cumprod
-        return accumulate_gradients(nets, abar, x0, truth.noise(one), truth.pairs(one), 256, Cost())[0]
+        return papa_gradient(nets, abar, x0, truth.noise(one), truth.pairs(one), 256, Cost())[0]
 
     liked, neutral, disliked = (error_after(answer) for answer in (1.0, 0.5, 0.0))
     assert liked < neutral < disliked

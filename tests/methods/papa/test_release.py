@@ -19,9 +19,8 @@ from support.nets import small_unet
 from support.small_papa import PUBLISHED_BETAS
 from torch import Tensor, nn
 
-from papa.methods.papa import EpapaSettings, PapaSettings
-from papa.methods.papa.method import Papa
-from papa.methods.shared.finetune.training import Update
+from papa.methods._finetune import Update
+from papa.methods.papa import EpapaSettings, Papa, PapaSettings
 from papa.models.unet import UNetModel
 from papa.rng import Stream
 

@@ -11,7 +11,7 @@ import torch
 from support.personal import TEXT, TOKENS, WIDTH, person, prompted_unet
 
 from papa.errors import DivergedError, PapaError
-from papa.methods.ppd.training import Pairs, PpdTraining, Trainer
+from papa.methods.ppd_training import Pairs, PpdTraining, Trainer
 from papa.models.personal.adapter import weights_hash
 from papa.models.personal.attention import add_user_attention, projections
 from papa.models.training import scheduled

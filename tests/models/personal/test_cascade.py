@@ -12,7 +12,7 @@ from support import tiny_cascade
 from support.personal import TOKENS, WIDTH, person, randomize
 
 from papa.errors import ArtefactError, ModelError
-from papa.methods.ppd.training import Pairs, PpdTraining, Trainer
+from papa.methods.ppd_training import Pairs, PpdTraining, Trainer
 from papa.models.personal.adapter import About, attach, read_adapter, save_adapter, weights_hash
 from papa.models.personal.attention import add_user_attention, cross_attention, projections, user_conditioning
 from papa.models.personal.cascade import TOTAL, StageC, conditioned_on, load_prior, prompt_tokens, ratio, ratio_schedule

@@ -40,7 +40,7 @@ def test_a_full_gpu_is_an_error_that_names_the_settings(
     def full(*args: Any, **kwargs: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    monkeypatch.setattr("papa.methods.papa.method.accumulate_gradients", full)
+    monkeypatch.setattr("papa.methods.losses.papa_gradient", full)
     capsys.readouterr()
     assert cli.main([*align, "--method", "papa"]) == 2
     words = ("tasks.sd15.chunk", "attention_slicing", "vae_tiling", "trainable: lora", "gradient_checkpointing")

@@ -1,0 +1,137 @@
+"""The surrogate reward of a method: its settings, the labels, the reward model, and the queries that it chooses.
+
+Imports no torch; the reward models are in `_reward_models.py`, the queries in `_queries.py`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from papa.errors import SettingsError
+from papa.feedback import Feedback, Query
+from papa.methods.interface import Labelled, Method
+from papa.registry import lazy
+from papa.settings import Fraction, Positive, Rate, Settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from papa.methods import _queries, _reward_models
+    from papa.methods._reward_models import SurrogateContext
+else:
+    _queries, _reward_models = lazy("papa.methods._queries", "papa.methods._reward_models")
+
+
+class SurrogateSettings(Settings):
+    """The surrogate reward, fitted to all labels after every round.
+
+    It is a network on latents (Conv2d - ReLU - AdaptiveAvgPool2d - MLP, fitted by MSE; the FKC draft), a Bayesian
+    logistic head on the diffusion model's own activations, or kernel regression on latents.
+    """
+
+    kind: Literal["conv", "features", "kernel"] = "conv"
+    """The network, the head, or Nadaraya-Watson regression, which trains nothing. `channels` to `within` belong to the
+    network, `levels` and `reference` to the head, `bandwidth` to the kernel."""
+    channels: Positive = 128
+    """Convolution channels."""
+    lr: Rate = 1e-3
+    """Adam's learning rate."""
+    batch: Positive = 32
+    """Items per step."""
+    epochs: Positive = 200
+    """Passes over all labels per round, at most."""
+    within: Fraction = 0.2
+    """A fit stops after a pass in which every absolute error is below this; 0: never early, as in the FKC draft."""
+    levels: Annotated[tuple[Fraction, ...], Field(min_length=1)] = (0.05, 0.2)
+    """Timesteps, as shares of all, to which an item is noised before the network's activations are read."""
+    reference: Positive = 128
+    """Base samples on which the features are standardized."""
+    bandwidth: Rate = 0.35
+    """Standard deviation of the Gaussian kernel, relative to the median pairwise distance of the labelled latents."""
+    query: Literal["own", "random", "greedy", "ucb", "thompson", "straddle", "diverse"] = "own"
+    """The items to label: the method's own queries, or items of a pool of base samples chosen by the surrogate
+    (`papa.methods._queries`)."""
+    pool: Positive = 256
+    """Base samples in the pool; they count as evaluations of the run."""
+
+    @model_validator(mode="after")
+    def _query_requires_uncertainty(self) -> SurrogateSettings:
+        if self.kind != "features" and self.query in ("ucb", "thompson", "straddle"):
+            raise ValueError(f"query: {self.query} requires a surrogate with a variance; set kind: features")
+        return self
+
+
+class Surrogate:
+    """The reward model of a method with the labels that it is fitted to, and the queries that it chooses.
+
+    Args:
+        method: the method that has it.
+        settings: the settings of the surrogate.
+
+    Raises:
+        SettingsError: for a pool with fewer base samples than labels.
+        ModelError: for `features` and a model without a network.
+    """
+
+    def __init__(self, method: Method[Any], settings: SurrogateSettings) -> None:
+        self.from_pool = settings.query != "own"
+        """Whether the queries are items of the pool."""
+        if self.from_pool and settings.pool < method.settings.labels:
+            raise SettingsError(
+                f"surrogate.pool: {settings.pool} base samples are fewer than the {method.settings.labels} labels, and "
+                "none is shown twice; raise it."
+            )
+        self.method = method
+        self.seen = Labelled()
+        self.model = reward_model_of(settings, context_of(method))
+        self.pool = _queries.Pool(settings, self.base_draw, method.stream.at("pool"))
+
+    def __call__(self, latents: Tensor) -> Tensor:
+        """(n, ...) clean latents -> (n,) predicted preference, differentiable."""
+        return self.model(latents)
+
+    def base_draw(self, n: int, stream: Any) -> Tensor:
+        """n base samples from another stream."""
+        return self.method.draw(self.method.model.denoiser(self.method.cost), n, stream)
+
+    @property
+    def asks_the_base(self) -> bool:
+        """As `Method.asks_the_base`, for methods that show base samples."""
+        return not self.from_pool
+
+    def ask(self, k: int) -> Query:
+        """Base samples to label: fresh ones, or items of the pool."""
+        method = self.method
+        if not self.from_pool:
+            return method.base_query(k)
+        items = self.pool.choose(self.model, self.seen, k, method.stream.at("ask", round=method.round))
+        return Query(items, method.condition(len(items)))
+
+    def add(self, query: Query, feedback: Feedback) -> None:
+        """Append the labels of a round."""
+        self.seen.add(query, feedback)
+
+    def fit(self) -> float:
+        """Fit the reward model to all labels; returns its mean squared error."""
+        stream = self.method.stream.at("surrogate", "fit", round=self.method.round)
+        return self.model.fit(self.seen.latents, self.seen.preference, stream)
+
+    def state(self) -> dict[str, Any]:
+        return {"seen": self.seen.state(), "surrogate": self.model.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.seen.restore(state["seen"])
+        self.model.restore(state["surrogate"])
+
+
+def context_of(method: Method[Any], **axes: int) -> SurrogateContext:
+    """What a reward model of this method may use. axes: of its stream."""
+    stream = method.stream.at("surrogate", **axes)
+    return _reward_models.SurrogateContext(method.model, stream, method.base_latents, lambda: method.cost)
+
+
+def reward_model_of(settings: SurrogateSettings, context: SurrogateContext) -> _reward_models.RewardModel:
+    """The reward model of the settings, before any label."""
+    return _reward_models.KINDS[settings.kind](settings, context)

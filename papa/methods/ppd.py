@@ -1,0 +1,225 @@
+"""PPD: one model for all users, conditioned on a user by a few pairwise choices; and the same as a warm start.
+
+Pairs of base samples are compared, and the choices condition the model; no weight changes. As a warm start, the first
+round's pairs condition the model, and another method continues from it as its base (its anchor, its first samples, its
+particles' proposals). The training of the adapter is in `ppd_training.py`.
+
+Source: "Personalized Preference Fine-tuning of Diffusion Models" (arXiv 2501.06655).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from papa.errors import ModelError
+from papa.feedback import Feedback, Query
+from papa.methods.declaration import Declaration, MethodSettings, Pictures
+from papa.methods.fkc import Fkc, FkcSettings
+from papa.methods.interface import Method
+from papa.methods.papa import Papa, PapaSettings
+from papa.registry import lazy
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from papa.models.interface import Model
+    from papa.models.personal import encoder
+    from papa.models.personal.encoder import Choices
+else:
+    torch, encoder = lazy("torch", "papa.models.personal.encoder")
+
+
+class PpdSettings(MethodSettings):
+    """The model conditioned on a user. No weight changes; every round's choices refine the condition."""
+
+    @property
+    def needs_adapter(self) -> bool:
+        return True
+
+
+class PpdPapaSettings(PapaSettings):
+    """PAPA whose base and anchor is the model conditioned on the first round's choices."""
+
+    @property
+    def needs_adapter(self) -> bool:
+        return True
+
+    @property
+    def cannot_begin(self) -> None:
+        """The given pairs condition the model, and PAPA's own first round follows."""
+        return None
+
+
+class PpdFkcSettings(FkcSettings):
+    """FKC whose base is the model conditioned on the first round's choices."""
+
+    @property
+    def needs_adapter(self) -> bool:
+        return True
+
+
+class ChosenPairs:
+    """A user's choices as latents, (n, ...) each."""
+
+    def __init__(self) -> None:
+        self._preferred: list[Tensor] = []
+        self._rejected: list[Tensor] = []
+
+    def add(self, query: Query, feedback: Feedback) -> None:
+        """Append the pairs of an answer; ties are ignored."""
+        pairs = np.asarray([] if feedback.pairs is None else feedback.pairs, dtype=np.int64).reshape(-1, 2)
+        index = torch.from_numpy(pairs)
+        self._preferred.append(query.latents[index[:, 0]].detach())
+        self._rejected.append(query.latents[index[:, 1]].detach())
+
+    def __len__(self) -> int:
+        return sum(map(len, self._preferred))
+
+    def choices(self, model: Model) -> Choices:
+        """The choices as images."""
+        preferred, rejected = torch.cat(self._preferred), torch.cat(self._rejected)
+        with torch.no_grad():
+            images = model.decode(torch.cat([preferred, rejected])).float().cpu()
+        caption = model.prompt or ""
+        return encoder.Choices(images[: len(preferred)], images[len(preferred) :], [caption] * len(preferred))
+
+    def state(self) -> dict[str, Any]:
+        return {"preferred": list(self._preferred), "rejected": list(self._rejected)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._preferred, self._rejected = list(state["preferred"]), list(state["rejected"])
+
+
+class Ppd(Method[Any]):
+    """Samples conditioned on the choices so far; without choices it is the base.
+
+    Raises:
+        ModelError: for a model without an adapter.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.model.personal is None:
+            raise ModelError(
+                "this model has no adapter that was trained on a population, and PPD needs one: train it (docs/ppd.md) "
+                "and set `model.personal`, or take a method that learns from one user alone, such as papa or fkc."
+            )
+        self.personal = self.model.personal()
+        self.chosen = ChosenPairs()
+        self.conditioned = self.model.with_adapter(self.personal)
+
+    @property
+    def asks_the_base(self) -> bool:
+        return True
+
+    def base_query(self, k: int, ahead: int = 0) -> Query:
+        """k base samples, to be compared in pairs."""
+        return replace(super().base_query(k, ahead), kind="pairs")
+
+    def ask(self, k: int) -> Query:
+        return self.base_query(k)
+
+    def learn(self, query: Query, feedback: Feedback) -> None:
+        self.chosen.add(query, feedback)
+
+    def user_tokens(self) -> Tensor | None:
+        """The encoded choices; None without any."""
+        return self.personal.encoder.encode(self.chosen.choices(self.model)) if len(self.chosen) else None
+
+    def sample(self, n: int) -> Tensor:
+        user = self.user_tokens()
+        if user is None:
+            return self.base_latents(n)
+        return self.draw(self.conditioned.conditioned_on(user).denoiser(self.cost), n, self.stream.at("sample"))
+
+    def diagnostics(self) -> dict[str, float]:
+        return {"pairs": float(len(self.chosen))}
+
+    def state(self) -> dict[str, Any]:
+        return super().state() | {"chosen": self.chosen.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        super().restore(state)
+        self.chosen.restore(state["chosen"])
+
+
+class WarmStart(Ppd):
+    """A method that continues from the conditioned model.
+
+    Attributes:
+        continued_by: the class of that method; it has the same settings.
+        inner: that method, from the first answers on.
+    """
+
+    continued_by: ClassVar[Callable[..., Method[Any]]]
+    inner: Method[Any] | None = None
+
+    @property
+    def asks_the_base(self) -> bool:
+        return False
+
+    def ask(self, k: int) -> Query:
+        return self.base_query(k) if self.inner is None else self.inner.ask(k)
+
+    def check(self, query: Query, feedback: Feedback) -> None:
+        super().check(query, feedback) if self.inner is None else self.inner.check(query, feedback)
+
+    def learn(self, query: Query, feedback: Feedback) -> None:
+        if self.inner is not None:
+            self.inner.tell(query, feedback)
+            return
+        self.chosen.add(query, feedback)
+        self._start()
+
+    def _start(self) -> None:
+        """Make the method that continues; it counts in the cost of this one."""
+        model = self.conditioned.conditioned_on(self.user_tokens())
+        self.inner = type(self).continued_by(self.settings, model, self.stream.at("warm"), None, self.oracle)
+        self.inner.cost = self.cost
+
+    def sample(self, n: int) -> Tensor:
+        return self.base_latents(n) if self.inner is None else self.inner.sample(n)
+
+    def aligned(self) -> nn.Module:
+        return super().aligned() if self.inner is None else self.inner.aligned()
+
+    def diagnostics(self) -> dict[str, float]:
+        return super().diagnostics() | ({} if self.inner is None else self.inner.diagnostics())
+
+    def trace(self) -> list[dict[str, float]]:
+        return [] if self.inner is None else self.inner.trace()
+
+    def state(self) -> dict[str, Any]:
+        return super().state() | {"inner": None if self.inner is None else self.inner.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        super().restore(state)
+        if state["inner"] is not None:
+            self._start()
+            assert self.inner is not None
+            self.inner.restore(state["inner"])
+
+
+class WarmPapa(WarmStart):
+    """PAPA from the conditioned model."""
+
+    continued_by = Papa
+
+
+class WarmFkc(WarmStart):
+    """FKC from the conditioned model."""
+
+    continued_by = Fkc
+
+
+SOURCE = "Personalized Preference Fine-tuning of Diffusion Models (arXiv 2501.06655)"
+PAIRS: frozenset[Pictures] = frozenset({"pairs"})
+USES = ("papa.methods.papa", "papa.methods.fkc", "papa.methods.ppd_training")
+PPD = Declaration(PpdSettings, Ppd, SOURCE, pictures=PAIRS, uses=USES)
+PPD_PAPA = Declaration(PpdPapaSettings, WarmPapa, f"this project; {SOURCE}", pictures=PAIRS, uses=USES)
+PPD_FKC = Declaration(PpdFkcSettings, WarmFkc, f"this project; {SOURCE}", pictures=PAIRS, uses=USES)
