@@ -14,7 +14,6 @@ import yaml
 from support import tiny
 
 from papa.benchmark.grid import Grid, load
-from papa.benchmark.machine import processor
 from papa.benchmark.personal import PersonalStudy, pick_a_pic
 from papa.benchmark.personal.population import OFFLINE
 from papa.benchmark.personal.study import Study, win_rate
@@ -180,11 +179,9 @@ def test_the_table_and_the_figure_show_it(grid: Grid, rows: pd.DataFrame) -> Non
     line = made.frame[(made.frame.part == "main") & (made.frame.model == "PPD") & (made.frame.persons == "unseen")]
     line = line[(line.judge == "gold") & (line.against == "base")]
     assert line["mean"].item() == pytest.approx(by_hand.won.mean()) and line["n"].item() == 4
-    assert "Recognizing a person among 17" in made.markdown and "4 unseen and 2 seen persons" in made.caption
     with style.paper():
         drawn = figure.draw(pd.DataFrame(), grid)
-    assert len(drawn.axes) == 2 + 3 * 5 and "2 pictures each" in (caption := figure.caption(pd.DataFrame(), grid))
-    assert all("Drawn by commit" in text and processor() in text for text in (caption, made.caption))
+    assert len(drawn.axes) == 2 + 3 * 5
 
 
 def test_without_a_study_both_say_so(tmp_path: Path) -> None:
