@@ -127,7 +127,7 @@ class ConvRewardModel(RewardModel):
                     loss.backward()
                     self.optimizer.step()
                     largest.append(error.detach().abs().max())
-                if torch.stack(largest).max().item() < self.settings.within:
+                if torch.stack(largest).max().item() < self.settings.early_stop:
                     break
         if not math.isfinite(loss.item()):
             raise DivergedError("the surrogate's error is NaN or infinite; lower surrogate.lr")

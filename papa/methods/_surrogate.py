@@ -32,7 +32,7 @@ class SurrogateSettings(Settings):
     """
 
     kind: Literal["conv", "features", "kernel"] = "conv"
-    """The network, the head, or Nadaraya-Watson regression, which trains nothing. `channels` to `within` belong to the
+    """The network, the head, or Nadaraya-Watson regression, which trains nothing. `channels` to `early_stop` belong to the
     network, `levels` and `reference` to the head, `bandwidth` to the kernel."""
     channels: Positive = 128
     """Convolution channels."""
@@ -42,7 +42,7 @@ class SurrogateSettings(Settings):
     """Items per step."""
     epochs: Positive = 200
     """Passes over all labels per round, at most."""
-    within: Fraction = 0.2
+    early_stop: Fraction = 0.2
     """A fit stops after a pass in which every absolute error is below this; 0: never early, as in the FKC draft."""
     levels: Annotated[tuple[Fraction, ...], Field(min_length=1)] = (0.05, 0.2)
     """Timesteps, as shares of all, to which an item is noised before the network's activations are read."""

@@ -31,7 +31,7 @@ else:
 class DiffusionDpoSettings(FinetuneSettings):
     """Diffusion-DPO: an update takes `items` / 2 pairs, so that it costs as much as an update of PAPA."""
 
-    strength: Rate = 15.0
+    beta: Rate = 15.0
     """beta T omega of the loss, for errors that are means over the entries of a latent."""
 
 
@@ -69,7 +69,7 @@ class DiffusionDpo(FineTuned[DiffusionDpoSettings]):
             for part in pair:
                 model.append(denoising.errors(denoising.predicted(self.network, part, self.cost), part.noise))
                 reference.append(denoising.errors(self.frozen(self.base, part), part.noise))
-            loss = mean * losses.dpo_loss(torch.stack(model), torch.stack(reference), self.settings.strength).sum()
+            loss = mean * losses.dpo_loss(torch.stack(model), torch.stack(reference), self.settings.beta).sum()
             denoising.backward(loss, update.scale)
             total += loss.item()
         return (total,)

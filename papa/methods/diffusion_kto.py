@@ -30,7 +30,7 @@ else:
 class DiffusionKtoSettings(FinetuneSettings):
     """Diffusion-KTO: the expected utility of likes and dislikes, against a common reference point."""
 
-    strength: Rate = 15.0
+    beta: Rate = 15.0
     """beta T omega of the loss, for errors that are means over the entries of a latent."""
 
 
@@ -44,7 +44,7 @@ class DiffusionKto(FineTuned[DiffusionKtoSettings]):
     def gain(self, part: denoising.Noised, reference: Tensor) -> Tensor:
         """(c,) g of a chunk of pairs. reference: (c,) their errors under the base."""
         error = denoising.errors(denoising.predicted(self.network, part, self.cost), part.noise)
-        return self.settings.strength * (reference - error)
+        return self.settings.beta * (reference - error)
 
     def gradient(self, update: Update) -> tuple[float, ...]:
         """The reference point needs all pairs of the update, so they go through the network twice."""

@@ -41,9 +41,9 @@ else:
 class DiffusionNftSettings(FinetuneSettings):
     """DiffusionNFT: an implicit positive and an implicit negative model, made of the trained one and an older one."""
 
-    strength: Rate = 1.0
+    beta: Rate = 1.0
     """b: distance of the implicit models from the older one. At 1 the positive one is the trained model."""
-    keep: Fraction = 0.5
+    ema_decay: Fraction = 0.5
     """Decay of the moving average: the older model's share at the end of a round."""
 
 
@@ -59,7 +59,7 @@ class DiffusionNft(FineTuned[DiffusionNftSettings]):
         self.train(*self.seen.answered())
         with torch.no_grad():
             for name, average in self._average().items():
-                average.lerp_(self.trained[name], 1 - self.settings.keep)
+                average.lerp_(self.trained[name], 1 - self.settings.ema_decay)
 
     def gradient(self, update: Update) -> tuple[float, ...]:
         total = 0.0
@@ -67,7 +67,7 @@ class DiffusionNft(FineTuned[DiffusionNftSettings]):
         for part in chunks:
             old = self.frozen(self.old, part)
             eps = denoising.predicted(self.network, part, self.cost)
-            each = losses.nft_loss(eps, old, part.noise, preference[part.chosen].to(eps), self.settings.strength)
+            each = losses.nft_loss(eps, old, part.noise, preference[part.chosen].to(eps), self.settings.beta)
             loss = each.sum() / len(preference)
             denoising.backward(loss, update.scale)
             total += loss.item()

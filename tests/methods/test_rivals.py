@@ -221,7 +221,7 @@ def test_nft_where_everything_is_liked_is_plain_fine_tuning() -> None:
 
 
 def test_the_older_model_of_nft_is_a_slow_average() -> None:
-    of = method("diffusion_nft", keep=0.75)
+    of = method("diffusion_nft", ema_decay=0.75)
     start = {key: weight.clone() for key, weight in of.network.state_dict().items()}
     answered(of)
     for key, weight in of.old.state_dict().items():
