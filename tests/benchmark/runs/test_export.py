@@ -121,7 +121,7 @@ def test_an_export_of_several_seeds_that_stopped_half_way_goes_on(
     tiny.write(tmp_path, data)
     assert papa("align", *axes)[0] == 0
     code, said = papa("export", *axes, "--to", out)
-    assert code == 2 and "seed0 is there already" in said and state_of(out) == after
+    assert code == 2 and "seed0 exists already" in said and state_of(out) == after
 
 
 def exported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -144,7 +144,7 @@ def test_export_takes_an_empty_folder_and_refuses_what_is_taken(
     assert "written" in exported(folder, monkeypatch)[0] and tiny_sd15.reference(folder)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     for taken in (folder, file):
-        with pytest.raises(SessionError, match="choose another folder, or delete it"):
+        with pytest.raises(SessionError, match="choose another folder"):
             exported(taken, monkeypatch)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
@@ -154,6 +154,6 @@ def test_an_export_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("papa.models.pipeline.write_json", full)  # the last file of the folder
-    with pytest.raises(PapaError, match=r"No space left.*do the same again"):
+    with pytest.raises(PapaError, match="No space left"):
         exported(tmp_path / "model", monkeypatch)
     assert not list(tmp_path.glob("*model*"))
