@@ -25,10 +25,10 @@ PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 BLOCKS: list[str] = re.findall(r"^```(?:python|yaml)\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
 COPIED = ("papa", "config", "config.yaml", "tests", "pyproject.toml")
 
-NEW = {"papa/methods/weighted/__init__.py", "papa/methods/weighted/method.py", "config/weighted.yaml"}
+NEW = {"papa/methods/weighted.py", "papa/methods/density.py", "config/weighted.yaml"}
 REGISTRY = "papa/methods/__init__.py"
-ALIKE = {"weighted": [], "weighted-uniform": ["least"]}
-"""The method, its ablation, and the settings in which they differ."""
+ALIKE = {"weighted": [], "weighted-uniform": ["least"], "density": []}
+"""The methods, an ablation, and the setting in which it differs."""
 
 COMMANDS = """
 import json, sys
@@ -56,7 +56,7 @@ print(json.dumps([text.get_text() for text in drawn.findobj(Text)]))
 
 def blocks() -> dict[str, str]:
     """File -> what the page says of it, by the file's name in the first line: a file's content, or a line to add."""
-    named = (re.match(r"# (\S+\.(?:py|yaml))(, a line of METHODS)?\n", block) for block in BLOCKS)
+    named = (re.match(r"# (\S+\.(?:py|yaml))(, lines of METHODS)?\n", block) for block in BLOCKS)
     found = {match[1]: match.string[match.end() :] for match in named if match}
     assert set(found) == {*NEW, REGISTRY}
     return found
@@ -71,7 +71,6 @@ def follow(copy: Path) -> None:
             assert opening
             file.write_text(before + opening + text + after, encoding="utf-8")
         else:
-            file.parent.mkdir(exist_ok=True)
             assert not file.exists()
             file.write_text(text, encoding="utf-8")
 
@@ -88,7 +87,9 @@ def small(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     fewer = {name: tiny.SMALL[name] for name in ("updates", "items", "timesteps")}
     labels = {name: tiny.SMALL[name] for name in ("labels", "per_round")}
     blocks = {name: block | {"seeds": [0]} for name, block in data["grid"].items() if name.startswith("weighted")}
-    methods = {name: data["methods"][name] | labels | (fewer if name != "base" else {}) for name in ("base", *ALIKE)}
+    methods = {name: data["methods"][name] | labels for name in ("base", *ALIKE)}
+    methods |= {name: methods[name] | fewer for name in ("weighted", "weighted-uniform")}
+    methods["density"] |= {"n": 2}
     places = {name: str(folder / name) for name in ("results", "figures")}
     tiny_tasks = {"measures": tiny.MEASURES, "measures_by_task": {}, "tasks": {"digits": {"steps": 3}}}
     return data | places | tiny_tasks | {"methods": methods, "grid": blocks}
@@ -146,11 +147,11 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     return made
 
 
-def test_one_folder_one_line_and_one_configuration_are_all_that_it_takes(copy: Copy) -> None:
+def test_a_file_and_a_line_each_and_one_configuration_are_all_that_it_takes(copy: Copy) -> None:
     after = sources(copy.root)
     assert set(after) - set(copy.before) == NEW
     assert {name for name in copy.before if after[name] != copy.before[name]} == {REGISTRY}
-    assert len(after[REGISTRY]) == len(copy.before[REGISTRY]) + 1
+    assert len(after[REGISTRY]) == len(copy.before[REGISTRY]) + 2
     added = [line for line in after[REGISTRY] if line not in copy.before[REGISTRY]]
     assert added == blocks()[REGISTRY].splitlines()
 
@@ -166,7 +167,7 @@ def test_the_ablation_is_one_setting_away_and_gives_other_values(copy: Copy) -> 
 
 def test_the_method_stands_in_t1_and_its_ablation_beside_it_in_t4(copy: Copy) -> None:
     tables = {name: pd.read_csv(copy.folder / f"results/tables/{name}.csv") for name in ("T1", "T4")}
-    assert set(tables["T1"].method) == {"base", "weighted"}
+    assert set(tables["T1"].method) == {"base", "weighted", "density"}
     assert "weighted-uniform" in set(tables["T4"].method)
     text = (copy.folder / "results/tables/T4.md").read_text(encoding="utf-8")
     assert "least: 0.1 → 1" in text
@@ -179,9 +180,9 @@ def test_both_stand_in_the_figure(copy: Copy) -> None:
 
 
 def test_the_conformance_tests_take_the_method_up(copy: Copy) -> None:
-    file = "tests/methods/test_conformance_state.py"
-    said = copy.python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "weighted and digits", file)
-    assert int(re.search(r"(\d+) passed", said)[1]) > 1 and "skipped" not in said
+    file = "tests/methods/test_conformance.py"
+    said = copy.python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "weighted-digits or density-digits", file)
+    assert int(re.search(r"(\d+) passed", said)[1]) > 10 and "skipped" not in said
 
 
 def test_the_page_extends_the_default_experiment_and_changes_nothing_of_it(copy: Copy) -> None:

@@ -32,8 +32,8 @@ class SurrogateSettings(Settings):
     """
 
     kind: Literal["conv", "features", "kernel"] = "conv"
-    """The network, the head, or Nadaraya-Watson regression, which trains nothing. `channels` to `early_stop` belong to the
-    network, `levels` and `reference` to the head, `bandwidth` to the kernel."""
+    """The network, the head, or Nadaraya-Watson regression, which trains nothing. `channels` to `early_stop` are the
+    network's, `levels` and `reference` the head's, `bandwidth` the kernel's."""
     channels: Positive = 128
     """Convolution channels."""
     lr: Rate = 1e-3

@@ -1,45 +1,17 @@
-"""Whole rounds of every method: state, replayed feedback, and what training moves."""
+"""Fine-tuning of a prompted pipeline: the weights that it moves, chunks, and checkpointing."""
 
 from __future__ import annotations
-
-import copy
 
 import numpy as np
 import pytest
 import torch
-from support.playing import Logged
-from support.small_sessions import VARIANTS, build, played, weights
+from support.small_sessions import build, played, weights
 
 from papa.benchmark.tasks.text_to_image import TextToImage
 from papa.diffusion.denoiser import Cost
 from papa.methods._finetune import Update
 from papa.methods.losses import Networks, papa_gradient
 from papa.rng import Stream
-
-
-@pytest.mark.parametrize("name", VARIANTS)
-def test_whole_sessions_of_every_method(name: str, task: TextToImage) -> None:
-    method = build(name, task)
-    happened = played(method, task)
-    assert [len(h.feedback.preference) for h in happened] == [2, 2, 1]
-    assert happened[0].question.query.condition == [task.model.prompt] * 2
-    final = method.sample(3)
-    assert final.shape == (3, *task.model.shape) and torch.isfinite(final).all()
-    torch.testing.assert_close(method.sample(3), final, atol=0, rtol=0)
-    assert method.cost.forward > 0
-
-
-@pytest.mark.parametrize("name", ["papa", "epapa", "papa-lora", "fkc"])
-def test_state_and_replayed_feedback_give_the_same_method_back(name: str, task: TextToImage) -> None:
-    first = build(name, task)
-    happened = played(first, task)
-    assert all(np.isfinite(h.feedback.preference).all() for h in happened)
-    restored, replayed = build(name, task), build(name, task)
-    restored.restore(copy.deepcopy(first.state()))
-    played(replayed, task, Logged(happened))
-    for other in (restored, replayed):
-        torch.testing.assert_close(other.sample(2), first.sample(2), atol=0, rtol=0)
-        torch.testing.assert_close(other.ask(2).latents, first.ask(2).latents, atol=0, rtol=0)
 
 
 @pytest.mark.parametrize("trainable", ["all", "lora"])
