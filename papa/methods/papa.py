@@ -1,4 +1,4 @@
-"""PAPA and EPAPA: fine-tune the diffusion model on what one user liked and disliked.
+"""PAPA and EPAPA: online fine-tuning of the diffusion model on likes and dislikes of one user.
 
 Source: PAPA: Online Personalized Active Preference Alignment (arXiv 2607.00486), Theorem 4.2. EPAPA is
 PAPA with `frozen_below` > 0: timesteps below k are neither trained nor sampled with the tuned model.
@@ -6,7 +6,7 @@ PAPA with `frozen_below` > 0: timesteps below k are neither trained nor sampled 
 Why c_qpde = c_pref. Let L and D be the densities of the noised liked and disliked items at x_t, eps_L and eps_D their
 mean noise there, and p_0 the share of likes among base samples, so that the base predicts
 f* = (p_0 L eps_L + (1-p_0) D eps_D) / (p_0 L + (1-p_0) D). Let p_h be the share of likes among the labelled items. With
-equal timestep weights the loss at x_t is least where
+equal timestep weights the loss at x_t is minimal where
 
     [p_h L - (1-p_h) D + c A] f = p_h L eps_L - (1-p_h) D eps_D + c A f*,   A = p_h L + (1-p_h) D,   c = c_qpde / c_pref
 
@@ -19,19 +19,19 @@ PAPA's own queries are liked more often as it learns, p_h > p_0. Then c = 1 give
 
     w = (1 + (p_0 / p_h) A / (p_0 L + (1-p_0) D)) / 2,      which is (1 + p_0/p_h) / 2 where L = D (pure noise)
 
-so it falls short of eps_L, by at most half. Two settings put that right. `queries: base` shows base samples only.
+so it falls short of eps_L, by at most half. Two settings correct that. `queries: base` shows base samples only.
 `balance: equal` weighs the preference term to as many likes as dislikes, p' = 1/2, weighs the items of the anchor to
 the base's shares (p_0/p_h for a liked one, (1-p_0)/(1-p_h) for a disliked one), and takes c (1-p') / (1-p_0) for c:
 then eps_D cancels at every x_t, whatever p_h is, and c = 1 gives f = eps_L again. p_0 is estimated from the first
-round, whose items the base drew (Laplace's rule); likes and dislikes count for an eighth of the items at least, so that
-one answer among many of the other kind, which may be a slip, does not outweigh them.
+round, whose items are base samples (rule of succession); likes and dislikes count for at least an eighth of the items,
+so that a single answer, possibly an error, does not outweigh many of the other kind.
 
-All this takes two things for granted. Own queries that are liked must be distributed as the base's liked samples are,
-and the disliked ones likewise; as PAPA narrows, they are not quite, and `balance` puts the shares right and not that.
-And the bound on dislikes (`negatives: bounded`) must not bind: where the error of a disliked item has reached its
-ceiling, its push away stops and its anchor stays, and f is drawn back towards f*.
+This assumes two things. Liked own queries must be distributed as the base's liked samples, and disliked ones likewise;
+as PAPA narrows, this is only approximate, and `balance` corrects the shares alone. And the bound on dislikes
+(`negatives: bounded`) must be inactive: where the error of a disliked item reaches its ceiling, its gradient stops and
+its anchor stays, which pulls f towards f*.
 
-On a guided model this optimum is of the conditional model; what guidance makes of it is a heuristic, as in the base.
+On a guided model this optimum is of the conditional model; guidance on top of it is a heuristic, as in the base.
 """
 
 from __future__ import annotations
@@ -70,11 +70,11 @@ else:
 
 
 LEAST_SHARE = 1 / 8
-"""Share of the items that likes, and dislikes, count for at least where they are balanced."""
+"""Minimum share of likes, and of dislikes, where they are balanced."""
 
 
 class PapaSettings(FinetuneSettings):
-    """PAPA: online fine-tuning on liked and disliked items (arXiv 2607.00486)."""
+    """PAPA: online fine-tuning on likes and dislikes (arXiv 2607.00486)."""
 
     preset: Literal["default", "published"] = "default"
     """`published` follows the release: the current round only, one Adam step per image, one eps shared by
@@ -84,19 +84,19 @@ class PapaSettings(FinetuneSettings):
     c_pref: NonNegative = 1.0
     """Weight of the preference term (the timestep weights sum to 1, unless they are the published ones)."""
     c_qpde: NonNegative = 0.75
-    """Weight of the term that stays near the anchor (a mean over timesteps). At 1 the optimum is the model
+    """Weight of the anchor term (a mean over timesteps). At 1 the optimum is the model
     conditioned on being liked (see the top of this file); a few dozen steps fall short of it, which a
-    somewhat smaller weight makes up for (docs/tuning.md)."""
+    smaller weight compensates (docs/tuning.md)."""
     weights: Literal["uniform", "lambda", "published"] = "uniform"
     """Timestep weights of the preference term: 1/T, the paper's lambda_t (normalized), or lambda_t with the sum that
     they have in the release, 20.3 at T = 1000: its coefficients belong to those."""
     first_weight: Literal["clipped", "published"] = "clipped"
-    """What stands for lambda_1, which diverges in the formula (see `papa.methods.losses.lambda_weights`)."""
+    """The value of lambda_1, which diverges in the formula (see `papa.methods.losses.lambda_weights`)."""
     queries: Literal["own", "base"] = "own"
-    """What is shown: samples of the model as aligned so far, or of the base (a passive session)."""
+    """Items to label: samples of the current model, or of the base (a passive session)."""
     balance: Literal["none", "equal"] = "none"
-    """Likes and dislikes as they were labelled, or weighted to as many of each, with the anchor weighted to the base's
-    shares: the optimum at c_qpde = c_pref does not depend on the share of likes then (see the top of this file)."""
+    """Likes and dislikes as labelled, or reweighted to equal shares, with the anchor reweighted to the base's shares;
+    then the optimum at c_qpde = c_pref does not depend on the share of likes (see the top of this file)."""
     negatives: Literal["bounded", "published", "none"] = "bounded"
     """Disliked items: ascent that stops at a margin, unbounded ascent, or left out."""
     margin: NonNegative = 1.0
@@ -104,7 +104,7 @@ class PapaSettings(FinetuneSettings):
     accumulate: bool = True
     """Train on the labels of all rounds (the paper's figure), or of the current one (the release)."""
     anchor: Literal["base", "previous"] = "base"
-    """What c_qpde stays near: the pre-trained model, or the previous round's (online variational Bayes)."""
+    """Anchor of the c_qpde term: the pre-trained model, or the previous round's (online variational Bayes)."""
     qpde_on: Literal["all", "liked"] = "all"
     """Items of the second term."""
     qpde_timesteps: Literal["same", "last"] = "same"
@@ -112,7 +112,7 @@ class PapaSettings(FinetuneSettings):
     shared_noise: bool = False
     """One eps per item for all its timesteps (the release), or one for each."""
     processes: Positive = 1
-    """How many processes the release would run, 8 in its script. Each sums over its own part of the timesteps, with
+    """Number of processes of the release, 8 in its script. Each sums over its own part of the timesteps, with
     noise of its own and the second term at the part's last timestep, and the gradients are averaged where a sum was
     meant; so the release's objective depends on their number. With `timesteps: exact` and `qpde_timesteps: last`."""
     frozen_below: Fraction = 0.0

@@ -1,7 +1,7 @@
-"""Training of a PPD adapter: one network for a whole population, told about each person by a few of their choices.
+"""Training of a PPD adapter: one network for a population, conditioned on each user by a few of their choices.
 
-Only the new projections of `papa.models.personal.attention` are trained. A training that was stopped goes on from its
-last checkpoint, with the same numbers: every step has random numbers of its own.
+Only the new projections of `papa.models.personal.attention` are trained. A stopped training resumes from its last
+checkpoint with the same numbers: every step has random numbers of its own.
 """
 
 from __future__ import annotations
@@ -27,20 +27,19 @@ from papa.settings import Fraction, NonNegative, Positive, Rate, Settings
 
 Log = Callable[[str], None]
 Curve = list[dict[str, float]]
-"""Lines of step, loss (nats), right (share of the pairs whose margin is positive), and the same of held-out persons
+"""Rows of step, loss (nats), right (share of pairs with a positive margin), and the same for held-out users
 ("held_out_loss", "held_out_right")."""
 
 
 class PpdTraining(Settings):
-    """How an adapter is trained."""
+    """Settings of the training of an adapter."""
 
     steps: Positive = 3000
     """AdamW steps."""
     batch: Positive = 48
     """Pairs of one step."""
     chunk: Positive | None = None
-    """Pairs whose activations are in memory at once; None takes the whole batch. Fewer need less memory, and change
-    the last bits."""
+    """Pairs per forward pass; None: the whole batch. Fewer need less memory and change the last bits."""
     lr: Rate = 1e-3
     """Learning rate, warmed up over a twentieth of the steps and then falling to zero on a cosine."""
     decay: NonNegative = 1e-2
@@ -49,15 +48,15 @@ class PpdTraining(Settings):
     """beta T of the loss, for errors that are means over the entries of a latent."""
     weights: Literal["clean", "noise"] = "clean"
     """omega(lambda_t): the errors are those of the clean estimate, (1 - alpha-bar) / alpha-bar times those of the
-    noise, or those of the noise. What a picture shows is decided where little of it is left; the noise's errors there
-    are small, and elsewhere they say little about it (docs/ppd.md)."""
+    noise, or those of the noise. The content of an image is decided at high noise, where errors of the noise are small
+    (docs/ppd.md)."""
     above: Annotated[float, Field(ge=0, lt=1)] = 0.4
-    """Share of the timesteps, from 0 on, that is left out: there a margin says nothing of what a picture shows."""
+    """Share of the timesteps, from 0 on, that is left out; margins there are independent of the image's content."""
     dropout: Fraction = 0.1
-    """Share of the pairs that are shown without their person: the adapter then draws for somebody unknown. 1 trains
-    Diffusion-DPO without persons."""
+    """Share of pairs without their user, so that the adapter learns the unconditional case. 1: Diffusion-DPO without
+    users."""
     shuffled: bool = False
-    """Give every pair to a random person: a control, whose adapter can learn nothing about persons."""
+    """Assign every pair to a random user: a control, whose adapter cannot learn users."""
     every: Positive = 250
     """Steps between two lines of the learning curve, each with a checkpoint."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from papa.benchmark import grid
-from papa.benchmark.runs.align import build_user
+from papa.benchmark.users import user_of
 from papa.rng import Stream
 from papa.session import Session
 
@@ -28,7 +28,8 @@ def test_the_preference_of_one_seed(name: str) -> None:
         if (spec.task, spec.method, spec.user, spec.seed) == ("digits", name, USER, SEED)
     )
     task = spec.of.declaration.load()(spec.of.settings)
-    user = build_user(spec, task)
+    user = user_of(spec.who)
+    user.meet(task)
     session = Session(task.model, name, seed=SEED, settings=spec.settings.model_dump(exclude_unset=True))
     for question in session:
         session.answer(user.answer(question.images, question.kind, Stream(SEED).at("answers", round=question.round)))
