@@ -29,7 +29,7 @@ def test_the_preference_of_one_seed(name: str) -> None:
     )
     task = spec.of.declaration.load()(spec.of.settings)
     user = user_of(spec.who)
-    user.meet(task)
+    user.calibrate(task)
     session = Session(task.model, name, seed=SEED, settings=spec.settings.model_dump(exclude_unset=True))
     for question in session:
         session.answer(user.answer(question.images, question.kind, Stream(SEED).at("answers", round=question.round)))

@@ -17,9 +17,7 @@ from papa.methods import METHODS, declaration
 from papa.methods.interface import Method
 from papa.models.interface import Model
 from papa.rng import Stream
-from papa.session import Round
 from support import tiny, tiny_families, tiny_mnist, tiny_sd15, users_of
-from support.playing import rounds_of
 
 LABELS, K = 5, 2
 SIZES = (2, 2, 1)
@@ -68,7 +66,7 @@ def build(name: str, task: str, seed: int = 0, **given: Any) -> Method[Any]:
 def fits(name: str, task: str) -> bool:
     """Whether a method can run on a task."""
     settings, of = declaration(name).settings(), tasks.declaration(task)
-    return (settings.training is None or of.finetunes) and (not settings.needs_adapter or of.personal)
+    return (settings.training is None or of.finetunes) and (not settings.needs_adapter or "adapter" in of.extra)
 
 
 ELSEWHERE = {
@@ -82,8 +80,3 @@ ELSEWHERE = {
 PAIRS = [(name, "digits") for name in METHODS if fits(name, "digits")]
 PAIRS += [(name, task) for task, names in ELSEWHERE.items() for name in names]
 everywhere = pytest.mark.parametrize(("name", "task"), PAIRS)
-
-
-def rounds(method: Method[Any], task: str, user: Any = None) -> list[Round]:
-    """A whole session."""
-    return list(rounds_of(method, user or user_of(task), Stream(0).at("whims"), LABELS, K))
