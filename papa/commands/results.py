@@ -64,31 +64,21 @@ def _writer(args: argparse.Namespace, grid: Grid) -> Callable[..., Sequence[Path
 
 def reference(args: argparse.Namespace) -> None:
     """Keep, check, submit or rank results."""
-    from papa.benchmark.machine import this_machine
-    from papa.paper import bundle, cells, reference, reproduced, summary
+    from papa.paper import reference
     from papa.paper.long_table import read_table
 
     folder = Path(args.reference) if args.reference else reference.place_of(args.config)
-    wanted = lambda: cells.read(folder / reference.CELLS, "Name its folder with --reference.")  # noqa: E731
     if (args.verb in ("submit", "rank") and args.bundle is None) or (args.verb == "submit" and args.method is None):
         raise PapaError("write `papa reference submit BUNDLE --method LABEL`, or `papa reference rank BUNDLE`.")
     if args.verb == "rank":
-        print(bundle.ranking(bundle.read(Path(args.bundle)), wanted()))
+        print(reference.rank(Path(args.bundle), folder))
         return
     grid = load_grid(args)
     if args.verb == "check":
-        against = wanted()  # before the runs are read
-        table = read_table(grid)
-        found = reproduced.compare(against, cells.cells(table, grid), grid.config.confidence)
-        paths = reproduced.write(found, folder, table.attrs.get("about", ""), Path(grid.config.results))
-        print(paths[0].read_text(encoding="utf-8"))
-        return
-    table, machine = read_table(grid), this_machine().model_dump()
-    if args.verb == "submit":
-        log(f"{bundle.write(table, grid, args.method, machine, Path(args.bundle))}: written")
-        return
-    log(f"{reference.write(table, grid, args.config, machine, folder)}: written")
-    text = (folder / reference.SUMMARY).read_text(encoding="utf-8")
-    for page in [Path("README.md"), *sorted(Path("docs").glob("*.md"))]:
-        if page.is_file() and summary.place(page, folder, text):
-            log(f"{page}: has the summary now")
+        reference.read_cells(folder)  # before the runs are read
+        page, _ = reference.check(read_table(grid), grid, folder)
+        print(page.read_text(encoding="utf-8"))
+    elif args.verb == "submit":
+        log(f"{reference.submit(read_table(grid), grid, args.method, Path(args.bundle))}: written")
+    else:
+        log(f"{reference.write(read_table(grid), grid, args.config)}: written")

@@ -1,17 +1,16 @@
-"""The claims of the papers, held against the long table.
+"""The verdicts on the claims of the papers.
 
 Every claim is an entry of `claims.yaml`; its verdict is one of
 
-    supported   its effect lies beyond its margin on the claimed side
-    refuted     it lies beyond the margin on the other side
+    supported   its effect is beyond its margin on the claimed side
+    refuted     it is beyond the margin on the other side
     undecided   neither can be said (always so below 5 seeds)
     not run     a method, metric or user that it needs is not in the table
-    retired     it is no longer tested; the ledger says why
 
-A claim of several parts is supported if all parts are (intersection-union test, the largest p), and
-refuted if one is (the smallest p, Bonferroni-corrected over the parts). The p-value of a claim is
-twice the smaller of both, corrected after Holm over all claims of an experiment: a claim that was not run counts
-with p = 1, so that what ran does not decide how strict the correction is.
+A claim of several parts is supported if all parts are (intersection-union test, the largest p), and refuted if one is
+(the smallest p, Bonferroni-corrected over the parts). The p-value of a claim is twice the smaller of both, corrected
+after Holm over all claims of an experiment: a claim that was not run counts with p = 1, so that the correction does not
+depend on what ran.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from papa.paper.stats import Estimate
 from papa.settings import Settings
 
 MIN_SEEDS = 5
-Verdict = Literal["supported", "refuted", "undecided", "not run", "retired"]
+Verdict = Literal["supported", "refuted", "undecided", "not run"]
 
 
 class Part(Settings):
@@ -55,7 +54,7 @@ class Part(Settings):
         if self.at_least is None and self.at_most is None:
             raise ValueError("a part needs a margin: at_least, at_most or both.")
         if (self.study is None) != (self.compare != "persons") or (self.less is not None and self.study is None):
-            raise ValueError("study, and what is taken off it (less), go with compare: persons.")
+            raise ValueError("study and less go with compare: persons.")
         if self.study is None and (self.reference is None) != (self.compare == "value"):
             raise ValueError(
                 f"compare: {self.compare} {'takes no' if self.compare == 'value' else 'needs a'} reference."
@@ -68,26 +67,23 @@ class Part(Settings):
 
 
 class Claim(Settings):
-    """A sentence of a paper, the comparisons that decide it and what would refute it; or why it is not tested now."""
+    """A sentence of a paper, the comparisons that decide it, and what would refute it."""
 
     id: str
     sentence: str
     source: str
     refuted_by: str
     history: str | None = None
-    retired: str | None = None
-    parts: list[Part] = []
+    parts: list[Part]
     task: str = "digits"
     experiment: str = "default"
-    """What decides it: the default experiment and its larger copies, or another one. Each is a family of tests."""
+    """The experiment that decides it. Each is a family of tests."""
     flip: float = 0.0
     settings: dict[str, dict[str, Any]] = {}
-    """Label -> settings that the sentence is about."""
+    """Label -> settings that the sentence names."""
 
     @model_validator(mode="after")
-    def _tested_or_retired(self) -> Claim:
-        if bool(self.parts) == (self.retired is not None):
-            raise ValueError("a claim has parts that decide it, or it is retired.")
+    def _flips(self) -> Claim:
         if (self.flip > 0) != any(part.compare == "flips" for part in self.parts):
             raise ValueError("flip goes with compare: flips.")
         return self
@@ -95,11 +91,13 @@ class Claim(Settings):
 
 @dataclass(frozen=True)
 class Finding:
-    """A part held against the table for one method and one bound.
+    """A part of a claim for one method and one bound.
 
-    users: whom the effect is averaged over, within each seed; none for persons of the study. p_for: of "the bound
-    holds"; p_against: of "it does not" (both one-sided t tests over seeds, or persons). diverged: runs of the method
-    that are left out.
+    Attributes:
+        users: the users over whom the effect is averaged within each seed; none for persons of the study.
+        p_for: of "the bound holds", a one-sided t test over seeds or persons.
+        p_against: of "the bound does not hold".
+        diverged: number of diverged runs of the method.
     """
 
     comparison: str
@@ -112,7 +110,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim with its verdict; effect and interval are those of the finding that decides."""
+    """A claim with its verdict."""
 
     claim: Claim
     verdict: Verdict
@@ -123,7 +121,7 @@ class Judged:
 
     @property
     def deciding(self) -> Finding | None:
-        """The weakest finding: all others speak more for the claim."""
+        """The weakest finding, by p."""
         return max(
             self.findings, key=lambda found: (np.nan_to_num(found.p_for, nan=-1.0), found.comparison), default=None
         )
@@ -147,7 +145,7 @@ def _findings(claim: Claim, table: pd.DataFrame, grid: Grid) -> Iterator[Finding
             continue
         for method in part.methods:
             found = effects.of(part, claim, method, table, grid)
-            effects.all_users(part, claim, method, found, grid)
+            effects.check_users(part, claim, method, found, grid)
             users = list(found.index.unique("user"))
             asked = [
                 *select.users_of(grid, claim.task),
@@ -161,18 +159,16 @@ def _findings(claim: Claim, table: pd.DataFrame, grid: Grid) -> Iterator[Finding
 def _bounds(part: Part, text: str, users: list[str], seeds: np.ndarray, grid: Grid, lost: int) -> Iterator[Finding]:
     """A finding for each margin of a part."""
     found = stats.estimate(seeds, grid.config.confidence)
-    if (bound := part.at_least) is not None:
-        p = stats.p_at_least(seeds, bound), stats.p_below(seeds, bound)
-        yield Finding(f"{text} ≥ {bound:g}", users, found, *p, lost)
-    if (bound := part.at_most) is not None:
-        p = stats.p_at_most(seeds, bound), stats.p_above(seeds, bound)
-        yield Finding(f"{text} ≤ {bound:g}", users, found, *p, lost)
+    for sign, bound, test in (("≥", part.at_least, stats.p_at_least), ("≤", part.at_most, stats.p_at_most)):
+        if bound is not None:
+            p = test(seeds, bound)
+            yield Finding(f"{text} {sign} {bound:g}", users, found, p, 1 - p, lost)
 
 
 def _of_study(part: Part) -> str:
-    said = " ".join(f"{name} {value}" for name, value in (part.study or {}).items())
+    rows = " ".join(f"{name} {value}" for name, value in (part.study or {}).items())
     less = " ".join(f"{name} {value}" for name, value in (part.less or {}).items())
-    return f"{part.metric} of {said}" + (f", less {less}" if less else "")
+    return f"{part.metric} of {rows}" + (f" − {less}" if less else "")
 
 
 def _spelled(part: Part, method: str) -> str:
@@ -197,7 +193,7 @@ def judge(claims: list[Claim], table: pd.DataFrame, grid: Grid) -> list[Judged]:
     first = [_judge_alone(claim, table, grid) for claim in claims]
     corrected: dict[int, float] = {}
     for name in {claim.experiment for claim in claims}:
-        family = [i for i, of in enumerate(first) if of.claim.experiment == name and of.verdict != "retired"]
+        family = [i for i, of in enumerate(first) if of.claim.experiment == name]
         p_values = [1.0 if math.isnan(first[index].p) else first[index].p for index in family]
         corrected |= dict(zip(family, stats.holm(p_values), strict=True))
     alpha = 1 - grid.config.confidence
@@ -205,10 +201,8 @@ def judge(claims: list[Claim], table: pd.DataFrame, grid: Grid) -> list[Judged]:
 
 
 def _judge_alone(claim: Claim, table: pd.DataFrame, grid: Grid) -> Judged:
-    if claim.retired is not None:
-        return Judged(claim, "retired", claim.retired)
     try:
-        effects.as_said(claim, grid)
+        effects.check_settings(claim, grid)
         findings = list(_findings(claim, table, grid))
     except effects.NotRunError as error:
         return Judged(claim, "not run", str(error))
@@ -224,18 +218,24 @@ def _sides(findings: list[Finding]) -> tuple[float, float]:
     return max(found.p_for for found in findings), min(1.0, against)
 
 
+def p_text(p: float) -> str:
+    """A p-value for readers."""
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+
+
 def _decide(judged: Judged, p_holm: float, alpha: float) -> Judged:
     p_for, p_against = _sides(judged.findings)
     lost = sum({found.comparison: found.diverged for found in judged.findings}.values())
     verdict: Verdict = "undecided"
-    reason = "the effect is not clear of its margin"
     if p_holm < alpha and p_against < p_for:
         verdict, reason = "refuted", "the effect is clear of its margin, on the other side"
     elif p_holm < alpha and lost:
-        reason = "runs of the claim's own method diverged; those left speak for it"
+        reason = "runs of the claim's own method diverged; the remaining ones support it"
     elif p_holm < alpha:
         verdict, reason = "supported", "the effect is clear of its margin"
+    elif judged.p < alpha:
+        side = "" if p_for <= p_against else "against it "
+        reason = f"clear {side}alone (p = {p_text(judged.p)}), not after correction for all claims ({p_text(p_holm)})"
+    else:
+        reason = f"the effect is not clear of its margin (p = {p_text(judged.p)})"
     return Judged(judged.claim, verdict, reason, judged.findings, judged.p, p_holm)
-
-
-# ---------------------------------------------------------------- files

@@ -1,4 +1,4 @@
-"""The effect of a part of a claim: a number for each user and seed, or for each person of the study."""
+"""The effect that a part of a claim is about: a number per user and seed, or per person of the study."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pandas as pd
 from papa.benchmark.grid import Grid
 from papa.benchmark.runs import personal
 from papa.paper import select, stats
-from papa.paper.curve import PREFERENCE, first_at, rising
+from papa.paper.select import PREFERENCE, first_at, rising
 
 if TYPE_CHECKING:
     from papa.paper.claims import Claim, Part
 
 
 class NotRunError(Exception):
-    """What a part needs is not in the table; the message names it."""
+    """Something that a part needs is not in the table; the message names it."""
 
 
 def _values(table: pd.DataFrame, claim: Claim, method: str, metric: str, users: list[str]) -> pd.Series:
@@ -29,26 +29,27 @@ def _values(table: pd.DataFrame, claim: Claim, method: str, metric: str, users: 
     return found
 
 
-def as_said(claim: Claim, grid: Grid) -> None:
-    """Whether the methods of a claim have the settings that its sentence is about.
+def check_settings(claim: Claim, grid: Grid) -> None:
+    """Check that the methods of a claim have the settings that its sentence names.
 
-    Raises:  NotRunError that names a setting with another value.
+    Raises:
+        NotRunError: for a setting with another value.
     """
     for label, wanted in claim.settings.items():
         if label in grid.methods:
             own = grid.methods[label].settings.model_dump()
             for name, value in wanted.items():
                 if own[name] != value:
-                    raise NotRunError(f"{label} has {name} {own[name]} here, and the sentence is about {value}")
+                    raise NotRunError(f"{label} has {name} {own[name]} here, and the claim is about {value}")
 
 
 def of(part: Part, claim: Claim, method: str, table: pd.DataFrame, grid: Grid) -> pd.Series:
-    """The effect of each (user, seed) that has all it needs."""
+    """The effect for each (user, seed) with all measurements."""
     users, reference = select.users_of(grid, claim.task), str(part.reference)
     if part.compare == "matched":
         found = _matched(part.metric, claim, (method, reference), table, grid)
     elif part.compare == "flips":
-        found = _lost(part.metric, claim, method, table, grid) - _lost(part.metric, claim, reference, table, grid)
+        found = _loss(part.metric, claim, method, table, grid) - _loss(part.metric, claim, reference, table, grid)
     else:
         found = _values(table, claim, method, part.metric, users)
         if part.minus:
@@ -56,12 +57,12 @@ def of(part: Part, claim: Claim, method: str, table: pd.DataFrame, grid: Grid) -
         if part.compare == "difference":
             found = found - _values(table, claim, reference, part.metric, users)
     if (found := found.dropna()).empty:
-        raise NotRunError(f"no user and seed of which {' and '.join(filter(None, [method, part.reference]))} ran")
+        raise NotRunError(f"no user and seed for which {' and '.join(filter(None, [method, part.reference]))} ran")
     return found
 
 
 def flipping(claim: Claim, grid: Grid) -> dict[str, str]:
-    """User whose answers are flipped as the claim says -> the same user without noise."""
+    """User with the claim's share of flipped answers -> the same user without noise."""
     return {
         label: str(entry["user"])
         for label, entry in grid.config.users.items()
@@ -69,8 +70,8 @@ def flipping(claim: Claim, grid: Grid) -> dict[str, str]:
     }
 
 
-def _lost(metric: str, claim: Claim, method: str, table: pd.DataFrame, grid: Grid) -> pd.Series:
-    """What answers that are flipped change, for each (user, seed): with the noise less without it."""
+def _loss(metric: str, claim: Claim, method: str, table: pd.DataFrame, grid: Grid) -> pd.Series:
+    """Change of a metric through flipped answers, for each (user, seed)."""
     who = flipping(claim, grid)
     if not who:
         raise NotRunError(f"no user who flips {claim.flip:.0%} of their answers")
@@ -79,10 +80,9 @@ def _lost(metric: str, claim: Claim, method: str, table: pd.DataFrame, grid: Gri
 
 
 def _matched(metric: str, claim: Claim, methods: tuple[str, str], table: pd.DataFrame, grid: Grid) -> pd.Series:
-    """First method less second at equal gold preference: the lower one of their final preferences.
+    """First method minus second at equal gold preference, the lower of their final preferences.
 
-    The curves are those that do not fall, so that a lucky round is no crossing. A pair that meets at the preference of
-    the base has nothing to compare and is left out.
+    The curves are isotonic, so that a lucky round is no crossing. Pairs that meet at the base's preference are dropped.
     """
     users = select.users_of(grid, claim.task)
     preference, value = (
@@ -106,8 +106,7 @@ def _matched(metric: str, claim: Claim, methods: tuple[str, str], table: pd.Data
 
 
 def _at(level: float, curve: pd.Series, value: pd.Series) -> float:
-    """The value at the first round whose preference reaches a level, on the line from the round before; NaN where that
-    is the base."""
+    """The value where the preference reaches a level, interpolated linearly between rounds; NaN at the base."""
     found, index = value.reindex(curve.index).to_numpy(), first_at(curve, level)
     if index is None:  # the last point, pooled with those before it, has fallen below the level
         return float(found[-1])
@@ -119,16 +118,17 @@ def _at(level: float, curve: pd.Series, value: pd.Series) -> float:
 
 
 def units(part: Part, effects: pd.Series) -> dict[str, pd.Series]:
-    """What is tested over the seeds: the mean over users, or each user by themselves."""
+    """The values that are tested over seeds: means over users, or those of each user."""
     if part.users == "mean":
         return {"": stats.by_seed(effects)}
     return {f", {user}": effects.xs(user, level="user") for user in effects.index.unique("user")}
 
 
-def all_users(part: Part, claim: Claim, method: str, effects: pd.Series, grid: Grid) -> None:
-    """A user of the grid for whom there is no effect at all would drop out in silence.
+def check_users(part: Part, claim: Claim, method: str, effects: pd.Series, grid: Grid) -> None:
+    """Check that every planned user has an effect.
 
-    Raises:  NotRunError that names such a user.
+    Raises:
+        NotRunError: for a user without one.
     """
     ran = {(spec.method, spec.user) for spec in grid if spec.task == claim.task}
     planned = [
@@ -141,9 +141,10 @@ def all_users(part: Part, claim: Claim, method: str, effects: pd.Series, grid: G
 
 
 def by_person(part: Part, grid: Grid) -> np.ndarray:
-    """A value for each person of the study of personal models, less another one of theirs where the part says so.
+    """A value for each person of the study of personal models, minus that of other rows where the part has `less`.
 
-    Raises:  NotRunError where the configuration asks for no study, or the study has no such persons.
+    Raises:
+        NotRunError: without a study, or without such persons.
     """
     if grid.config.personal is None:
         raise NotRunError("no study of personal models")

@@ -1,20 +1,68 @@
-"""How results are written down: values, Markdown and captions."""
+"""How results are written: names of measures, numbers, Markdown and captions."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
+from tabulate import tabulate
 
-from papa.benchmark.grid import Grid
+from papa.benchmark.grid import BASE, Grid
 from papa.benchmark.personal.population import OFFLINE, SEEN
 from papa.files import write_atomic
 from papa.paper import select
 from papa.paper.stats import Estimate
 
 NOTHING = "–"
+EMPTY = "Nothing of this ran."
+
+
+class Measure(NamedTuple):
+    """The name of a measure, its decimals, and an arrow where more or less of it is better."""
+
+    name: str
+    digits: int = 3
+    arrow: str = ""
+
+    @property
+    def heading(self) -> str:
+        """The name with the arrow, for a table."""
+        return f"{self.name} {self.arrow}".strip()
+
+
+MEASURES: dict[str, Measure] = {
+    "preference_gold": Measure("preference (gold)", 3, "↑"),
+    "preference_held_out": Measure("preference (held-out)", 3, "↑"),
+    "retention_held_out": Measure("prompt retention", 3, "↑"),
+    "fid_preferred": Measure("FID to preferred (floor)", 2, "↓"),
+    "distance_ratio": Measure("pairwise distance (rel. to oracle mixture)"),
+    "liked_distance_ratio": Measure("distance within liked (rel. to base)"),
+    "served_nearest_ratio": Measure("NN distance within a batch (rel.)"),
+    "served_unique": Measure("images without a near copy", 1),
+    "entropy": Measure("entropy"),
+    "ess": Measure("ESS", 1),
+    "unique_ancestors": Measure("ancestors", 1),
+    "labels": Measure("labels", 1),
+    "train": Measure("training evaluations", 0),
+    "forward": Measure("forward evaluations", 0),
+    "backward": Measure("backward evaluations", 0),
+    "frozen": Measure("evaluations of the frozen base", 0),
+    "sample": Measure("evaluations / image", 1),
+    "amortized_cost_100": Measure("amortized over 100 images", 1),
+    "seconds": Measure("seconds", 1),
+    "peak_memory": Measure("memory (MiB)", 0),
+}
+"""Names of measures in tables and figures."""
+DIVERSITY = ("distance_ratio", "liked_distance_ratio", "served_nearest_ratio")
+"""Three measures of diversity: of all samples, of liked samples, and within one batch."""
+
+
+def name_of(metric: str) -> str:
+    """The name of a measure, for axes."""
+    return MEASURES[metric].name
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> Path:
@@ -29,9 +77,7 @@ def number(value: float, digits: int = 3) -> str:
     """`digits` decimals, or none from 10^digits on; a dash for NaN."""
     if not math.isfinite(value):
         return NOTHING
-    if abs(value) < 10**digits:
-        return f"{value:.{digits}f}"
-    return f"{value:,.0f}"
+    return f"{value:.{digits}f}" if abs(value) < 10**digits else f"{value:,.0f}"
 
 
 def plus_minus(found: Estimate, digits: int = 3) -> str:
@@ -45,74 +91,65 @@ def signed(found: Estimate, digits: int = 3) -> str:
     """`+0.050 [-0.010, +0.110]`; the mean alone where there is no interval."""
     if not math.isfinite(found.mean):
         return NOTHING
-    text = f"{found.mean:+.{digits}f}"
-    if math.isfinite(found.half_width):
-        text += f" [{found.lower:+.{digits}f}, {found.upper:+.{digits}f}]"
-    return text
+    interval = f" [{found.lower:+.{digits}f}, {found.upper:+.{digits}f}]" if math.isfinite(found.half_width) else ""
+    return f"{found.mean:+.{digits}f}{interval}"
 
 
 def columns(found: Estimate, prefix: str = "") -> dict[str, float | int]:
     """An estimate as columns of a tidy CSV."""
-    return {
-        f"{prefix or 'mean'}": found.mean,
-        f"{prefix + '_' if prefix else ''}lower": found.lower,
-        f"{prefix + '_' if prefix else ''}upper": found.upper,
-        f"{prefix + '_' if prefix else 'n_'}seeds": found.n,
-    }
+    names = [prefix, f"{prefix}_lower", f"{prefix}_upper", f"{prefix}_seeds"]
+    names = names if prefix else ["mean", "lower", "upper", "n_seeds"]
+    return dict(zip(names, (found.mean, found.lower, found.upper, found.n), strict=True))
+
+
+def estimate_of(row: Mapping[str, float]) -> Estimate:
+    """The estimate in a row of a tidy CSV."""
+    how = "constant" if row["lower"] == row["upper"] else "t"
+    return Estimate(row["mean"], row["lower"], row["upper"], int(row["n_seeds"]), how)
 
 
 def markdown(headers: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
     """A Markdown table whose first `left` columns are left-aligned and the others right-aligned."""
-    lines = [list(headers), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
-    widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(headers))]
-    rule = [":" + "-" * (w - 1) if column < left else "-" * (w - 1) + ":" for column, w in enumerate(widths)]
-    padded = [
-        [
-            cell.ljust(w) if column < left else cell.rjust(w)
-            for column, (cell, w) in enumerate(zip(line, widths, strict=True))
-        ]
-        for line in lines
-    ]
-    return "".join("| " + " | ".join(line) + " |\n" for line in (padded[0], rule, *padded[1:]))
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    align = ["left" if column < left else "right" for column in range(len(headers))]
+    return (
+        tabulate(cells, list(headers), tablefmt="pipe", colalign=align if rows else None, disable_numparse=True) + "\n"
+    )
 
 
 # ---------------------------------------------------------------- captions
 
 
-def quote(table: pd.DataFrame, grid: Grid, tasks: Sequence[str], methods: Sequence[str], users: Sequence[str]) -> str:
-    """What was run, in the configuration's own values: budget, steps, users, seeds, samples."""
-    if not tasks:
-        return "Nothing of this ran."
-    asking = [method for method in methods if method != select.BASE] or methods  # the base asks for no labels
-    settings = [grid.methods[method].settings for method in asking if method in grid.methods]
-    budgets = sorted({(entry.labels, entry.per_round) for entry in settings})
-    steps = [f"{grid.tasks[task].settings.steps} denoising steps ({task})" for task in tasks if task in grid.tasks]
-    seeds = select.seeds_of(table, tasks, methods)
-    sentence = [
-        " or ".join(f"{labels} labels in rounds of {k}" for labels, k in budgets),
-        ", ".join(steps),
-        f"{plural(len(users), 'user')} ({', '.join(users)})",
-        f"{plural(len(seeds), 'seed')} ({', '.join(map(str, seeds))})",
-        f"{samples(grid, tasks, 'final')} final samples per run",
+def caption(title: str, *sentences: str) -> str:
+    """A caption: a short title, then sentences; empty ones are left out."""
+    return " ".join(filter(None, (f"{title}.", *sentences))) + "\n"
+
+
+def scope(table: pd.DataFrame, grid: Grid, tasks: Sequence[str], methods: Sequence[str], users: Sequence[str]) -> str:
+    """What was run: labels, users, seeds and samples, diverged runs, commit and machine."""
+    asking = [grid.methods[m].settings.labels for m in methods if m in grid.methods and m != BASE]
+    labels = " or ".join(str(count) for count in sorted({*asking}))
+    parts = [
+        f"{labels} labels" if labels else "",
+        plural(len(set(users)), "user"),
+        plural(len(select.seeds_of(table, tasks, methods)), "seed"),
+        f"{samples(grid, tasks, 'final')} samples per run",
     ]
-    said = "; ".join(part for part in sentence if part) + "."
-    return " ".join(part for part in (said, offline_sentence(grid, methods), table.attrs.get("about", "")) if part)
+    counts = {m: sum(select.diverged(table, task, m) for task in tasks) for m in methods}
+    lost = ", ".join(f"{method} ({plural(count, 'run')})" for method, count in counts.items() if count)
+    about = table.attrs.get("about", "")
+    return " ".join(filter(None, (f"{', '.join(filter(None, parts))}.", f"Diverged: {lost}." * bool(lost), about)))
 
 
 def offline_sentence(grid: Grid, methods: Sequence[str]) -> str:
-    """Which methods begin with an adapter, whose pairs of other persons no label counts."""
+    """Which methods begin with an adapter that was trained on offline pairs of other users."""
     given = [name for name in methods if name in grid.methods and grid.methods[name].settings.needs_adapter]
-    return (
-        f"Before the first label, {', '.join(given)} had learned from {SEEN * OFFLINE:,} offline pairs of {SEEN} other "
-        "persons; the other methods had not."
-        if given
-        else ""
-    )
+    return f"{', '.join(given)}: adapter trained on {SEEN * OFFLINE:,} pairs of {SEEN} other users." if given else ""
 
 
 def named(grid: Grid, methods: Sequence[str]) -> dict[str, str]:
-    """Method -> what it is called in a table; with its labels where not all of them spent as many."""
-    labels = {method: grid.methods[method].settings.labels for method in methods if method != select.BASE}
+    """Method -> its name in a table, with its number of labels where those differ."""
+    labels = {method: grid.methods[method].settings.labels for method in methods if method != BASE}
     same = len(set(labels.values())) < 2
     return {m: m if same or m not in labels else f"{m} ({plural(labels[m], 'label')})" for m in methods}
 
@@ -125,40 +162,22 @@ def samples(grid: Grid, tasks: Sequence[str], name: str) -> str:
     return " or ".join(f"{count} ({task})" for task, count in counts.items())
 
 
-def liked(grid: Grid, task: str, *users: str) -> str:
-    """What the preference of these users is: a share, or for users who answer with grades a mean."""
+def preference_name(grid: Grid, task: str, *users: str) -> str:
+    """The preference of these users: a share of liked images, or for users who answer with grades a mean."""
     graded = {select.is_graded(grid, task, user) for user in users}
     return {frozenset([True]): "mean preference", frozenset([False]): "share liked"}.get(
         frozenset(graded), "preference"
     )
 
 
-def graded_sentence(grid: Grid, tasks: Sequence[str]) -> str:
-    """Of whom the preference is a mean."""
-    graded = [user for task in tasks for user in select.users_of(grid, task) if select.is_graded(grid, task, user)]
-    return f"The preference of users who answer with grades ({', '.join(graded)}) is their mean." if graded else ""
-
-
-def unit_sentence(grid: Grid) -> str:
-    """What the intervals are, and over what."""
+def intervals_sentence(grid: Grid) -> str:
+    """What intervals are, once for the page."""
     return (
-        f"Intervals are {100 * grid.config.confidence:g}% t intervals over seeds (the unit; users are averaged within "
-        "a seed where they are pooled)."
+        f"± and [ , ] are {100 * grid.config.confidence:g}% t intervals over seeds; pooled values average users within "
+        "each seed."
     )
-
-
-def diverged_sentence(table: pd.DataFrame, tasks: Sequence[str], methods: Sequence[str]) -> str:
-    """Which runs diverged: they are left out of the means, and named."""
-    counts = {m: sum(select.diverged(table, task, m) for task in tasks) for m in methods}
-    found = [f"{method} ({plural(count, 'run')})" for method, count in counts.items() if count]
-    return f"Diverged and left out: {', '.join(found)}." if found else ""
 
 
 def plural(count: int, noun: str) -> str:
     """`1 seed`, `3 seeds`."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def paragraph(*sentences: str) -> str:
-    """One caption of the sentences that say something."""
-    return " ".join(sentence for sentence in sentences if sentence) + "\n"

@@ -1,19 +1,19 @@
 """What tables, figures and claims read from the long table and the grid.
 
-Which methods are compared, which are variants of which, and which form a sweep is read from the
-settings of the configuration; a method added there appears by itself. Nothing here imports torch.
+The settings of the configuration say which methods are compared, which are ablations of which, and which form a sweep;
+a method added there appears by itself. Imports no torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from papa.benchmark.grid import BASE, Grid
+from papa.benchmark.runs.record import read_record
 from papa.errors import RecordError
 from papa.methods import METHODS
 from papa.paper import stats
@@ -21,23 +21,27 @@ from papa.paper import stats
 COLUMNS = ("task", "method", "algorithm", "user", "seed", "round", "stage", "metric", "value", "unit")
 RUN = ["user", "seed"]
 RUN_AXES = ["task", "method", *RUN]
+PREFERENCE = "preference_gold"
+LEVEL = 0.8
+"""The preference up to which labels and evaluations are counted (T3, T8)."""
+KEPT = 0.9
+"""The share of the base's distance within liked images that a method must keep (T8, rank, search for settings)."""
+LEARNING = ("forward", "backward", "frozen")
+"""The denoiser evaluations of learning, which are summed."""
 
 
 def check(table: pd.DataFrame) -> pd.DataFrame:
-    """The long table, once it is known to be one, with the column `lost`: whether the run diverged.
+    """The long table with a column `lost`, which marks diverged runs.
 
-    Raises:  RecordError if columns are missing or a measurement stands there twice.
+    Raises:
+        RecordError: for missing columns or duplicate measurements.
     """
-    missing = [column for column in COLUMNS if column not in table.columns]
-    if missing:
+    if missing := [column for column in COLUMNS if column not in table.columns]:
         raise RecordError(f"the long table lacks the columns {', '.join(missing)}. Make it again with `papa collect`.")
     axes = [*RUN_AXES, "stage", "round", "metric"]
-    twice = table[table.duplicated(axes)]
-    if len(twice):
+    if len(twice := table[table.duplicated(axes)]):
         first = ", ".join(f"{axis} {twice.iloc[0][axis]}" for axis in axes)
-        raise RecordError(
-            f"the long table holds {len(twice)} measurements twice (first: {first}). Make it again with `papa collect`."
-        )
+        raise RecordError(f"the long table has {len(twice)} duplicate measurements (first: {first}).")
     bad = table.loc[(table.metric == "diverged") & (table.value > 0), RUN_AXES].drop_duplicates()
     whole = table[list(COLUMNS)].merge(bad.assign(lost=True), "left", RUN_AXES)
     whole = whole.assign(lost=whole.lost.notna())
@@ -49,7 +53,7 @@ def check(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def diverged(table: pd.DataFrame, task: str, method: str, users: Iterable[str] | None = None) -> int:
-    """How many runs diverged."""
+    """Number of diverged runs."""
     rows = table[table.lost]
     rows = rows[(rows.task == task) & (rows.method == method)]
     if users is not None:
@@ -58,7 +62,7 @@ def diverged(table: pd.DataFrame, task: str, method: str, users: Iterable[str] |
 
 
 def runs(table: pd.DataFrame, task: str, method: str, users: Iterable[str]) -> int:
-    """How many runs there are, diverged ones included."""
+    """Number of runs, diverged ones included."""
     rows = table[(table.method == method) & (table.task == task)]
     return len(rows.loc[rows.user.isin(list(users)), RUN].drop_duplicates())
 
@@ -78,15 +82,30 @@ def values(table: pd.DataFrame, task: str, method: str, metric: str, users: Iter
 
 
 def curves(table: pd.DataFrame, task: str, method: str, metric: str, user: str) -> pd.DataFrame:
-    """A metric over the rounds: index round, one column per seed.
-
-    The last round takes its value from the final, larger set of samples.
-    """
+    """A metric over the rounds: index round, one column per seed; the last round has the value of the final samples."""
     rows = table[(table.metric == metric) & (table.method == method)]
     rows = rows[(rows.task == task) & (rows.user == user) & ~rows.lost]
     rows = rows.sort_values("stage", key=lambda stage: stage == "final", kind="stable")
     rows = rows.drop_duplicates(["round", "seed"], keep="last")
     return rows.pivot(index="round", columns="seed", values="value").sort_index()
+
+
+def rising(table: pd.DataFrame, grid: Grid, task: str, method: str, user: str) -> dict[int, pd.Series]:
+    """Seed -> the gold preference by round, as the nearest curve that does not fall."""
+    measures = grid.measures(task)
+    last = measures.final_of(grid.methods[method].settings.candidates)
+    found = {}
+    for seed, curve in curves(table, task, method, PREFERENCE, user).items():
+        points = curve.dropna()
+        behind = [measures.per_round] * (len(points) - 1) + [last]
+        found[seed] = pd.Series(stats.rising(points, behind), index=points.index)
+    return found
+
+
+def first_at(curve: pd.Series, level: float) -> int | None:
+    """The position of the first round at which a curve reaches a level; None where it never does."""
+    there = np.flatnonzero(curve.to_numpy() >= level - 1e-12)
+    return int(there[0]) if len(there) else None
 
 
 def estimate(found: pd.Series, grid: Grid, users: Collection[str] | None = None) -> stats.Estimate:
@@ -104,24 +123,16 @@ def difference(found: pd.Series, reference: pd.Series, grid: Grid) -> stats.Esti
 
 def preference_tasks(table: pd.DataFrame) -> list[str]:
     """The tasks on which preference was measured."""
-    return sorted(table.loc[table.metric == "preference_gold", "task"].unique())
+    return sorted(table.loc[table.metric == PREFERENCE, "task"].unique())
 
 
 def is_prompted(grid: Grid, task: str) -> bool:
-    """Whether the task draws for a prompt. Those have tables and figures of their own."""
+    """Whether the task samples for a prompt. Those have tables and figures of their own."""
     return task in grid.tasks and grid.tasks[task].declaration.prompted
 
 
-DIVERSITY: dict[str, str] = {
-    "distance_ratio": "distance / perfect mix's",
-    "liked_distance_ratio": "distance within liked / base's",
-    "served_nearest_ratio": "nearest in a request / perfect mix's",
-}
-"""The three sorts of diversity, and their words: of all samples, of what is liked, within one request."""
-
-
 def prompted_rows(table: pd.DataFrame, grid: Grid) -> pd.Series:
-    """For each row of the long table, whether its task draws for a prompt."""
+    """For each row of the long table, whether its task samples for a prompt."""
     return table.task.isin([task for task in table.task.unique() if is_prompted(grid, task)])
 
 
@@ -131,11 +142,20 @@ def seeds_of(table: pd.DataFrame, tasks: Sequence[str], methods: Sequence[str]) 
     return sorted(int(seed) for seed in rows.seed.unique())
 
 
+def samples(grid: Grid, task: str, method: str, user: str, seed: int) -> np.ndarray | None:
+    """The stored final samples of a run, or the base samples of its seed; None without such a run or if it diverged.
+
+    Raises:
+        RecordError: for a record that is missing, damaged or of other settings.
+    """
+    if method == BASE:
+        of = next((run.base for run in grid if run.task == task and run.seed == seed), None)
+        return None if of is None else read_record(of.folder, of.key).arrays()["images"]
+    spec = grid.specs.get((task, method, user, seed))
+    return None if spec is None else read_record(spec.folder, spec.key).arrays().get("final")
+
+
 # ---------------------------------------------------------------- methods and users
-
-
-GRADED = {"strokes"}
-"""Kinds of users who always answer with a grade; of other kinds the taste says so."""
 
 
 def ordered(grid: Grid) -> list[str]:
@@ -145,32 +165,32 @@ def ordered(grid: Grid) -> list[str]:
 
 
 def is_graded(grid: Grid, task: str, user: str) -> bool:
-    """Whether the user answers with grades, so that their preference is a mean and no share."""
+    """Whether the user answers with grades, so that the preference is a mean and not a share."""
     who = next((spec.who for spec in grid if (spec.task, spec.user) == (task, user)), None)
-    return who is not None and (who.kind in GRADED or bool(who.taste.model_dump().get("graded")))
+    return who is not None and bool(getattr(who.taste, "graded", False))
 
 
 def users_of(grid: Grid, task: str) -> list[str]:
-    """Users of the grid who answer as their taste says, in the grid's order."""
+    """Users of the grid whose answers carry no noise, in the grid's order."""
     return list(dict.fromkeys(spec.user for spec in grid if spec.task == task and spec.who.noiseless))
 
 
 def shared_users(table: pd.DataFrame, grid: Grid, task: str) -> list[str]:
-    """The users for whom at least half of the compared methods ran, of those that ran for anybody."""
+    """The users for whom at least half of the compared methods ran."""
     rows = table[(table.task == task) & table.method.isin(main_methods(grid, task))]
     methods = rows.groupby("user").method.nunique()
     return [user for user in users_of(grid, task) if 2 * methods.get(user, 0) >= rows.method.nunique()]
 
 
 def is_control(grid: Grid, method: str) -> bool:
-    """Whether the method is handed the true preference: a check, not a competitor."""
+    """Whether the method is given the true preference: a check, not a competitor."""
     return grid.methods[method].settings.needs_oracle
 
 
 def reference_of(grid: Grid, method: str) -> str | None:
-    """The method that a variant is compared with: the one named like its algorithm, or the first of it.
+    """The method that an ablation is compared with: the label that equals its algorithm, or the first of its algorithm.
 
-    None for a reference itself, and for a method alone of its algorithm.
+    None for a reference itself, and for the only label of an algorithm.
     """
     algorithm = grid.methods[method].name
     family = [label for label, of in grid.methods.items() if of.name == algorithm and not is_control(grid, label)]
@@ -179,22 +199,26 @@ def reference_of(grid: Grid, method: str) -> str | None:
 
 
 def main_methods(grid: Grid, task: str) -> list[str]:
-    """The methods that are compared with each other: T1, T3, F1.
+    """The methods that are compared with each other (T1, T3, F1); all others, controls aside, are ablations.
 
-    They stand in a block together with the base and run for several users (where any does); a method
-    that is no variant of another belongs to them wherever it runs.
+    A method is compared if one of these holds:
+
+    1. it is a reference (see `reference_of`): the label of its algorithm's name, or the first label of it;
+    2. a block of the grid has it beside the base, and it runs for several users (for one, if no method runs for more).
+
+    So a second label of an algorithm is an ablation unless its block has the base and more than one user.
     """
     users: dict[str, set[str]] = {}
     for spec in grid:
         if spec.task == task:
             users.setdefault(spec.method, set()).add(spec.user)
-    several = any(len(found) > 1 for found in users.values())
+    fewest = 2 if any(len(found) > 1 for found in users.values()) else 1
     beside_base = {
         label
         for block in grid.config.grid.values()
         if block.task == task and BASE in block.methods
         for label in block.methods
-        if len(users[label]) > 1 or not several
+        if len(users[label]) >= fewest
     }
     return [
         label
@@ -206,10 +230,9 @@ def main_methods(grid: Grid, task: str) -> list[str]:
 
 
 def variant_methods(grid: Grid, task: str) -> list[str]:
-    """The other methods of a task: ablations and points of a sweep, controls left out."""
-    ran = {spec.method for spec in grid if spec.task == task}
-    main = set(main_methods(grid, task))
-    return [label for label in ordered(grid) if label in ran - main and not is_control(grid, label)]
+    """The ablations of a task, points of a sweep included."""
+    ran, main = {spec.method for spec in grid if spec.task == task}, main_methods(grid, task)
+    return [label for label in ordered(grid) if label in ran.difference(main) and not is_control(grid, label)]
 
 
 def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -223,7 +246,7 @@ def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def changes(grid: Grid, method: str, reference: str) -> dict[str, tuple[Any, Any]]:
     """Setting -> (value of the reference, value of the method), where they differ.
 
-    A preset stands for all the settings that it brings.
+    A preset stands for all settings that it brings.
     """
     ours, theirs = grid.methods[method].settings, grid.methods[reference].settings
     left, right = flat(ours.model_dump()), flat(theirs.model_dump())
@@ -245,30 +268,37 @@ def _plain(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-@dataclass(frozen=True)
-class Sweep:
-    """Methods that differ in one setting alone, by its value."""
+def sweep(grid: Grid, reference: str, setting: str, among: Collection[str] | None = None) -> dict[str, float]:
+    """Method -> value of a setting, ascending: the methods that differ from the reference in that setting alone.
 
-    setting: str
-    points: dict[str, float]
+    The reference is included, and methods of another algorithm that share all other settings (PAPA is EPAPA at
+    k = 0). Of two methods with equal settings the first counts.
 
-
-def sweep(grid: Grid, reference: str, setting: str, among: Collection[str] | None = None) -> Sweep:
-    """The methods that differ from the reference in `setting` alone, itself included, by ascending value.
-
-    Methods of another algorithm belong to it where they share all other settings (PAPA is EPAPA at k = 0).
-    Of two methods with the same settings the first one counts. `among`: only these, for example what ran.
+    Args:
+        grid: the grid.
+        reference: a method label.
+        setting: a numeric setting; nested ones as "surrogate.lr".
+        among: only these methods, for example those that ran.
     """
     if reference not in grid.methods:
-        return Sweep(setting, {})
+        return {}
     anchor = flat(grid.methods[reference].settings.model_dump())
     points: dict[str, float] = {}
     for label in [reference, *grid.methods]:
         if among is not None and label not in among:
             continue
-        dump = flat(grid.methods[label].settings.model_dump())
-        rest = {key: value for key, value in dump.items() if key != setting}
-        same = rest == {key: value for key, value in anchor.items() if key != setting}
-        if same and setting in dump and dump[setting] not in points.values():
-            points[label] = float(dump[setting])
-    return Sweep(setting, dict(sorted(points.items(), key=lambda item: item[1])))
+        settings = flat(grid.methods[label].settings.model_dump())
+        same = settings | {setting: None} == anchor | {setting: None}
+        if same and setting in settings and settings[setting] not in points.values():
+            points[label] = float(settings[setting])
+    return dict(sorted(points.items(), key=lambda item: item[1]))
+
+
+def swept(
+    table: pd.DataFrame, grid: Grid, task: str, reference: str, setting: str
+) -> tuple[dict[str, float], list[str]]:
+    """The methods of a sweep that ran on a task, by value, and the users for whom all of them ran."""
+    found = {method: values(table, task, method, PREFERENCE) for method in grid.methods}
+    points = sweep(grid, reference, setting, [method for method, of in found.items() if len(of)])
+    users = {method: set(found[method].index.get_level_values("user")) for method in points}
+    return points, [user for user in users_of(grid, task) if all(user in of for of in users.values())]

@@ -1,9 +1,8 @@
-"""Fair tuning: of the tries of each candidate, the one that becomes its settings.
+"""Fair search for settings: the best try of each candidate.
 
-A configuration of a search has one block of its grid for each candidate, and that block's methods are its tries. All
-candidates have as many, on the same users and seeds, so no method is tuned more than another. The choice is by gold
-preference when all labels are spent, among the tries that keep `KEPT` of the base's diversity within what is liked;
-where none does, it is the one that keeps most.
+A configuration of a search has one block of its grid for each candidate, and the methods of that block are its tries.
+All candidates have equally many, on the same users and seeds. The choice is by gold preference when all labels are
+used, among the tries that keep `KEPT` of the base's diversity within liked images; if none does, that which keeps most.
 """
 
 from __future__ import annotations
@@ -22,21 +21,16 @@ from papa.benchmark.grid import BASE, Grid
 from papa.errors import SettingsError
 from papa.files import write_atomic
 from papa.paper import report, select
-from papa.paper.served import KEPT
+from papa.paper.report import MEASURES
+from papa.paper.select import KEPT
 from papa.paper.stats import Estimate
 
-COLUMNS: dict[str, tuple[str, int]] = {
-    "preference_gold": ("preference (gold) ↑", 3),
-    "preference_held_out": ("held-out ↑", 3),
-    "liked_distance_ratio": ("distance within liked / base's", 3),
-    "forward": ("forward evaluations", 0),
-    "backward": ("backward evaluations", 0),
-}
+COLUMNS = ("preference_gold", "preference_held_out", "liked_distance_ratio", "forward", "backward")
 
 
 @dataclass(frozen=True)
 class Try:
-    """A try of a candidate. found: metric -> its mean over users and seeds. whole: whether no run of it diverged."""
+    """A try of a candidate. found: metric -> mean over users and seeds. whole: whether no run diverged."""
 
     candidate: str
     method: str
@@ -50,7 +44,7 @@ class Try:
 
     @property
     def kept(self) -> float:
-        """Share of the base's diversity within what is liked; 0 where fewer than two samples of a run were liked."""
+        """Share of the base's diversity within liked images; 0 where a run has fewer than two liked samples."""
         ratio = self.found["liked_distance_ratio"]
         return ratio.mean if self.whole and ratio.n == self.found["preference_gold"].n else 0.0
 
@@ -141,16 +135,17 @@ def _markdown(found: dict[str, list[Try]], picked: dict[str, Try], grid: Grid, t
         [
             label,
             ", ".join(f"{key}: {value}" for key, value in entry.changes.items() if key != "algorithm") or "defaults",
-            *(report.number(entry.found[metric].mean, digits) for metric, (_, digits) in COLUMNS.items()),
+            *(report.number(entry.found[metric].mean, MEASURES[metric].digits) for metric in COLUMNS),
             "diverged" if not entry.whole else "yes" if entry is picked[label] else "",
         ]
         for label, of in found.items()
         for entry in of
     ]
-    said = report.paragraph(
-        f"The tries of each candidate, means over the seeds. Taken is the highest preference (gold) among those that "
-        f"keep {KEPT:g} of the base's distance within what is liked; where none does, the one that keeps most.",
-        report.quote(table, grid, [block.task], [entry.method for of in found.values() for entry in of], block.users),
+    about = report.caption(
+        "The tries of each candidate",
+        f"Means over seeds. Chosen: the highest preference among those that keep {KEPT:g} of the base's distance "
+        "within liked images, or else the one that keeps most.",
+        report.scope(table, grid, [block.task], [entry.method for of in found.values() for entry in of], block.users),
     )
-    heads = ["candidate", "settings", *(head for head, _ in COLUMNS.values()), "taken"]
-    return f"{said}\n{report.markdown(heads, rows, left=2)}"
+    heads = ["candidate", "settings", *(MEASURES[metric].heading for metric in COLUMNS), "chosen"]
+    return f"{about}\n{report.markdown(heads, rows, left=2)}"

@@ -13,7 +13,7 @@ from papa.benchmark.runs import personal
 from papa.errors import PapaError
 from papa.paper.figures import FIGURES
 from papa.paper.keys import made_from
-from papa.paper.shown import CLAIMS, OF_STUDY, shown, together
+from papa.paper.shown import CLAIMS, OF_STUDY, made_by_default, shown, together
 from papa.paper.tables import TABLES
 
 # One file makes the experiment (papa knows `extends`, Snakemake does not); `--config key=value` replaces its settings.

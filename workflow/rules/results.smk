@@ -1,7 +1,8 @@
 # Results: the long table, tables, figures, the verdicts on the papers' claims, and the page with all of them.
 
-TABLE_FILES = [f"{RESULTS}/tables/{name}{suffix}" for name in TABLES for suffix in (".md", ".csv")]
-FIGURE_FILES = [f"{FIGURE_FOLDER}/{name}{suffix}" for name in FIGURES for suffix in (".png", ".pdf")]
+SHOWN_TABLES, SHOWN_FIGURES = made_by_default(GRID)
+TABLE_FILES = [f"{RESULTS}/tables/{name}{suffix}" for name in SHOWN_TABLES for suffix in (".md", ".csv")]
+FIGURE_FILES = [f"{FIGURE_FOLDER}/{name}{suffix}" for name in SHOWN_FIGURES for suffix in (".png", ".pdf")]
 CLAIM_FILES = [f"{RESULTS}/claims.md", f"{RESULTS}/claims.json"]
 
 
@@ -162,7 +163,7 @@ rule check:
         mem_mb=1000,
         runtime=10,
     params:
-        key=made_from(GRID, "papa.paper.reproduced:write"),
+        key=made_from(GRID, "papa.paper.reference:check"),
         papa=papa("reference check"),
     shell:
         "{params.papa} 2> {log:q}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 class StrokeTaste(Taste):
     """Thick strokes, or strokes of one thickness."""
+
+    graded: ClassVar[bool] = True
+    """These users always answer with grades."""
 
     best: Annotated[float, Field(ge=-3, le=3)] | None = None
     """The best thickness, in standard deviations above the mean of the real images; None: the thicker the better."""

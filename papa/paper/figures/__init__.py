@@ -1,6 +1,6 @@
-"""The figures: one file and one line each, made from the long table and the stored samples alone.
+"""The figures: one line each, made from the long table and the stored samples alone.
 
-A module of a figure has `draw(table, grid)`, the Matplotlib figure, and `caption(table, grid)`.
+A module of a figure has `draw(table, grid)`, which returns a Matplotlib figure, and `caption(table, grid)`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import pandas as pd
 
 from papa.benchmark.grid import Grid
 from papa.files import write_atomic
-from papa.paper import select
+from papa.paper import report, select
 from papa.registry import find, load, module_of
 
 TEXT_TO_IMAGE = "-t2i"
-"""Suffix of a figure that shows the text-to-image tasks; the figure without it then shows the others."""
+"""Suffix of a figure of the text-to-image tasks; the figure without it then shows the others."""
 
 FIGURES: dict[str, str] = {
     "F1": "papa.paper.figures.labels:draw",
@@ -32,8 +32,6 @@ FIGURES: dict[str, str] = {
     "F8": "papa.paper.figures.personal:draw",
     "F9": "papa.paper.figures.judges:draw",
     "F9-t2i": "papa.paper.figures.judges:draw",
-    "F10": "papa.paper.figures.map:draw",
-    "F10-t2i": "papa.paper.figures.map:draw",
 }
 
 
@@ -47,17 +45,25 @@ def part(name: str, table: pd.DataFrame, grid: Grid) -> pd.DataFrame:
 def plot(name: str, table: pd.DataFrame, grid: Grid, folder: Path) -> list[Path]:
     """Draw a figure and write it as PNG and PDF, with its caption for the report.
 
-    If nothing ran for a figure, its files are written all the same and say so.
+    Without runs its files are written all the same and say so.
 
-    Returns: the paths `<name>.png`, `.pdf` and `.rst` in `folder`.
-    Raises:  SettingsError for an unknown name, RecordError for a long table that is not one or for
-             samples that cannot be read, OSError.
+    Returns:
+        The paths `<name>.png`, `.pdf` and `.rst` in `folder`.
+
+    Raises:
+        SettingsError: for an unknown name.
+        RecordError: for a long table that lacks columns, or samples that cannot be read.
     """
     draw = find("figure", FIGURES, name)
     from papa.paper.figures import style  # Matplotlib takes a while to import
+    from papa.paper.shown import has_runs
 
     table = part(name, select.check(table), grid)
+    if not has_runs(name, grid) or (table.empty and name != "F8"):  # F8 shows the study of personal models
+        with style.paper():
+            paths = style.save(style.nothing(report.EMPTY), folder / name)
+        return [*paths, write_atomic(folder / f"{name}.rst", report.EMPTY + "\n")]
     caption = load(f"{module_of(FIGURES[name])}:caption")
     with style.paper():
-        paths = style.save(draw(table, grid), Path(folder) / name)
-    return [*paths, write_atomic(Path(folder) / f"{name}.rst", caption(table, grid))]
+        paths = style.save(draw(table, grid), folder / name)
+    return [*paths, write_atomic(folder / f"{name}.rst", caption(table, grid))]

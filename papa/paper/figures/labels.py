@@ -1,4 +1,4 @@
-"""F1: preference against the labels that it took, one panel per user, and beside it where each method ends."""
+"""F1: preference against the number of labels, one panel per user, and the final preference beside it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from papa.benchmark.grid import Grid
+from papa.benchmark.grid import BASE, Grid
 from papa.paper import report, select
 from papa.paper.figures import style
+from papa.paper.select import PREFERENCE
 
-METRIC = "preference_gold"
 STEP = 0.045
-"""Width that a method has beside the curves, as a share of theirs."""
+"""Width of a method in the strip of final values, as a share of the curves' width."""
 
 
 def panels(table: pd.DataFrame, grid: Grid) -> list[tuple[str, str, list[str]]]:
@@ -22,63 +22,56 @@ def panels(table: pd.DataFrame, grid: Grid) -> list[tuple[str, str, list[str]]]:
     found = []
     for task in select.preference_tasks(table):
         for user in select.users_of(grid, task):
-            ran = set(table.loc[(table.task == task) & (table.user == user) & (table.metric == METRIC), "method"])
+            ran = set(table.loc[(table.task == task) & (table.user == user) & (table.metric == PREFERENCE), "method"])
             found.append((task, user, [method for method in select.main_methods(grid, task) if method in ran]))
     return found
 
 
 def draw(table: pd.DataFrame, grid: Grid) -> Figure:
     """F1 from the long table."""
-    shown = panels(table, grid)
-    if not shown:
-        return style.nothing("No run measured preference.")
+    shown, looks = panels(table, grid), style.looks(grid)
     columns = min(len(shown), 3)
     rows = -(-len(shown) // columns)
-    drawn = style.figure(max(style.COLUMN, style.FULL * columns / 3), 2.1 * rows + 0.5)
-    axes = drawn.subplots(rows, columns, sharey=True, squeeze=False)
+    made = style.figure(max(style.COLUMN, style.FULL * columns / 3), 2.1 * rows)
+    axes = made.subplots(rows, columns, sharey=True, squeeze=False)
     for ax, (task, user, methods) in zip(axes.flat, shown, strict=False):
         for method in methods:
-            _curve(ax, table, grid, task, user, method)
-        _ends(ax, table, grid, task, user)
+            _curve(ax, table, grid, task, user, method, looks[method])
+        _final(ax, table, grid, task, user, looks)
         ax.set_title(user)
         ax.set_xlabel("labels")
         ax.set_ylim(-0.02, 1.02)
         if ax in axes[:, 0] or select.is_graded(grid, task, user):
-            ax.set_ylabel(f"{report.liked(grid, task, user)} (gold judge)")
+            ax.set_ylabel(f"{report.preference_name(grid, task, user)} (gold judge)")
     for ax in axes.flat[len(shown) :]:
         ax.set_visible(False)
-    style.legend_below(drawn, *axes.flat, columns=5 if columns > 1 else 3, order=select.ordered(grid))
-    return drawn
+    style.legend_below(made, axes.flat, 5 if columns > 1 else 3)
+    return made
 
 
-def _curve(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, user: str, method: str) -> None:
-    """The means after each round, all of equally many samples; the base, which does not learn, as a level."""
-    ink = style.colour(grid, method)
-    if method == select.BASE:
-        level = select.values(table, task, method, METRIC, [user]).mean()
-        ax.axhline(level, color=ink, linestyle=(0, (4, 2)), linewidth=1, label=method)
+def _curve(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, user: str, method: str, look: dict[str, str]) -> None:
+    """Means after each round, all of equally many samples; the base, which does not learn, as a level."""
+    if method == BASE:
+        level = select.values(table, task, method, PREFERENCE, [user]).mean()
+        ax.axhline(level, color=look["color"], linestyle=(0, (4, 2)), linewidth=1, label=method)
         return
-    found = select.curves(table[table.stage == "round"], task, method, METRIC, user).mean(axis=1).dropna()
+    found = select.curves(table[table.stage == "round"], task, method, PREFERENCE, user).mean(axis=1).dropna()
     settings = grid.methods[method].settings
     labels = np.minimum(found.index.to_numpy(dtype=float) * settings.per_round, settings.labels)
-    look = {"color": ink, "marker": style.marker(grid, method), "markersize": 3.2, "linewidth": 1.0}
-    ax.plot(labels, found.to_numpy(), markevery=max(1, len(found) // 5), label=method, **look)
+    every = max(1, len(found) // 5)
+    ax.plot(labels, found.to_numpy(), markevery=every, label=method, markersize=3.2, linewidth=1.0, **look)
 
 
-def _ends(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, user: str) -> None:
-    """The final, larger samples with their intervals, on a strip of their own right of the curves."""
-    places = [
-        method for method in select.main_methods(grid, task) if (table[table.task == task].method == method).any()
-    ]
-    budget = max((grid.methods[method].settings.labels for method in places if method != select.BASE), default=1)
-    start = budget * (1 + STEP)
-    for place, method in enumerate(places, 1):
-        found = select.estimate(select.values(table, task, method, METRIC, [user]), grid)
-        ink = style.colour(grid, method)
+def _final(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, user: str, looks: dict[str, dict[str, str]]) -> None:
+    """The final, larger samples with their intervals, in a strip right of the curves."""
+    ran = set(table[table.task == task].method)
+    methods = [method for method in select.main_methods(grid, task) if method in ran]
+    budget = max((grid.methods[method].settings.labels for method in methods if method != BASE), default=1)
+    start, end = budget * (1 + STEP), budget * (1 + STEP * (len(methods) + 2))
+    for place, method in enumerate(methods, 1):
+        found = select.estimate(select.values(table, task, method, PREFERENCE, [user]), grid)
         if found.n:
-            look = {"color": ink, "fmt": style.marker(grid, method), "markersize": 3.6}
-            style.errorbar(ax, start + place * STEP * budget, style.share(found), **look)
-    end = start + (len(places) + 1) * STEP * budget
+            style.errorbar(ax, start + place * STEP * budget, style.share(found), markersize=3.6, **looks[method])
     ax.axvspan(start, end, color=style.FAINT, alpha=0.13, lw=0, zorder=0)
     ax.set_xlim(-0.02 * budget, end)
     ticks = MaxNLocator(4, integer=True, steps=[1, 2, 4, 5, 10]).tick_values(0, budget)
@@ -91,14 +84,10 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     shown = panels(table, grid)
     tasks = list(dict.fromkeys(task for task, _, _ in shown))
     methods = [method for method in select.ordered(grid) if any(method in ran for *_, ran in shown)]
-    return report.paragraph(
-        "Preference against labels: the share of samples that the judge behind the labels (gold) counts as liked. "
-        f"Lines: means over seeds after every round, of {report.samples(grid, tasks, 'per_round')} samples a run; the "
-        "intervals of so few samples would cover each other and are left out. The grey strip at the right has what "
-        "counts: the final samples, of which there are more, with their intervals, methods in the order of the "
-        "legend. The dashed line is the base model. Intervals are cut at 0 and 1.",
-        report.graded_sentence(grid, tasks),
-        report.quote(table, grid, tasks, methods, [user for _, user, _ in shown]),
-        report.unit_sentence(grid),
-        report.diverged_sentence(table, tasks, methods),
+    return report.caption(
+        "Preference against labels",
+        f"Lines: means over seeds after every round, {report.samples(grid, tasks, 'per_round')} samples each. Grey "
+        "strip: final samples with intervals, in the order of the legend. Dashed: base.",
+        report.offline_sentence(grid, methods),
+        report.scope(table, grid, tasks, methods, [user for _, user, _ in shown]),
     )

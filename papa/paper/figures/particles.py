@@ -1,4 +1,4 @@
-"""F7: particles on a 2-D mixture, over the exact density that they should follow."""
+"""F7: particles on a 2-D mixture, over the exact target density."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from papa.benchmark.grid import Grid
+from papa.benchmark.grid import BASE, Grid
 from papa.benchmark.specs import RunSpec
 from papa.errors import PapaError
 from papa.paper import report, select
 from papa.paper.figures import style
-from papa.paper.stored import samples
+from papa.paper.select import samples
 
 SHOWN = 800
-"""Particles drawn per panel."""
+"""Particles per panel."""
 MASS = (0.95, 0.8, 0.6, 0.4, 0.2)
-"""Shares of the probability that the contours enclose."""
+"""Probability inside each contour."""
 SHADES = ("#E6EFF7", "#C3D8EA", "#98BCDB", "#6A9ECA", "#3F7FB7")
-"""What lies inside of each contour, outermost first."""
+"""Shades of the contours, outermost first."""
 ERRORS = {"share_error": "shares", "mean_error": "mean", "cov_error": "covariance"}
-"""Measure of what the particles miss of the exact density -> its name."""
+"""Measure of the error against the exact density -> its name."""
 EDGE, POINTS = 3.0, 161
 """The density is evaluated on this many points along both axes of [-EDGE, EDGE]."""
 FRAME = (-EDGE - 1.0, EDGE - 0.6)
-"""What a panel shows of x2: the errors stand below the mixture."""
+"""Range of x2: the errors are printed below the mixture."""
 
 
 def task_of(table: pd.DataFrame, grid: Grid) -> str | None:
@@ -39,8 +39,8 @@ def task_of(table: pd.DataFrame, grid: Grid) -> str | None:
 
 
 def tilt_of(grid: Grid, method: str) -> float | None:
-    """The inverse temperature of what the method's samples should follow exactly; 0 for the base, None if unknown."""
-    return 0.0 if method == select.BASE else grid.methods[method].settings.true_tilt
+    """The inverse temperature of the exact target density; 0 for the base, None if unknown."""
+    return 0.0 if method == BASE else grid.methods[method].settings.true_tilt
 
 
 def panels(table: pd.DataFrame, grid: Grid, task: str) -> tuple[list[str], list[str]]:
@@ -48,7 +48,7 @@ def panels(table: pd.DataFrame, grid: Grid, task: str) -> tuple[list[str], list[
     ran = table[table.task == task]
     users = [user for user in dict.fromkeys(spec.user for spec in grid if spec.task == task) if user in set(ran.user)]
     tilts = {method: tilt_of(grid, method) for method in grid.methods if method in set(ran.method)}
-    known = [(tilt, method != select.BASE, method) for method, tilt in tilts.items() if tilt is not None]
+    known = [(tilt, method != BASE, method) for method, tilt in tilts.items() if tilt is not None]
     return users, [method for *_, method in sorted(known, key=lambda entry: entry[:2])]
 
 
@@ -77,9 +77,7 @@ def exact_density(spec: RunSpec, tilt: float) -> tuple[np.ndarray, np.ndarray]:
 
 def draw(table: pd.DataFrame, grid: Grid) -> Figure:
     """F7 from the long table, the stored particles and the exact densities."""
-    task = task_of(table, grid)
-    if task is None:
-        return style.nothing("No task with an exact density ran.")
+    task = task_of(table, grid) or ""
     users, methods = panels(table, grid, task)
     width = style.FULL / max(3, len(methods))
     drawn = style.figure(width * len(methods), width * len(users) + 0.7)
@@ -90,7 +88,7 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
             ax.text(-EDGE + 0.15, FRAME[0] + 0.12, errors(table, grid, task, method, user), fontsize=5.8, va="bottom")
             if ax in axes[0]:
                 tilt = tilt_of(grid, method)
-                ax.set_title(method if method == select.BASE else f"{method}\nβ = {tilt:g}", fontsize=7)
+                ax.set_title(method if method == BASE else f"{method}\nβ = {tilt:g}", fontsize=7)
         row[0].set_ylabel(f"{user}\nx₂", fontsize=7)
     for ax in axes[-1]:
         ax.set_xlabel("x₁", fontsize=7)
@@ -99,7 +97,7 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
 
 
 def errors(table: pd.DataFrame, grid: Grid, task: str, method: str, user: str) -> str:
-    """What the particles miss of the exact density, a line each; nothing where it has no closed form."""
+    """Errors of the particles against the exact density, one per line; empty without a closed form."""
     found = {
         words: select.estimate(select.values(table, task, method, metric, [user]), grid)
         for metric, words in ERRORS.items()
@@ -109,11 +107,11 @@ def errors(table: pd.DataFrame, grid: Grid, task: str, method: str, user: str) -
 
 
 def _legend(drawn: Figure) -> None:
-    """The shades from the outside in, and the dots."""
-    shades = [Patch(facecolor=shade, edgecolor=style.COLOURS["papa"][0], linewidth=0.4) for shade in SHADES]
-    dots = Line2D([], [], linestyle="none", marker="o", markersize=2.5, color=style.COLOURS["fkc"][0])
+    """Legend of the shades, outermost first, and of the dots."""
+    shades = [Patch(facecolor=shade, edgecolor=style.BLUE, linewidth=0.4) for shade in SHADES]
+    dots = Line2D([], [], linestyle="none", marker="o", markersize=2.5, color=style.ORANGE)
     words = [f"{mass:.0%}" for mass in MASS]
-    words[0] = f"inside: {words[0]} of the density"
+    words[0] = f"inside {words[0]} of the density"
     drawn.legend([*shades, dots], [*words, "particle"], loc="outside lower center", ncols=len(MASS) + 1)
 
 
@@ -129,7 +127,7 @@ def _panel(ax: Axes, grid: Grid, spec: RunSpec, method: str) -> None:
     axis, density = exact_density(spec, tilt_of(grid, method) or 0.0)
     levels = [*level_sets(density), float(density.max()) * 1.0001]
     ax.contourf(axis, axis, density, levels=levels, colors=SHADES[-len(levels) + 1 :])
-    ax.contour(axis, axis, density, levels=levels[:-1], colors=style.COLOURS["papa"][0], linewidths=0.4)
+    ax.contour(axis, axis, density, levels=levels[:-1], colors=style.BLUE, linewidths=0.4)
     ax.set_xlim(axis[0], axis[-1])
     ax.set_ylim(*FRAME)
     seeds = sorted(
@@ -138,7 +136,7 @@ def _panel(ax: Axes, grid: Grid, spec: RunSpec, method: str) -> None:
     particles = samples(grid, spec.task, method, spec.user, seeds[0]) if seeds else None
     if particles is not None:
         points = particles.reshape(len(particles), -1)[:SHOWN]
-        ink = style.COLOURS["fkc"][0]
+        ink = style.ORANGE
         ax.scatter(points[:, 0], points[:, 1], s=1.6, color=ink, alpha=0.6, lw=0, rasterized=True)
     ax.set_aspect("equal")
     ax.grid(False)
@@ -150,13 +148,10 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     """The caption of F7."""
     task = task_of(table, grid)
     users, methods = panels(table, grid, task) if task else ([], [])
-    return report.paragraph(
-        "A Gaussian mixture in the plane whose score is exact, tilted by known rewards: particles (dots) over the "
-        f"exact density in closed form; contours enclose {', '.join(f'{mass:.0%}' for mass in MASS)} of it. The first "
-        f"{SHOWN} particles of the lowest seed. In each panel: the largest error of the shares of the components, of "
-        "the mean and of the covariance of all final particles against the exact density (mean over seeds, with the "
-        "half width of its interval). At the base, which is not tilted, the errors are those of the sampler and of "
-        "the number of samples alone.",
-        report.quote(table, grid, [task] if task else [], methods, users),
-        report.unit_sentence(grid),
+    return report.caption(
+        "Particles on a tilted Gaussian mixture",
+        f"First {SHOWN} particles over the exact density; contours enclose {', '.join(f'{mass:.0%}' for mass in MASS)} "
+        "of it. Printed: largest errors of component shares, mean and covariance, over seeds; those of the base are "
+        "sampling error.",
+        report.scope(table, grid, [task] if task else [], methods, users),
     )

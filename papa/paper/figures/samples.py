@@ -1,7 +1,7 @@
-"""F3: what the base draws and what each method draws after a user's labels, side by side, with what is liked framed.
+"""F3: samples of the base and of every aligned model side by side, with liked ones framed.
 
-Reads the stored samples of one seed, and asks the user again about those that are shown. The same place in two grids is
-the same index, hence the same starting noise for the methods that sample one item from one noise.
+Reads the stored samples of one seed and queries the simulated user about those that are shown. Equal places in two
+grids are equal indices, hence equal starting noise for methods that sample one item from one noise.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from matplotlib.patches import Rectangle
 from papa.benchmark.grid import Grid
 from papa.paper import report, select
 from papa.paper.figures import style
-from papa.paper.stored import samples
+from papa.paper.select import samples
 
 SIDE = 4
 """Images per row and per column of a grid."""
 MOST = 10
-"""Grids beside each other; more methods than that stand in rows below, equally many in each."""
+"""Grids in a row; more methods are split over equally long rows."""
 GREY = 225
 LIKED = 0.5
-"""An answer above this is a like, and gets a frame."""
-FRAME = style.COLOURS["papa"][0]
+"""An answer above this counts as liked."""
+FRAME = style.BLUE
 
 Verdict = Callable[[Any], np.ndarray]
-"""(n, C, H, W) images in [-1, 1] -> (n,) what a user says of them, without noise: 0 or 1, or graded in [0, 1]."""
+"""(n, C, H, W) images in [-1, 1] -> (n,) noiseless answers: 0 or 1, or grades in [0, 1]."""
 
 
 def shown_methods(table: pd.DataFrame, grid: Grid, task: str) -> list[str]:
@@ -63,7 +63,7 @@ def montage(images: np.ndarray, side: int = SIDE, gap: int = 1) -> np.ndarray:
 
 
 def seed_of(table: pd.DataFrame, task: str) -> int | None:
-    """The seed that is shown: the lowest that ran."""
+    """The lowest seed that ran."""
     seeds = select.seeds_of(table, [task], list(table.method.unique()))
     return seeds[0] if seeds else None
 
@@ -71,14 +71,12 @@ def seed_of(table: pd.DataFrame, task: str) -> int | None:
 def draw(table: pd.DataFrame, grid: Grid) -> Figure:
     """F3 from the long table, the stored samples and the users."""
     users = [(task, user) for task in select.preference_tasks(table) for user in select.users_of(grid, task)]
-    if not users:
-        return style.nothing("No run measured preference.")
     rows = [(task, user, part) for task, user in users for part in parts(shown_methods(table, grid, task))]
     columns, wrapped = max(len(part) for *_, part in rows), len(rows) > len(users)
     width = style.FULL / max(columns, 4)
     drawn = style.figure(width * columns, (0.94 * width + 0.2 + 0.15 * wrapped) * len(rows) + 0.2)
     axes = drawn.subplots(len(rows), columns, squeeze=False)
-    verdicts = _verdicts(grid, users)
+    verdicts, looks = _verdicts(grid, users), style.looks(grid)
     longest = max(len(method) for *_, part in rows for method in part)
     size = min(6.5, 72 * width / (0.65 * longest))  # a bold letter is about 0.65 of its size wide
     for (task, user, part), row in zip(rows, axes, strict=True):
@@ -87,13 +85,13 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
         for ax, method in zip(row, part, strict=False):
             _cell(ax, table, grid, (task, method, user), verdicts[task, user])
             if wrapped or ax in axes[0]:
-                ax.set_title(method, color=style.darker(style.colour(grid, method)), fontsize=size)
+                ax.set_title(method, color=style.darker(looks[method]["color"]), fontsize=size)
         row[0].text(-0.06, 0.5, user, transform=row[0].transAxes, rotation=90, ha="right", va="center", weight="bold")
     return drawn
 
 
 def _verdicts(grid: Grid, rows: list[tuple[str, str]]) -> dict[tuple[str, str], Verdict]:
-    """(task, user) -> the user, who can be asked again; a task is loaded once."""
+    """(task, user) -> the simulated user's answers; a task is loaded once."""
     from papa.benchmark.users import user_of  # takes two seconds, and tables do not need it
 
     specs = {(task, user): next(s for s in grid if (s.task, s.user) == (task, user)) for task, user in rows}
@@ -113,18 +111,18 @@ def _cell(ax: Axes, table: pd.DataFrame, grid: Grid, run: tuple[str, str, str], 
     if images is None or images.ndim != 4 or len(images) == 0:
         ax.text(0.5, 0.5, "not run", ha="center", va="center", color=style.FAINT, transform=ax.transAxes)
         return
-    gap = max(2, images.shape[-1] // 6)  # two frames stand in it
-    ax.imshow(montage(images, gap=gap))  # not smoothed, unless the image has more pixels than its place in the figure
+    gap = max(2, images.shape[-1] // 6)  # room for two frames
+    ax.imshow(montage(images, gap=gap))  # not smoothed unless it is shrunk
     _frame(ax, images[: SIDE * SIDE], gap, verdict)
     found = select.values(table, task, method, "preference_gold", [user]).get((user, seed))
     if found is not None:
         graded = select.is_graded(grid, task, user)
-        text = f"{report.liked(grid, task, user)} {found:.2f}" if graded else f"{found:.0%} liked"
+        text = f"{report.preference_name(grid, task, user)} {found:.2f}" if graded else f"{found:.0%} liked"
         ax.text(0.5, -0.03, text, transform=ax.transAxes, ha="center", va="top", color=style.INK, fontsize=6.5)
 
 
 def _frame(ax: Axes, images: np.ndarray, gap: int, verdict: Verdict) -> None:
-    """A frame around each image that is liked, inside the grey lines, so that those of neighbours stand apart."""
+    """A frame around each liked image, inside the grey lines."""
     import torch
 
     answers = verdict(torch.from_numpy(images).float() / 127.5 - 1)  # as `Model.unpack`, without loading a model
@@ -141,16 +139,10 @@ def caption(table: pd.DataFrame, grid: Grid) -> str:
     tasks = select.preference_tasks(table)
     methods = list(dict.fromkeys(m for task in tasks for m in shown_methods(table, grid, task)))
     users = [user for task in tasks for user in select.users_of(grid, task)]
-    graded = [user for task in tasks for user in select.users_of(grid, task) if select.is_graded(grid, task, user)]
-    seeds = [f"seed {seed_of(table, task)} ({task})" for task in tasks]
-    return report.paragraph(
-        f"The first {SIDE * SIDE} samples before (base) and after alignment, unselected; {', '.join(seeds)}. Framed "
-        "is what the gold judge, who gave the labels, counts as liked"
-        + (f" (of {', '.join(graded)} what has a grade above {LIKED:g})" if graded else "")
-        + ", and below each grid stands the share of all final samples that is. "
-        "The same place has the same index, for the base and the fine-tuned methods the same starting noise. Best of "
-        "n and its like pick among base samples. A particle method's samples are dealt out from its populations in "
-        "turn, so these come from as many populations as there are.",
-        report.graded_sentence(grid, tasks),
-        report.quote(table, grid, tasks, methods, users),
+    seeds = ", ".join(f"{seed_of(table, task)} ({task})" for task in tasks)
+    return report.caption(
+        "Samples before and after alignment",
+        f"The first {SIDE * SIDE} samples, unselected; seed {seeds}. Framed: liked by the gold judge (grades above "
+        f"{LIKED:g}). Below: share of all final samples. Equal places of base and fine-tuned methods have equal noise.",
+        report.scope(table, grid, tasks, methods, users),
     )

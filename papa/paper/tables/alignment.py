@@ -1,4 +1,4 @@
-"""T1: alignment of every compared method, per user and over all users."""
+"""T1 and T2: alignment of every compared method, per user and pooled; T2 has the text-to-image tasks."""
 
 from __future__ import annotations
 
@@ -6,46 +6,44 @@ import pandas as pd
 
 from papa.benchmark.grid import Grid
 from papa.paper import report, select
+from papa.paper.report import MEASURES
 from papa.paper.stats import Estimate
 from papa.paper.tables import Made
 
-Shown = dict[str, tuple[str, int]]
-"""Metric -> (heading, decimals). The CSV holds every final metric, the Markdown these."""
-
-SHOWN: Shown = {
-    "preference_gold": ("preference (gold) ↑", 3),
-    "preference_held_out": ("held-out ↑", 3),
-    "fid_preferred": ("FID to preferred (floor) ↓", 2),
-    "distance_ratio": ("distance / mix's", 3),
-    "served_nearest_ratio": ("request: nearest / mix's", 3),
-    "sample": ("evaluations / image (with learning)", 1),
-}
+SHOWN = (
+    "preference_gold",
+    "preference_held_out",
+    "fid_preferred",
+    "distance_ratio",
+    "served_nearest_ratio",
+    "sample",
+)
+"""Columns of the Markdown; the CSV has every final metric."""
 ASIDE = {"fid_preferred": "fid_preferred_floor", "sample": "amortized_cost_100"}
-"""Measure -> the one whose mean, without an interval, stands in brackets behind it."""
-SAID = (
-    "Alignment to one user's taste: share of final samples that the judge behind the labels (gold) and a judge "
-    "never queried (held-out) count as liked; distance to reference images of the preferred classes; diversity; cost."
-)
-DIVERSITY = (
-    "Diversity, 1 being a model tilted exactly to a yes-or-no taste: mean distance of two images over that of a mix "
-    "of base samples of which as many are liked, and within one request ({served} images) the distance to the "
-    "nearest other image over that in such mixes; a small one means near copies. Cost: denoiser evaluations for a "
-    "served image, and in brackets with what learning took spread over 100 of them. The CSV has every measure."
-)
-OF_THOSE_THAT_DID = {"labels_to_first_like"}
-"""Measures without a value for runs that did not get there; a mean over the others would flatter."""
-POOLED, LIKED = "pooled", "preference_gold"
+"""Measure -> the measure whose mean is in brackets behind it."""
+UNDEFINED_IF_NEVER = {"labels_to_first_like"}
+"""Measures without a value for some runs, where a mean over the others would flatter."""
+POOLED, LIKED = "pooled", select.PREFERENCE
 NOTHING = pd.Series(dtype=float, index=pd.MultiIndex.from_arrays([[], []], names=select.RUN))
 AXES = ["task", "user", "method", "algorithm", "metric", "mean", "lower", "upper", "n_seeds", "diverged"]
+
+Found = dict[tuple[str, str], Estimate]
+"""(method, metric) -> estimate."""
 
 
 def make(table: pd.DataFrame, grid: Grid) -> Made:
     """T1 from the long table."""
-    return build(table[~select.prompted_rows(table, grid)], grid, SHOWN, SAID)
+    return _build(table[~select.prompted_rows(table, grid)], grid, SHOWN, "Alignment to one user's preferences")
 
 
-def build(table: pd.DataFrame, grid: Grid, shown: Shown, said: str) -> Made:
-    """The table of every task in `table`, per user and pooled, with `shown` in its readable form."""
+def prompted(table: pd.DataFrame, grid: Grid) -> Made:
+    """T2 from the long table."""
+    shown = (*SHOWN[:2], "retention_held_out", *SHOWN[2:])
+    return _build(table[select.prompted_rows(table, grid)], grid, shown, "Text-to-image alignment to one user")
+
+
+def _build(table: pd.DataFrame, grid: Grid, shown: tuple[str, ...], title: str) -> Made:
+    """The table of every task, per user and pooled, with the columns `shown`."""
     rows, parts = [], []
     for task in select.preference_tasks(table):
         users = select.users_of(grid, task)
@@ -60,78 +58,64 @@ def build(table: pd.DataFrame, grid: Grid, shown: Shown, said: str) -> Made:
                 | {"diverged": lost[method]}
                 for (method, metric), value in found.items()
             ]
-            of = f" ({', '.join(members)})" if pool == POOLED else ""
             if found:
-                heads = shown | {LIKED: (f"{_liked(grid, task, members)} (gold) ↑", shown[LIKED][1])}
-                parts.append(
-                    f"### {task}: {pool}{of}{_seeds(found, heads)[1]}\n\n{_markdown(grid, found, lost, heads)}"
-                )
-    return Made(pd.DataFrame(rows, columns=AXES), "\n".join(parts), caption(table, grid, said))
+                of = f" ({', '.join(members)})" if pool == POOLED else ""
+                parts.append(f"### {task}: {pool}{of}{_markdown(grid, task, members, found, lost, shown)}")
+    return Made(pd.DataFrame(rows, columns=AXES), "\n".join(parts), _caption(table, grid, title))
 
 
-def _estimates(table: pd.DataFrame, grid: Grid, task: str, users: list[str]) -> dict[tuple[str, str], Estimate]:
-    """(method, metric) -> estimate over seeds, for whatever was measured.
-
-    What is measured for some users only (a graded one has no other judge) is pooled over those.
-    """
+def _estimates(table: pd.DataFrame, grid: Grid, task: str, users: list[str]) -> Found:
+    """Estimates over seeds; a measure that only some users have is pooled over those."""
     final = table[(table.task == task) & (table.stage == "final") & table.user.isin(users)]
     found = {}
     for method in select.main_methods(grid, task):
         mine = final[final.method == method]
         whole = select.finished(mine).set_index(["metric", *select.RUN]).value.sort_index()
         for metric in mine.metric.drop_duplicates():
-            if metric in OF_THOSE_THAT_DID:
-                continue
-            values = whole.loc[metric] if metric in whole.index else NOTHING
-            measured = set(final.loc[final.metric == metric, "user"])
-            found[method, metric] = select.estimate(values, grid, [user for user in users if user in measured])
+            if metric not in UNDEFINED_IF_NEVER:
+                values = whole.loc[metric] if metric in whole.index else NOTHING
+                measured = set(final.loc[final.metric == metric, "user"])
+                found[method, metric] = select.estimate(values, grid, [user for user in users if user in measured])
     return found
 
 
-def _liked(grid: Grid, task: str, users: list[str]) -> str:
-    """What the column of preference is called; where all these users answer with grades it is a mean."""
-    return "mean preference" if report.liked(grid, task, *users) == "mean preference" else "preference"
+def _markdown(
+    grid: Grid, task: str, users: list[str], found: Found, lost: dict[str, int], shown: tuple[str, ...]
+) -> str:
+    """The rest of the heading, which has the number of seeds where all methods have as many, and the table."""
+    shown = tuple(metric for metric in shown if any(key[1] == metric for key in found))
+    methods = list(dict.fromkeys(method for method, _ in found))
+    seeds = {m: {found[m, metric].n for metric in shown if (m, metric) in found} or {0} for m in methods}
+    counts = set().union(*seeds.values())
+    same = f", {report.plural(*counts, 'seed')}" if len(counts) == 1 else ""
+    heads = {metric: MEASURES[metric].heading for metric in shown}
+    if report.preference_name(grid, task, *users) == "mean preference":
+        heads[LIKED] = f"mean {heads[LIKED]}"
+    rows = []
+    for method, name in report.named(grid, methods).items():
+        cells = [_cell(found, method, metric) for metric in shown]
+        span = "–".join(map(str, sorted({min(seeds[method]), max(seeds[method])})))
+        rows.append([name + (f" ({lost[method]} diverged)" if lost[method] else ""), *cells, *([] if same else [span])])
+    return f"{same}\n\n{report.markdown(['method', *heads.values(), *([] if same else ['seeds'])], rows)}"
 
 
-def _seeds(found: dict[tuple[str, str], Estimate], shown: Shown) -> tuple[dict[str, str], str]:
-    """Method -> how many seeds are behind what is shown of it, and one phrase for a heading where all have as many."""
-    counts: dict[str, set[int]] = {}
-    for (method, metric), value in found.items():
-        counts.setdefault(method, set()).update({value.n} if metric in shown else set())
-    each = {method: "–".join(map(str, sorted({min(n), max(n)}))) if n else "0" for method, n in counts.items()}
-    different = {n for numbers in counts.values() for n in numbers}
-    return each, f", {report.plural(different.pop(), 'seed')}" if len(different) == 1 else ""
-
-
-def _markdown(grid: Grid, found: dict[tuple[str, str], Estimate], lost: dict[str, int], shown: Shown) -> str:
-    shown = {metric: head for metric, head in shown.items() if any(key[1] == metric for key in found)}
-    (seeds, same), rows = _seeds(found, shown), []
-    for method, name in report.named(grid, list(dict.fromkeys(key[0] for key in found))).items():
-        name += f" ({lost[method]} diverged)" if lost[method] else ""
-        texts = [_cell(found, method, metric, digits) for metric, (_, digits) in shown.items()]
-        rows.append([name, *texts, *([] if same else [seeds[method]])])
-    return report.markdown(["method", *(head for head, _ in shown.values()), *([] if same else ["seeds"])], rows)
-
-
-def _cell(found: dict[tuple[str, str], Estimate], method: str, metric: str, digits: int) -> str:
+def _cell(found: Found, method: str, metric: str) -> str:
     value, aside = found.get((method, metric)), found.get((method, ASIDE.get(metric, "")))
     if value is None or not value.n:
         return report.NOTHING
+    digits = MEASURES[metric].digits
     behind = f" ({report.number(aside.mean, digits)})" if aside and aside.n else ""
     return report.plus_minus(value, digits) + behind
 
 
-def caption(table: pd.DataFrame, grid: Grid, said: str) -> str:
-    """What is shown (`said`), and what of it was run."""
+def _caption(table: pd.DataFrame, grid: Grid, title: str) -> str:
     tasks = select.preference_tasks(table)
     methods = [method for task in tasks for method in select.main_methods(grid, task)]
     users = [user for task in tasks for user in select.users_of(grid, task)]
-    return report.paragraph(
-        said,
-        report.graded_sentence(grid, tasks),
-        DIVERSITY.format(served=report.samples(grid, tasks, "served")),
-        report.quote(table, grid, tasks, methods, users),
-        "The floor of FID, in brackets, is real against real images, as many as the method's own samples.",
-        report.unit_sentence(grid),
-        report.diverged_sentence(table, tasks, methods),
+    return report.caption(
+        title,
+        "Preference: share of samples that the judge behind the labels (gold) or an independent one likes. In "
+        "brackets: FID of real images; cost amortized over 100 images.",
+        report.offline_sentence(grid, methods),
+        report.scope(table, grid, tasks, methods, users),
     )

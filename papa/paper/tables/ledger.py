@@ -18,26 +18,12 @@ from papa.paper.claims import Judged, Verdict
 from papa.paper.stats import Estimate
 from papa.paper.tables import Made
 
-AXES = [
-    "id",
-    "verdict",
-    "sentence",
-    "source",
-    "comparison",
-    "users",
-    "effect",
-    "lower",
-    "upper",
-    "seeds",
-    "p",
-    "p_holm",
-    "reason",
-    "refuted_by",
-]
+AXES = ["id", "verdict", "sentence", "source", "comparison", "users", "effect", "lower", "upper", "seeds"]
+AXES += ["p", "p_holm", "reason", "refuted_by"]
 
 
 def frame(judged: list[Judged]) -> pd.DataFrame:
-    """T7, one row per claim: raw values of the finding that decides."""
+    """T7, one row per claim: raw values of the deciding finding."""
     rows = []
     for entry in judged:
         found = entry.deciding
@@ -58,23 +44,20 @@ def markdown(judged: list[Judged]) -> str:
     for entry in judged:
         found = entry.deciding
         effect = report.signed(found.estimate) if found else report.NOTHING
-        p = report.number(entry.p_holm) if entry.p_holm >= 0.001 else "< 0.001" if entry.p_holm >= 0 else report.NOTHING
-        seeds = str(found.estimate.n) if found else "0"
-        comparison = found.comparison if found else ""
+        seeds, comparison = (str(found.estimate.n), found.comparison) if found else ("0", "")
+        p = claims.p_text(entry.p_holm) if entry.p_holm >= 0 else report.NOTHING
         rows.append([entry.claim.sentence, f"**{entry.verdict}**", comparison, effect, seeds, p, entry.reason])
     return report.markdown(["claim", "verdict", "comparison", "effect", "seeds", "p (Holm)", "reason"], rows, left=3)
 
 
-def caption(judged: list[Judged], table: pd.DataFrame, grid: Grid) -> str:
+def caption(judged: list[Judged], table: pd.DataFrame) -> str:
     """The caption of T7."""
     counts = [f"{sum(e.verdict == v for e in judged)} {v}" for v in get_args(Verdict)]
-    return report.paragraph(
-        f"The papers' claims, each with a margin named beforehand: {', '.join(counts)}. Where a claim has several "
-        f"comparisons, the weakest is shown. p: one-sided t tests to both sides of the margin over seeds, doubled, "
-        "Holm-corrected over all claims of an experiment that are not retired; no verdict below "
-        f"{claims.MIN_SEEDS} seeds.",
-        report.unit_sentence(grid),
-        report.diverged_sentence(table, sorted(table.task.unique()), select.ordered(grid)),
+    return report.caption(
+        "Verdicts on the claims of the papers",
+        f"{', '.join(counts)}. Margins were named before the runs; the weakest comparison of each claim is shown. "
+        "Intervals are of one comparison; p is corrected over all claims of an experiment (Holm), so that a clear "
+        "interval can be undecided.",
         table.attrs.get("about", ""),
     )
 
@@ -82,37 +65,29 @@ def caption(judged: list[Judged], table: pd.DataFrame, grid: Grid) -> str:
 def make(table: pd.DataFrame, grid: Grid) -> Made:
     """T7 from the long table."""
     judged = claims.judge(claims.load(), table, grid)
-    return Made(frame(judged), markdown(judged), caption(judged, table, grid))
+    return Made(frame(judged), markdown(judged), caption(judged, table))
 
 
-def write(table: pd.DataFrame, grid: Grid, results_folder: Path) -> list[Path]:
-    """Judge every claim and write `claims.json`, `claims.md` and its caption (table T7 shows the same ledger).
+def write(table: pd.DataFrame, grid: Grid, folder: Path) -> list[Path]:
+    """Judge every claim and write `claims.json`, `claims.md` and its caption.
 
-    Raises:  RecordError for a long table that is not one, OSError.
+    Raises:
+        RecordError: for a long table that lacks columns or has duplicate measurements.
     """
-    folder = Path(results_folder)
     table = select.check(table)
     judged = claims.judge(claims.load(), table, grid)
-    text = (
-        json.dumps(
-            [_as_json(entry, row) for entry, row in zip(judged, frame(judged).to_dict("records"), strict=True)],
-            indent=2,
-            ensure_ascii=False,
-        )
-        + "\n"
-    )
-    said = caption(judged, table, grid)
+    entries = [_as_json(entry, row) for entry, row in zip(judged, frame(judged).to_dict("records"), strict=True)]
+    text = caption(judged, table)
     return [
-        write_atomic(folder / "claims.json", text),
-        write_atomic(folder / "claims.md", f"# Claims\n\n{said}\n{markdown(judged)}"),
-        write_atomic(folder / "claims.rst", said),
+        write_atomic(folder / "claims.json", json.dumps(entries, indent=2, ensure_ascii=False) + "\n"),
+        write_atomic(folder / "claims.md", f"# Claims\n\n{text}\n{markdown(judged)}"),
+        write_atomic(folder / "claims.rst", text),
     ]
 
 
 def _as_json(entry: Judged, row: dict[Any, Any]) -> Any:
     claim = entry.claim.model_dump(exclude_none=True)
-    whole = row | {"parts": claim["parts"], "findings": [asdict(found) for found in entry.findings]}
-    return _plain(whole)
+    return _plain(row | {"parts": claim["parts"], "findings": [asdict(found) for found in entry.findings]})
 
 
 def _plain(value: Any) -> Any:

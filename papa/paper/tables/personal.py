@@ -1,4 +1,4 @@
-"""T6: one model for everybody, told about a person by a few choices: who is served better, by whose judgement."""
+"""T6: one model conditioned on a few pairwise choices of a user (PPD): win rates by two judges."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from papa.benchmark.grid import Grid
-from papa.benchmark.personal.population import OFFLINE, SEEN
 from papa.benchmark.runs import personal
 from papa.paper import report, stats
 from papa.paper.stats import Estimate
 from papa.paper.tables import Made
 
 AXES = ["part", "model", "persons", "shots", "judge", "against", "mean", "lower", "upper", "n"]
-NOTHING = "Nothing of this ran. The configuration asks for no study of personal models (`personal`)."
 CHANCE = {"top_1": 1, "top_16": 16}
 
 Line = tuple[str, str, str, str, pd.DataFrame]
-"""Part, model, which persons, how they are described, and the rows of the study."""
+"""Part, model, users, what the model is conditioned on, and the rows of the study."""
 
 
 def lines(study: pd.DataFrame) -> Iterator[Line]:
@@ -29,29 +27,29 @@ def lines(study: pd.DataFrame) -> Iterator[Line]:
     for split in ("unseen", "seen"):
         of = main[main.split == split]
         yield "main", "PPD", split, "4 choices", of[of.model == "ppd"]
-        yield "main", "DPO without persons", split, "nothing", of[of.model == "dpo"]
+        yield "main", "DPO, unconditional", split, "nothing", of[of.model == "dpo"]
     half = set(study.loc[study.part == "shots", "person"])
-    told = main[(main.model == "ppd") & main.person.isin(half)].assign(part="shots")
-    for shots, rows in pd.concat([unseen[unseen.part == "shots"], told]).groupby("shots"):
+    few = main[(main.model == "ppd") & main.person.isin(half)].assign(part="shots")
+    for shots, rows in pd.concat([unseen[unseen.part == "shots"], few]).groupby("shots"):
         yield "shots", "PPD", "unseen", report.plural(int(float(str(shots))), "choice"), rows
     mine = main[(main.model == "ppd") & (main.split == "unseen")]
-    for name, column in (("consistent", "consistent"), ("with two tastes", "varied")):
+    for name, column in (("consistent", "consistent"), ("with two preferences", "varied")):
         is_so = mine[column].astype(bool)
         yield "persons", "PPD", f"unseen, {name}", "4 choices", mine[is_so]
         yield "persons", "PPD", f"unseen, not {name}", "4 choices", mine[~is_so]
-    for model, name in (("ppd", "PPD"), ("caption", "base, taste in the prompt")):
+    for model, name in (("ppd", "PPD"), ("caption", "base, preference in the prompt")):
         rows = unseen[(unseen.part == "words") & (unseen.model == model)]
         yield "words", name, "unseen", "their own words", rows
     for new in (False, True):
         for part, how in (("prompts", "4 choices at random"), ("aware", "4 nearest to the prompt")):
             rows = unseen[(unseen.part == part) & (unseen.new_prompt == new)]
             yield part, "PPD", f"unseen, {'new' if new else 'known'} prompts", how, rows
-    for model, name in (("shuffled", "PPD, persons shuffled"), ("pixels", "PPD on pixel statistics")):
+    for model, name in (("shuffled", "PPD, users shuffled"), ("pixels", "PPD on pixel statistics")):
         yield "controls", name, "unseen", "4 choices", unseen[(unseen.part == "controls") & (unseen.model == model)]
 
 
 def estimates(study: pd.DataFrame, confidence: float) -> list[dict]:
-    """Win rates as rows of the CSV; the unit is a person, whose pictures of all prompts are averaged."""
+    """Win rates as rows of the CSV; the unit is the user, averaged over all images and prompts."""
     found = []
     for part, model, persons, shots, rows in lines(study):
         for (judge, against), own in rows.groupby(["judge", "reference"]):
@@ -69,7 +67,7 @@ def estimates(study: pd.DataFrame, confidence: float) -> list[dict]:
 
 
 def recognized(study: pd.DataFrame, confidence: float) -> list[dict]:
-    """How often a seen person is recognized, over persons."""
+    """How often a seen user is recognized, over users."""
     rows, found = study[study.part == "recognized"], []
     for model, own in rows.groupby("model"):
         for metric in CHANCE:
@@ -81,7 +79,7 @@ def recognized(study: pd.DataFrame, confidence: float) -> list[dict]:
 
 
 def mixed(study: pd.DataFrame, confidence: float) -> list[dict]:
-    """Rank correlation of the share of the second person with both persons' utility, over pairs of persons."""
+    """Rank correlation of the interpolation weight with both users' utility, over pairs of users."""
     rows, found = study[study.part == "between"], []
     for judge, of in rows.groupby("judge"):
         for which, sign in (("first", -1), ("second", 1)):
@@ -98,12 +96,12 @@ def mixed(study: pd.DataFrame, confidence: float) -> list[dict]:
 def make(table: pd.DataFrame, grid: Grid) -> Made:
     """T6 from the study of personal models; empty where the configuration asks for none."""
     if grid.config.personal is None:
-        return Made(pd.DataFrame(columns=AXES), "", NOTHING)
+        return Made(pd.DataFrame(columns=AXES), "", report.caption("Personal models"))
     study, confidence = personal.read(grid), grid.config.confidence
     rows = estimates(study, confidence)
-    told_apart, between = recognized(study, confidence), mixed(study, confidence)
-    frame = pd.DataFrame(rows + told_apart + between, columns=AXES)
-    return Made(frame, _readable(rows, told_apart, between, grid), caption(grid))
+    known_users, between = recognized(study, confidence), mixed(study, confidence)
+    frame = pd.DataFrame(rows + known_users + between, columns=AXES)
+    return Made(frame, _readable(rows, known_users, between, grid), caption(grid))
 
 
 def _cell(row: dict | None) -> str:
@@ -112,7 +110,7 @@ def _cell(row: dict | None) -> str:
     return report.plus_minus(Estimate(row["mean"], row["lower"], row["upper"], row["n"], "t"), 2)
 
 
-def _readable(rows: list[dict], told_apart: list[dict], between: list[dict], grid: Grid) -> str:
+def _readable(rows: list[dict], known_users: list[dict], between: list[dict], grid: Grid) -> str:
     columns = [(judge, against) for judge in ("gold", "held_out") for against in ("base", "dpo")]
     lines: dict[tuple[str, ...], dict[tuple[str, str], dict]] = {}
     for row in rows:
@@ -122,22 +120,24 @@ def _readable(rows: list[dict], told_apart: list[dict], between: list[dict], gri
         [model, persons, shots, *(_cell(found.get(column)) for column in columns), str(next(iter(found.values()))["n"])]
         for (_, model, persons, shots), found in lines.items()
     ]
-    heads = [f"{'labelling' if judge == 'gold' else 'held-out'} judge: over {against}" for judge, against in columns]
-    wins = report.markdown(["model", "persons", "described by", *heads, "n"], body, left=3)
+    heads = [
+        f"{'labelling' if judge == 'gold' else 'held-out'} judge: win rate over {against}" for judge, against in columns
+    ]
+    wins = report.markdown(["model", "users", "conditioned on", *heads, "n"], body, left=3)
     asked = grid.config.personal
     assert asked is not None
     chance = {metric: number / asked.recognized for metric, number in CHANCE.items()}
     known: dict[str, dict[str, dict]] = {}
-    for row in told_apart:
+    for row in known_users:
         known.setdefault(row["model"], {})[row["against"]] = row
-    told = [[model, *(_cell(found[metric]) for metric in CHANCE)] for model, found in known.items()]
-    told.append(["by chance", *(report.number(value) for value in chance.values())])
+    few = [[model, *(_cell(found[metric]) for metric in CHANCE)] for model, found in known.items()]
+    few.append(["chance", *(report.number(value) for value in chance.values())])
     steps = [[row["persons"], row["judge"], _cell(row)] for row in between]
     return (
-        f"### Win rates\n\n{wins}\n### Recognizing a person among {asked.recognized}\n\n"
-        + report.markdown(["description", "right", "among the first 16"], told)
-        + "\n### Between two persons\n\n"
-        + report.markdown(["utility of the", "judge", "rank correlation with the share of their description"], steps, 2)
+        f"### Win rates\n\n{wins}\n### Recognition of a user among {asked.recognized}\n\n"
+        + report.markdown(["conditioning", "top 1", "top 16"], few)
+        + "\n### Interpolation between two users\n\n"
+        + report.markdown(["utility of the", "judge", "rank correlation with the interpolation weight"], steps, 2)
     )
 
 
@@ -145,20 +145,10 @@ def caption(grid: Grid) -> str:
     """The caption of T6."""
     asked = grid.config.personal
     assert asked is not None
-    return report.paragraph(
-        "One model that is told about a person by a few of their choices (PPD): how often a picture for that person "
-        "has a higher utility for them than another model's picture from the same noise (a tie counts half). base: the "
-        "model without adapter; dpo: an adapter trained on the same pairs without knowing whose they are. The "
-        "labelling judge tells attributes for the labels of training and of choices; the held-out judge was in no "
-        "training.",
-        f"{asked.unseen} unseen and {asked.seen} seen persons of a simulated population, {asked.images} pictures for "
-        f"each and prompt. Rows of {asked.half} persons are of the first half of the unseen, who may be easier than "
-        "all: compare rows of the same persons. Their own words name the best and the worst value of every attribute, "
-        "so those rows say what is to be had from a person who knows themselves perfectly. What the adapter learned "
-        f"from is counted apart: {SEEN} persons with {OFFLINE} pairs each, which no run of a method pays for.",
-        f"Between two persons: {asked.between} unseen persons, each with the one whose tastes are least like theirs.",
-        f"Intervals are {grid.config.confidence:.0%} t intervals over persons (n), of one training. The paper has 83% "
-        "for seen and 78% for unseen people, by the judgement of a language model, and 90% among the first 16 of 300, "
-        "where prompts, which tell people apart, were the persons' own.",
+    return report.caption(
+        "Personal models (PPD)",
+        "Win rate of utility against the base, or DPO without users, from the same noise; "
+        f"{asked.unseen} unseen and {asked.seen} seen simulated users, {asked.images} images each, by the judge of the "
+        "labels and an independent one. Intervals over users, of one training.",
         personal.about(grid),
     )
