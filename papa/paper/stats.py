@@ -1,9 +1,9 @@
 """Intervals and tests for few seeds: pure functions on arrays and series.
 
 The unit is the seed: runs of one seed share their noise, so values of several users are averaged within each seed
-first (`by_seed`). Intervals are t intervals at every count: by simulation at 3, 5 and 10 seeds
-(tests/paper/test_stats.py) a nominal 95% covers 95% of normal values and 91 to 92% of values as skewed as shares near one, where a BCa bootstrap
-of ten seeds covers 88%.
+first (`by_seed`). Intervals are t intervals at every count. By simulation at 3, 5 and 10 seeds (test_stats.py), a
+nominal 95% covers 95% of normal values and 91 to 92% of values as skewed as shares near one. A BCa bootstrap of ten
+seeds covers 88% of these.
 """
 
 from __future__ import annotations

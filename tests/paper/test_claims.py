@@ -27,7 +27,7 @@ USERS_OF = {"digits": synthetic.USERS, "fruits": synthetic.FRUIT_USERS, "mnist":
 ALGORITHMS = {"best_of_16-features": "best_of_n", "dpok": "ddpo"}
 """Of labels that do not begin with the name of their method."""
 # (Claims about persons of the study are held against it in tests/benchmark/test_personal_study.py.)
-TESTED = [claim for claim in claims.load() if claim.parts and not any(part.study for part in claim.parts)]
+TESTED = [claim for claim in claims.load() if not any(part.study for part in claim.parts)]
 
 
 def names(claim: Claim) -> set[str]:
@@ -149,7 +149,7 @@ def test_a_claim_that_was_not_run_counts_in_the_correction(table: pd.DataFrame, 
     found = verdicts(needed, grid)
     tested = [judged for judged in found.values() if not math.isnan(judged.p)]
     best = min(tested, key=lambda judged: judged.p)
-    family = sum(bool(claim.parts) and claim.experiment == best.claim.experiment for claim in claims.load())
+    family = sum(claim.experiment == best.claim.experiment for claim in claims.load())
     assert len(tested) < family and best.p_holm == pytest.approx(min(1, family * best.p))
 
 
@@ -226,16 +226,10 @@ def test_a_lucky_round_is_no_crossing(grid: Grid) -> None:
     assert 0.8 - 0.7 < effect < 0.8 - 0.6, "between the last two rounds"
 
 
-def test_a_retired_claim_is_shown_and_not_tested(table: pd.DataFrame, grid: Grid) -> None:
-    found = verdicts(table, grid)
-    assert found["no-reward-hacking"].verdict == "retired" and "could not fail" in found["no-reward-hacking"].reason
-    assert "**retired**" in tables.make("T7", table, grid).markdown
-
-
 def test_below_five_seeds_all_is_undecided() -> None:
     grid = synthetic.grid(seeds=4)
     found = verdicts(synthetic.long_table(grid, rounds=1), grid)
-    assert {judged.verdict for judged in found.values()} == {"undecided", "not run", "retired"}
+    assert {judged.verdict for judged in found.values()} == {"undecided", "not run"}
     assert "4 seeds" in found["papa-beats-base"].reason
 
 
@@ -251,7 +245,7 @@ def test_what_did_not_run_is_named(table: pd.DataFrame, grid: Grid) -> None:
     assert found["flips-cost-papa-less"].verdict == "not run" and "papa" in found["flips-cost-papa-less"].reason
     without = verdict("flips-cost-papa-less", table, synthetic.grid(seeds=SEEDS))
     assert without.verdict == "not run" and "20%" in without.reason
-    assert {judged.verdict for judged in verdicts(table.iloc[:0], grid).values()} == {"not run", "retired"}
+    assert {judged.verdict for judged in verdicts(table.iloc[:0], grid).values()} == {"not run"}
 
 
 def test_a_sentence_about_other_settings_was_not_run(table: pd.DataFrame, grid: Grid) -> None:
@@ -259,7 +253,7 @@ def test_a_sentence_about_other_settings_was_not_run(table: pd.DataFrame, grid: 
     methods = synthetic.METHODS | {"fkc": {"beta_max": 5}}
     other = verdict("fkc-reaches-papa", table, synthetic.grid(seeds=SEEDS, methods=methods))
     assert other.verdict == "not run"
-    assert other.reason == "fkc has beta_max 5.0 here, and the sentence is about 2"
+    assert other.reason == "fkc has beta_max 5.0 here, and the claim is about 2"
 
 
 def test_an_effect_at_its_margin_is_undecided(table: pd.DataFrame, grid: Grid) -> None:
@@ -280,6 +274,7 @@ def test_holm_keeps_a_close_call_undecided_in_a_large_ledger(table: pd.DataFrame
     assert claims.judge(ledger[:1], table, grid)[0].verdict == "supported"
     judged = claims.judge(ledger, table, grid)[0]
     assert judged.verdict == "undecided" and judged.p_holm == pytest.approx(11 * judged.p)
+    assert f"{judged.p:.3f}" in judged.reason and f"{judged.p_holm:.3f}" in judged.reason, "beside a clear interval"
 
 
 def test_a_diverged_run_of_its_own_method_keeps_a_claim_from_being_supported(table: pd.DataFrame, grid: Grid) -> None:

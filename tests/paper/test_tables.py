@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +13,8 @@ from scipy import stats as scipy_stats
 from support import synthetic
 
 from papa.benchmark.grid import Grid, load
-from papa.benchmark.tasks.fruits import FruitsSettings
 from papa.errors import RecordError, SettingsError
-from papa.files import write_atomic
-from papa.paper import report, select, tables
+from papa.paper import report, select, stats, tables
 from papa.paper.stats import Estimate
 
 
@@ -80,9 +76,9 @@ def test_a_setting_beside_a_preset_is_named() -> None:
 
 
 def test_papa_is_the_first_point_of_the_truncation_sweep(grid: Grid) -> None:
-    points = select.sweep(grid, "epapa", "frozen_below").points
+    points = select.sweep(grid, "epapa", "frozen_below")
     assert points == {"papa": 0, "epapa-k0.2": 0.2, "epapa": 0.4, "epapa-k0.6": 0.6, "epapa-k0.8": 0.8}
-    assert list(select.sweep(grid, "fkc", "beta_max").points) == [
+    assert list(select.sweep(grid, "fkc", "beta_max")) == [
         "fkc-b0.5",
         "fkc-b1",
         "fkc",
@@ -90,7 +86,7 @@ def test_papa_is_the_first_point_of_the_truncation_sweep(grid: Grid) -> None:
         "fkc-b8",
         "fkc-tuned",
     ]
-    assert select.sweep(grid, "no-such-method", "beta_max").points == {}
+    assert select.sweep(grid, "no-such-method", "beta_max") == {}
 
 
 def test_a_new_variant_and_a_new_method_appear_by_themselves() -> None:
@@ -135,7 +131,7 @@ def test_a_diverged_run_is_counted_and_left_out(table: pd.DataFrame, grid: Grid)
     row = only(made.frame, method="papa", user="likes-1479", metric="distance_ratio")
     kept = raw(table, "papa", "distance_ratio")["likes-1479"].drop(1)
     assert (row.n_seeds, row.diverged) == (2, 1) and row["mean"] == pytest.approx(kept.mean())
-    assert "papa (1 diverged)" in made.markdown and "papa (3 runs)" in made.caption
+    assert "papa (1 diverged)" in made.markdown and "Diverged: papa (3 runs)." in made.caption
 
 
 def test_seeds_stand_in_a_column_where_they_differ(table: pd.DataFrame, grid: Grid) -> None:
@@ -151,7 +147,7 @@ def test_t1_says_mean_probability_of_a_graded_user() -> None:
     made = tables.make("T1", synthetic.long_table(grid, rounds=1), grid)
     shown = dict(part.split("\n\n", 1) for part in made.markdown.split("### ")[1:])
     assert "| mean preference (gold)" in shown["digits: likes-thick, 2 seeds"].replace("  ", "")
-    assert "preference (gold)" in shown["digits: likes-3, 2 seeds"] and synthetic.GRADED in made.caption
+    assert "| preference (gold)" in shown["digits: likes-3, 2 seeds"].replace("  ", "")
 
 
 def test_a_method_that_always_diverged_is_still_shown(table: pd.DataFrame, grid: Grid) -> None:
@@ -165,7 +161,7 @@ def test_one_seed_gives_means_without_intervals() -> None:
     grid = synthetic.grid(seeds=1)
     made = tables.make("T1", synthetic.long_table(grid, rounds=2), grid)
     assert made.frame.lower.isna().all() and made.frame["mean"].notna().all()
-    assert "±" not in made.markdown.replace("± 0.07", "") and "1 seed (0)" in made.caption
+    assert "±" not in made.markdown.replace("± 0.07", "") and "1 seed," in made.caption
 
 
 # ---------------------------------------------------------------- T2
@@ -195,7 +191,12 @@ def test_t2_has_every_judge_retention_and_sample_size(prompted: tuple[Grid, pd.D
         row = only(made.frame, method="epapa", user="green", metric=metric)
         mean, half = by_hand(raw(fruits, "epapa", metric)["green"])
         assert (row["mean"], row.upper) == pytest.approx((mean, mean + half))
-    for heading in ("held-out CLIP", "retention", "nearest / mix's", "FID to preferred"):
+    for heading in (
+        "preference (held-out)",
+        "prompt retention",
+        "NN distance within a batch (rel.)",
+        "FID to preferred",
+    ):
         assert heading in made.markdown
     header = next(line for line in made.markdown.splitlines() if line.startswith("| method"))
     assert header.count("|") - 1 == 8, "as many columns as a page has room for; the CSV has the others"
@@ -203,15 +204,15 @@ def test_t2_has_every_judge_retention_and_sample_size(prompted: tuple[Grid, pd.D
     assert ancestors["green", "fkc"] == 10 and ("green", "base") not in ancestors.index
     assert "(0.80)" in made.markdown
     assert "### fruits: pooled (apple, grape, banana, green, two), 3 seeds" in made.markdown
-    assert "5 users (apple, grape, banana, green, two)" in made.caption and "512 final samples" in made.caption
+    assert "5 users" in made.caption and "512 samples per run" in made.caption
 
 
 def test_a_sweep_takes_the_label_that_ran() -> None:
     """Two labels of one setting: on a task where the first did not run, the second stands for both."""
     methods = synthetic.METHODS | {"fkc-again": {"algorithm": "fkc", "beta_max": 8.0}}
     grid = synthetic.grid(methods=methods)
-    assert "fkc-again" not in select.sweep(grid, "fkc", "beta_max").points
-    assert select.sweep(grid, "fkc", "beta_max", {"fkc", "fkc-again"}).points == {"fkc": 2.0, "fkc-again": 8.0}
+    assert "fkc-again" not in select.sweep(grid, "fkc", "beta_max")
+    assert select.sweep(grid, "fkc", "beta_max", {"fkc", "fkc-again"}) == {"fkc": 2.0, "fkc-again": 8.0}
 
 
 # ---------------------------------------------------------------- T3
@@ -326,31 +327,26 @@ def test_no_row_hides_that_it_had_other_labels(name: str) -> None:
         assert {line.split("|")[3].strip() for line in made.splitlines() if "likes-" in line} == {"24", "80"}
 
 
-def test_captions_count_offline_pairs_apart(table: pd.DataFrame) -> None:
+def test_captions_name_methods_with_offline_pairs() -> None:
     grid = load(Path(__file__).parents[2] / "config" / "ppd.yaml")
-    assert "papa-ppd, fkc-ppd had learned from 28,800 offline pairs of 300 other persons" in (
-        said := report.quote(table, grid, ["fruits"], ["base", "papa-q0.5", "papa-ppd", "fkc-ppd"], [])
-    )
-    assert "papa-q0.5" not in said
-    assert "offline" not in report.quote(table, grid, ["fruits"], ["base", "papa-q0.5"], [])
+    text = report.offline_sentence(grid, ["base", "papa-q0.5", "papa-ppd", "fkc-ppd"])
+    assert "papa-ppd, fkc-ppd" in text and "28,800 pairs of 300" in text and "papa-q0.5" not in text
 
 
 @pytest.mark.parametrize("name", [name for name in tables.TABLES if name not in ("T5", "T6")])  # not of these runs
-def test_every_table_is_written_with_a_caption_that_quotes_the_configuration(
+def test_every_table_is_written_with_a_short_caption(
     name: str, prompted: tuple[Grid, pd.DataFrame, tables.Made], tmp_path: Path
 ) -> None:
     grid, table, _ = prompted
+    table.attrs["about"] = "Runs of commit 0123456789+ on AMD EPYC 9B14."
     paths = tables.write(name, table, grid, tmp_path)
-    assert [path.name for path in paths] == [f"{name}.csv", f"{name}.md", f"{name}.rst"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in paths), "no leftovers"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{name}.csv", f"{name}.md", f"{name}.rst"]
     assert len(pd.read_csv(paths[0])) > 3
     caption = paths[2].read_text()
     assert paths[1].read_text().startswith(f"**{name}.** {caption}")
-    intervals = {"T8": "", "T9": "Intervals are 95% over seeds, of which each"}  # the map's are in its figure
-    assert intervals.get(name, "95% t intervals over seeds (the unit") in caption
+    assert len(caption.split()) <= 60 and "0123456789+" in caption
     if name != "T7":
-        steps = f"{FruitsSettings().steps} denoising steps (fruits)" if name == "T2" else "25 denoising steps (digits)"
-        assert f"80 labels in rounds of 8; {steps}" in caption and "3 seeds (0, 1, 2)" in caption
+        assert "80 labels, " in caption and "3 seeds" in caption
 
 
 @pytest.mark.parametrize("name", tables.TABLES)
@@ -360,19 +356,12 @@ def test_every_table_copes_with_an_empty_long_table(name: str, table: pd.DataFra
 
 
 def test_a_long_table_that_is_not_one_is_refused(table: pd.DataFrame, grid: Grid) -> None:
-    with pytest.raises(RecordError, match="lacks the columns stage"):
+    with pytest.raises(RecordError, match="stage"):
         tables.make("T1", table.drop(columns="stage"), grid)
-    with pytest.raises(RecordError, match="1 measurements twice"):
+    with pytest.raises(RecordError, match="1 duplicate"):
         tables.make("T1", pd.concat([table, table.iloc[[7]]]), grid)
     with pytest.raises(SettingsError, match="'T1'"):
         tables.make("T11", table, grid)
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
-    path = write_atomic(tmp_path / "T1.md", "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_atomic(path, "half" * 9000 + "\ud800")
-    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
 def test_numbers_as_they_are_read() -> None:
@@ -381,13 +370,22 @@ def test_numbers_as_they_are_read() -> None:
     assert report.signed(found) == "+0.853 [+0.841, +0.865]"
     assert report.plus_minus(Estimate(0.5, math.nan, math.nan, 1, "none")) == "0.500"
     assert report.number(12345.6) == "12,346" and report.number(np.nan) == "–"
-    assert report.markdown(["a", "b"], [["x|y", "1"]]) == "| a    |   b |\n| :--- | --: |\n| x\\|y |   1 |\n"
+    rows = report.markdown(["a", "b"], [["x|y", "1"]]).splitlines()
+    assert rows[1].startswith("|:-") and rows[1].endswith("-:|") and rows[2].split() == ["|", "x\\|y", "|", "1", "|"]
 
 
-def test_none_of_this_imports_torch() -> None:
-    modules = ["papa.paper.claims", "papa.paper.figures.style", *(t.split(":")[0] for t in tables.TABLES.values())]
-    from papa.paper.figures import FIGURES
+# ---------------------------------------------------------------- T9
 
-    modules += [target.split(":")[0] for target in FIGURES.values()]
-    code = f"import sys, {', '.join(modules)}; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
+
+def test_t9_has_the_interquartile_mean_and_pairs_seeds_and_users(table: pd.DataFrame, grid: Grid) -> None:
+    frame = tables.make("T9", table, grid).frame
+    checked = select.check(table)
+    own, other = (
+        select.values(checked, "digits", name, "preference_gold", synthetic.USERS).unstack("user")
+        for name in ("fkc-tuned", "papa")
+    )
+    found = {row.measure: row["mean"] for _, row in frame[frame.method == "fkc-tuned"].iterrows()}
+    better = stats.probability_of_improvement(own.to_numpy(), other.to_numpy())
+    assert found["iqm"] == pytest.approx(stats.interquartile_mean(own.to_numpy()))
+    assert (found["better"], found["difference"]) == pytest.approx((better, (own - other).to_numpy().mean()))
+    assert "better" not in set(frame[frame.method == "papa"].measure)
