@@ -116,7 +116,7 @@ def test_words_describe_a_person(study: Study) -> None:
 
 
 def test_pictures_are_kept_of_some_persons_and_of_nobody(study: Study, rows: pd.DataFrame) -> None:
-    kept = figure.pictures(rows)
+    kept = figure.strips(rows)
     people = [person.number for person in study.persons("unseen", 4)]
     assert {person for person, _ in kept} == {*people, None}
     ppd, person = study.task.personal("ppd"), study.persons("unseen", 1)[0]
@@ -184,9 +184,9 @@ def test_the_table_and_the_figure_show_it(grid: Grid, rows: pd.DataFrame) -> Non
     assert len(drawn.axes) == 2 + 3 * 5
 
 
-def test_without_a_study_both_say_so(tmp_path: Path) -> None:
+def test_without_a_study_the_table_is_empty(tmp_path: Path) -> None:
     grid = load(tiny.write(tmp_path, tiny.config(tmp_path)))
-    assert table.make(pd.DataFrame(), grid).frame.empty and figure.caption(pd.DataFrame(), grid) == table.NOTHING
+    assert table.make(pd.DataFrame(), grid).frame.empty
 
 
 def claim(**part: Any) -> Claim:

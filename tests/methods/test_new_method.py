@@ -127,8 +127,9 @@ def remember(found: list[str]) -> Callable[..., None]:
 
     real = style.legend_below
 
-    def legend_below(figure: Any, ax: Any, *args: Any, **kwargs: Any) -> Any:
-        found.extend(ax.get_legend_handles_labels()[1])
-        return real(figure, ax, *args, **kwargs)
+    def legend_below(figure: Any, axes: Any, *args: Any, **kwargs: Any) -> Any:
+        panels = list(axes)
+        found.extend(panels[0].get_legend_handles_labels()[1])
+        return real(figure, panels, *args, **kwargs)
 
     return legend_below

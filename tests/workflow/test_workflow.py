@@ -16,8 +16,8 @@ import pytest
 import yaml
 from support.workplace import ACCIDENTS, TINY, Work, assert_same_numbers, text_of, without_costs
 
-from papa.paper.figures import FIGURES
-from papa.paper.tables import TABLES
+from papa.benchmark import grid
+from papa.paper.shown import made_by_default
 
 PAPA = "digits", "papa", "likes-3"
 FEW = "results/runs.parquet", "results/tables/T1.md", "figures/F1.png"
@@ -108,9 +108,10 @@ def test_the_printed_schema_accepts_the_configuration_and_refuses_a_misspelling(
 @pytest.mark.slow
 def test_a_run_makes_every_table_figure_verdict_and_the_report(again: Work) -> None:
     results, figures = again.root / "results", again.root / "figures"
+    table_names, figure_names = made_by_default(grid.load(again.root / "config.yaml"))
     wanted = [results / "runs.parquet", results / "claims.md", results / "claims.json", results / "index.html"]
-    wanted += [results / "tables" / f"{name}{suffix}" for name in TABLES for suffix in (".md", ".csv")]
-    wanted += [figures / f"{name}{suffix}" for name in FIGURES for suffix in (".png", ".pdf")]
+    wanted += [results / "tables" / f"{name}{suffix}" for name in table_names for suffix in (".md", ".csv")]
+    wanted += [figures / f"{name}{suffix}" for name in figure_names for suffix in (".png", ".pdf")]
     assert [str(path) for path in wanted if not path.is_file() or not path.stat().st_size] == []
     before = again.files()
     for file in (again.root / "papa" / "data").rglob("*.safetensors"):
@@ -121,12 +122,17 @@ def test_a_run_makes_every_table_figure_verdict_and_the_report(again: Work) -> N
     assert set(again.planned().rules) == {"page", "all"}
     again.configure(confidence=0.9)
     plan = again.planned()
-    assert plan.figures == set(FIGURES) and plan.tables == set(TABLES) and plan.rules["claims"] and not plan.alignments
+    assert (
+        plan.figures == set(figure_names)
+        and plan.tables == set(table_names)
+        and plan.rules["claims"]
+        and not plan.alignments
+    )
     again.configure()
     again.made()
     again.made("--report", "results/report.html")
     page = html.unescape((results / "report.html").read_text())
-    for name in [*[f"figures/{name}" for name in FIGURES], *[f"results/tables/{name}" for name in TABLES]]:
+    for name in [*[f"figures/{name}" for name in figure_names], *[f"results/tables/{name}" for name in table_names]]:
         beginning = re.split(r"[^\w ]", (again.root / f"{name}.rst").read_text())[0]
         assert len(beginning) >= 3 and f'"<p>{beginning}' in page, name
 
