@@ -13,13 +13,16 @@ import time
 
 import pandas as pd
 import pytest
-from support.workplace import Work, assert_same_numbers, surroundings, text_of, without_costs
+from support.workplace import TINY, Work, assert_same_numbers, surroundings, text_of, without_costs
 
-from papa.paper.tables import TABLES
+from papa.benchmark.config import Config
+from papa.benchmark.grid import Grid
+from papa.paper.shown import made_by_default
 
 pytestmark = pytest.mark.slow
 
 KILLS = 10
+TABLES, _ = made_by_default(Grid(Config.model_validate(TINY)))
 TARGETS = ("collect", *(f"table_{name}" for name in TABLES), "claims")
 LOST = "results/digits/runs/papa", "results/gmm2d", "results/tables"
 

@@ -13,9 +13,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from support.workplace import ACCIDENTS, REPOSITORY, Work, assert_same_numbers, surroundings
+from support.workplace import ACCIDENTS, REPOSITORY, TINY, Work, assert_same_numbers, surroundings
 
-from papa.paper.tables import TABLES
+from papa.benchmark.config import Config
+from papa.benchmark.grid import Grid
+from papa.paper.shown import made_by_default
 
 sys.path.insert(0, str(REPOSITORY / "tools"))
 import slurm
@@ -27,7 +29,7 @@ pytestmark = [
     pytest.mark.skipif(find_spec("snakemake_executor_plugin_slurm") is None, reason='needs pip install -e ".[slurm]"'),
 ]
 
-ALL, TWO = tuple(TABLES), ("T1", "T3")
+ALL, TWO = tuple(made_by_default(Grid(Config.model_validate(TINY)))[0]), ("T1", "T3")
 PAPA = "digits", "papa", "likes-3"
 COSTS = "seconds", "peak_memory"
 PATIENCE = 1200  # seconds
