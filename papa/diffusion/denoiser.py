@@ -38,10 +38,13 @@ class Cost:
 class UNetDenoiser:
     """A diffusers UNet that predicts eps, used as a denoiser.
 
-    Args:    unet: module with `unet(x_t, t).sample`. alphas_cumprod: (T,) of its training schedule.
-             clip: range of x0 in pixel space, or None. chunk: items per forward call (changes the
-             last bits of the result, so it is a recorded setting). cost: counts the evaluations,
-             `evaluations` of the network for each item (2 with classifier-free guidance).
+    Args:
+        unet: module with `unet(x_t, t).sample`.
+        alphas_cumprod: (T,) of its training schedule.
+        clip: range of x0 in pixel space, or None.
+        chunk: items per forward pass; it changes the last bits of the result, so it is a recorded setting.
+        cost: counts the evaluations.
+        evaluations: of the network per item (2 with classifier-free guidance).
     """
 
     unet: nn.Module

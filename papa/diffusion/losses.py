@@ -2,8 +2,8 @@
 
     x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps,      error = MSE(eps, eps_theta(x_t, t))
 
-A fine-tuning method weighs these errors; adding up weighted errors over chunks needs memory for one chunk only, and
-the result does not depend on how the pairs are split. MSE is the mean over the entries of a latent.
+Fine-tuning methods weight these errors; the sum over chunks needs the memory of one chunk and does not depend on the
+chunk size. MSE is the mean over the entries of a latent.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from papa.errors import DivergedError
 
 @dataclass(frozen=True)
 class Noised:
-    """A chunk of pairs. x_t, noise: (c, ...). t: (c,) int64. chosen: which of the flattened pairs these are."""
+    """A chunk of pairs. x_t, noise: (c, ...). t: (c,) int64. chosen: its slice of the flattened pairs."""
 
     x_t: Tensor
     t: Tensor
@@ -32,10 +32,14 @@ class Noised:
 def noised(
     x0: Tensor, timesteps: Tensor, eps: Callable[[int], Tensor], alphas_cumprod: Tensor, chunk: int
 ) -> Iterator[Noised]:
-    """All pairs of an update, noised, a chunk at a time.
+    """All pairs of an update, noised, in chunks.
 
-    Args:    x0: (m, ...) clean latents. timesteps: (m, K) int64. eps: item -> (K, ...) noise of its pairs, keyed by
-             the item. alphas_cumprod: (T,). chunk: pairs of one forward pass.
+    Args:
+        x0: (m, ...) clean latents.
+        timesteps: (m, K) int64.
+        eps: item -> (K, ...) noise of its pairs, keyed by the item.
+        alphas_cumprod: (T,).
+        chunk: pairs per forward pass.
     """
     m, strata = timesteps.shape
     t_all = timesteps.flatten()
@@ -77,7 +81,9 @@ def errors(prediction: Tensor, target: Tensor) -> Tensor:
 def backward(loss: Tensor, scale: float = 1.0) -> None:
     """Add the gradient of a chunk's part of the loss, times `scale`.
 
-    Raises:  DivergedError where the loss is NaN or infinite. RuntimeError (PyTorch's) where it has no gradient.
+    Raises:
+        DivergedError: where the loss is NaN or infinite.
+        RuntimeError: where it has no gradient (PyTorch's own).
     """
     if not torch.isfinite(loss):
         raise DivergedError("the loss is NaN or infinite; lower lr, or bound what pushes away from disliked items")
@@ -97,9 +103,18 @@ def denoising_gradient(
 ) -> float:
     """Add the gradient of the weighted sum of denoising errors, times `scale`, to `net.parameters()`.
 
-    Args:    weights: (m, K), of each pair; signs and means included. The others as in `noised`.
-    Returns: the sum, without `scale`.
-    Raises:  DivergedError where it is NaN or infinite.
+    Args:
+        net: the network in training.
+        weights: (m, K) of the pairs, signs and means included.
+        x0, timesteps, eps, alphas_cumprod, chunk: as in `noised`.
+        cost: counts the evaluations.
+        scale: factor on the loss.
+
+    Returns:
+        The sum, without `scale`.
+
+    Raises:
+        DivergedError: where it is NaN or infinite.
     """
     total, flat = 0.0, weights.flatten()
     for part in noised(x0, timesteps, eps, alphas_cumprod, chunk):
@@ -112,9 +127,13 @@ def denoising_gradient(
 def stratified_timesteps(uniforms: np.ndarray, first: int, total: int) -> Tensor:
     """One timestep in each of K equal strata of {first, ..., total - 1}.
 
-    Args:    uniforms: (m, K) in [0, 1).
-    Returns: (m, K) int64. (total - first) / K times the sum of f over a row has the exact sum of f
-             over all timesteps as its mean, whether or not K divides their number.
+    Args:
+        uniforms: (m, K) in [0, 1).
+        first, total: the range.
+
+    Returns:
+        (m, K) int64. (total - first) / K times the sum of f over a row is an unbiased estimate of the sum of f over all
+        timesteps, whether or not K divides their number.
     """
     count, strata = total - first, uniforms.shape[1]
     position = (np.arange(strata) + uniforms) * (count / strata)
@@ -122,10 +141,10 @@ def stratified_timesteps(uniforms: np.ndarray, first: int, total: int) -> Tensor
 
 
 def unscaled(parameters: Iterable[nn.Parameter], scale: float) -> bool:
-    """Divide the gradients by the factor that the loss had; returns whether all of them are finite.
+    """Divide the gradients by the loss scale; returns whether all of them are finite.
 
-    In half precision the gradients of activations can be too small to represent, so the loss is
-    multiplied by a power of two first. Dividing float32 gradients by it is exact.
+    In half precision gradients of activations can underflow, so the loss is multiplied by a power of two first. The
+    division of float32 gradients by it is exact.
     """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     for gradient in gradients:

@@ -48,11 +48,16 @@ def euler_ancestral(
     noise: Noise,
     on_step: Callable[[int, Tensor], None] | None = None,
 ) -> Tensor:
-    """Draw from the base chain, from pure noise to the data.
+    """Sample the base chain, from pure noise to the data.
 
-    Args:    denoise: the model. sigmas: (n_steps + 1,) falling noise levels, the last one 0.
-             noise: the random numbers. on_step: called with (step, state) after every step.
-    Returns: (n, ...) clean samples.
+    Args:
+        denoise: the model.
+        sigmas: (n_steps + 1,) decreasing noise levels, the last one 0.
+        noise: step -> (n, ...) standard normal.
+        on_step: called with (step, state) after every step.
+
+    Returns:
+        (n, ...) clean samples.
     """
     levels = sigmas.tolist()
     y = levels[0] * noise(0)

@@ -66,9 +66,16 @@ def together(batches: list[Trajectory]) -> Trajectory:
 def log_prob(denoise: Denoiser, y: Tensor, y_next: Tensor, sigma: float, sigma_next: float) -> Tensor:
     """log p(y' | y) of one Euler-ancestral transition under a denoiser, differentiable through it.
 
-    Args:    y, y_next: (n, ...) states at the noise levels sigma > sigma_next > 0.
-    Returns: (n,) float64, nats.
-    Raises:  ValueError at sigma_next = 0, where the transition is deterministic.
+    Args:
+        denoise: the model.
+        y, y_next: (n, ...) states at the noise levels sigma > sigma_next > 0.
+        sigma, sigma_next: the levels.
+
+    Returns:
+        (n,) float64, nats.
+
+    Raises:
+        ValueError: at sigma_next = 0, where the transition is deterministic.
     """
     if sigma_next == 0:
         raise ValueError("the transition to noise level 0 is deterministic and has no density")
@@ -80,10 +87,13 @@ def log_prob(denoise: Denoiser, y: Tensor, y_next: Tensor, sigma: float, sigma_n
 
 @torch.no_grad()
 def sample_trajectory(denoise: Denoiser, sigmas: Tensor, noise: Noise) -> Trajectory:
-    """Draw a batch as `papa.diffusion.sampler.euler_ancestral` does, and keep every state.
+    """Sample a batch as `papa.diffusion.sampler.euler_ancestral` does, and keep every state.
 
-    Args:    as there; the samples are the same to the last bit.
-    Returns: the trajectory; its log-probabilities follow from the noise, so they cost no evaluation.
+    Args:
+        denoise, sigmas, noise: as there; the samples are the same to the last bit.
+
+    Returns:
+        The trajectory; its log-probabilities follow from the noise, so they cost no evaluation.
     """
     levels, log_probs = sigmas.tolist(), []
     first = noise(0)
