@@ -23,7 +23,7 @@ from papa.benchmark.config import read
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 BLOCKS: list[str] = re.findall(r"^```(?:python|yaml)\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
-COPIED = ("papa", "config", "config.yaml", "tests", "pyproject.toml")
+COPIED = ("papa", "recipes", "config", "config.yaml", "tests", "pyproject.toml")
 
 NEW = {"papa/methods/weighted.py", "papa/methods/density.py", "config/weighted.yaml"}
 REGISTRY = "papa/methods/__init__.py"
