@@ -67,8 +67,8 @@ def make(table: pd.DataFrame, grid: Grid) -> Made:
     tasks = select.preference_tasks(table)
     caption = report.caption(
         "Cheapest method by number of generated images",
-        f"Of the methods with a preference of {LEVEL:g} that keep {KEPT:g} of the base's distance within liked images; "
-        "brackets: evaluations per image, learning included. “?”: not certain over seeds. “none”: closest in brackets.",
+        f"Of the methods with a preference of {LEVEL:g} that keep {KEPT:g} of the base's distance within liked images. "
+        "Brackets: evaluations per image, with learning. “?”: uncertain over seeds; “none”: the closest.",
         report.scope(
             table,
             grid,

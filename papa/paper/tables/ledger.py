@@ -55,9 +55,8 @@ def caption(judged: list[Judged], table: pd.DataFrame) -> str:
     counts = [f"{sum(e.verdict == v for e in judged)} {v}" for v in get_args(Verdict)]
     return report.caption(
         "Verdicts on the claims of the papers",
-        f"{', '.join(counts)}. Margins were named before the runs; the weakest comparison of each claim is shown. "
-        "Intervals are of one comparison; p is corrected over all claims of an experiment (Holm), so that a clear "
-        "interval can be undecided.",
+        f"{', '.join(counts)}. Margins were named before the runs; the weakest comparison is shown. p is corrected "
+        "over all claims of an experiment (Holm), intervals are not, so a clear interval can be undecided.",
         table.attrs.get("about", ""),
     )
 
