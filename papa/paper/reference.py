@@ -277,7 +277,7 @@ def _ranked(found: pd.DataFrame, users: int) -> list[list[str]]:
         mean, deviation, n = sides[method]
         level = [place for other, place in places.items() if other != method and _level(sides[method], sides[other])]
         interval = report.plus_minus(stats.from_error(mean, deviation / math.sqrt(n), int(n)))
-        others = [report.number(ordered.loc[method, metric]) for metric in COMPARED[1:]]
+        others = [report.number(float(ordered[metric][method])) for metric in COMPARED[1:]]
         place = str(places.get(method, report.NOTHING))
         rows.append([place, str(method), interval, str(int(n)), _spans(level) or report.NOTHING, *others])
     return rows

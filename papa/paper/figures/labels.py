@@ -49,7 +49,7 @@ def draw(table: pd.DataFrame, grid: Grid) -> Figure:
     return made
 
 
-def _curve(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, user: str, method: str, look: dict[str, str]) -> None:
+def _curve(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, user: str, method: str, look: style.Look) -> None:
     """Means after each round, all of equally many samples; the base, which does not learn, as a level."""
     if method == BASE:
         level = select.values(table, task, method, PREFERENCE, [user]).mean()
@@ -62,7 +62,7 @@ def _curve(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, user: str, meth
     ax.plot(labels, found.to_numpy(), markevery=every, label=method, markersize=3.2, linewidth=1.0, **look)
 
 
-def _final(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, user: str, looks: dict[str, dict[str, str]]) -> None:
+def _final(ax: Axes, table: pd.DataFrame, grid: Grid, task: str, user: str, looks: dict[str, style.Look]) -> None:
     """The final, larger samples with their intervals, in a strip right of the curves."""
     ran = set(table[table.task == task].method)
     methods = [method for method in select.main_methods(grid, task) if method in ran]

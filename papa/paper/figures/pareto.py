@@ -117,7 +117,7 @@ def _limit(ax: Axes, points: list[Points]) -> None:
     ax.set_xlim(min(means) - room, max(means) + room)
 
 
-def _panel(ax: Axes, grid: Grid, row: Row, points: Points, looks: dict[str, dict[str, str]]) -> None:
+def _panel(ax: Axes, grid: Grid, row: Row, points: Points, looks: dict[str, style.Look]) -> None:
     for reference, setting in SWEEPS.items() if row.variants else ():
         line = [points[m] for m in select.sweep(grid, reference, setting, points)]
         if len(line) > 2 and reference in points:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
@@ -34,7 +34,7 @@ PALETTE = [
 """Okabe and Ito's colours, then Tol's: safe for colour-blind readers. The base is grey."""
 MARKERS = ["o", "D", "v", "^", "s", "P", "X", "<", ">", "p", "*"]
 """As many as there are colours less five, so that a colour and its marker repeat only after 176 methods."""
-RC: dict[str, Any] = {
+RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
     "axes.titlesize": 8,
@@ -65,12 +65,16 @@ RC: dict[str, Any] = {
 # ---------------------------------------------------------------- colours and markers
 
 
-def look(place: int) -> dict[str, str]:
+Look = dict[str, Any]
+"""The keywords `color` and `marker`."""
+
+
+def look(place: int) -> Look:
     """Colour and marker of a place in the palette."""
     return {"color": PALETTE[place % len(PALETTE)], "marker": MARKERS[place % len(MARKERS)]}
 
 
-def looks(grid: Grid) -> dict[str, dict[str, str]]:
+def looks(grid: Grid) -> dict[str, Look]:
     """Colour and marker of every method label.
 
     The compared methods take places in the palette, in the order of the configuration; an ablation looks like its
@@ -154,7 +158,7 @@ def series(ax: Axes, x: Sequence[float], ys: Sequence[Estimate], **look: Any) ->
         errorbar(ax, at, y, ecolor=look["color"], marker="none")
 
 
-def legend_below(made: Figure | SubFigure, axes: Sequence[Axes], columns: int = 4, length: float = 1.8) -> None:
+def legend_below(made: Figure | SubFigure, axes: Iterable[Axes], columns: int = 4, length: float = 1.8) -> None:
     """One legend for all panels, below them and read row by row; a figure grows by the height of its legend."""
     found = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     columns = max(1, min(columns, len(found)))

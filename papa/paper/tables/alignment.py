@@ -87,7 +87,7 @@ def _markdown(
     methods = list(dict.fromkeys(method for method, _ in found))
     seeds = {m: {found[m, metric].n for metric in shown if (m, metric) in found} or {0} for m in methods}
     counts = set().union(*seeds.values())
-    same = f", {report.plural(*counts, 'seed')}" if len(counts) == 1 else ""
+    same = f", {report.plural(min(counts), 'seed')}" if len(counts) == 1 else ""
     heads = {metric: MEASURES[metric].heading for metric in shown}
     if report.preference_name(grid, task, *users) == "mean preference":
         heads[LIKED] = f"mean {heads[LIKED]}"
