@@ -51,9 +51,9 @@ def make(table: pd.DataFrame, grid: Grid) -> Made:
         users = select.users_of(grid, task)
         rates = {u: select.estimate(select.values(table, task, BASE, select.PREFERENCE, [u]), grid).mean for u in users}
         for user in sorted(users, key=lambda user: -rates[user] if np.isfinite(rates[user]) else np.inf):
-            candidates = list(
-                filter(None, (_candidate(table, grid, task, m, user) for m in select.main_methods(grid, task)))
-            )
+            own = table[(table.task == task) & (table.user == user)]  # every value is looked up many times
+            found = (_candidate(own, grid, task, method, user) for method in select.main_methods(grid, task))
+            candidates = [of for of in found if of is not None]
             for labels in sorted({of.labels for of in candidates}):
                 mine = [of for of in candidates if of.labels == labels]
                 axes = {"task": task, "user": user, "base_rate": rates[user], "labels": labels}
