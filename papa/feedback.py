@@ -50,17 +50,14 @@ class Question:
 
     @property
     def kind(self) -> Kind:
-        """The kind of answer asked for."""
         return self.query.kind
 
     @property
     def latents(self) -> Tensor:
-        """(k, ...) items."""
         return self.query.latents
 
     @property
     def condition(self) -> Sequence[str] | None:
-        """The prompt of each item, or None."""
         return self.query.condition
 
     def __len__(self) -> int:
@@ -99,11 +96,7 @@ class Feedback:
         object.__setattr__(self, "preference", preference.astype(np.float64))
 
     def check(self, k: int) -> None:
-        """Check that this answers a query of k items.
-
-        Raises:
-            AnswerError: for another number of answers, or for a pair of items that were not shown.
-        """
+        """Check that this answers a query of k items."""
         if len(self.preference) != k:
             raise AnswerError(
                 f"{k} items were shown and {len(self.preference)} answered; give one answer per item, in order, and "
@@ -157,11 +150,7 @@ def feedback_of(answers: Sequence[Any] | Feedback, query: Query) -> Feedback:
 
 
 def preference_of(answers: Iterable[Any]) -> np.ndarray:
-    """Answers as (k,) float64, NaN for None.
-
-    Raises:
-        AnswerError: for an entry that is no number; text is refused, even "0.5".
-    """
+    """Answers as (k,) float64, NaN for None; text is refused, even "0.5"."""
     return np.array([_number(answer) for answer in answers], dtype=np.float64)
 
 
@@ -177,11 +166,7 @@ def _number(answer: Any) -> float:
 
 
 def pairs_of(answers: Iterable[Any]) -> np.ndarray:
-    """Pairs of item numbers as (m, 2) int64.
-
-    Raises:
-        AnswerError: for an entry that is no pair of integers.
-    """
+    """Pairs of item numbers as (m, 2) int64."""
     try:
         return np.array([(_item(first), _item(second)) for first, second in answers], np.int64).reshape(-1, 2)
     except (TypeError, ValueError, OverflowError):

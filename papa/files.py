@@ -65,11 +65,7 @@ def write_atomic(file: Path, data: bytes | str) -> Path:
 
 
 def write_json(file: Path, data: Any) -> Path:
-    """Write JSON, indented, with sorted keys.
-
-    Raises:
-        ValueError: for NaN or infinity, which JSON does not have; write None.
-    """
+    """Write JSON, indented, with sorted keys; NaN and infinity, which JSON does not have, are a ValueError."""
     return write_atomic(file, json.dumps(data, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
@@ -78,13 +74,7 @@ AGAIN = "then do the same again"
 
 
 def cannot_write(place: Path, error: OSError, then: str = RERUN) -> PapaError:
-    """The error for a file or folder that cannot be written.
-
-    Args:
-        place: the file or folder.
-        error: its cause.
-        then: what to do after that is solved.
-    """
+    """The error for a file or folder that cannot be written; `then` says what to do after that is solved."""
     return PapaError(
         f"cannot write {place}: {error.strerror or error}. Finished work is kept. Free disk space or give write "
         f"permission there, {then}; it continues from here."

@@ -35,9 +35,6 @@ def decode(data: bytes) -> Image.Image:
     The first frame is turned upright by its EXIF orientation and put on white where it is transparent; 16-bit grey
     levels are scaled to 8 bits.
 
-    Args:
-        data: content of the file.
-
     Raises:
         ValueError: for anything but an intact image in one of `FORMATS`, within Pillow's limit of size.
     """
@@ -70,14 +67,7 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def to_pil(images: Tensor) -> list[Image.Image]:
-    """A model's images as PIL images.
-
-    Args:
-        images: (n, 1 or 3, H, W) in [-1, 1].
-
-    Raises:
-        ValueError: for another shape, such as points of a model in the plane.
-    """
+    """(n, 1 or 3, H, W) images in [-1, 1] as PIL images."""
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise ValueError(f"expected images of shape (n, 1 or 3, H, W), got {tuple(images.shape)}")
     levels = ((images.detach().float().clamp(-1, 1) + 1) * 127.5).round().byte().cpu().numpy()
@@ -88,14 +78,10 @@ def to_pil(images: Tensor) -> list[Image.Image]:
 
 
 def save_images(images: Tensor, folder: str | Path) -> list[Path]:
-    """Write a model's images as PNG files `000.png`, `001.png`, ... into a folder, which is made if missing.
-
-    Args:
-        images: (n, 1 or 3, H, W) in [-1, 1], as `Session.sample` returns them.
-        folder: files of the same names in it are replaced.
+    """Write (n, 1 or 3, H, W) images in [-1, 1] as PNG files `000.png`, `001.png`, ... into a folder, made if missing.
 
     Returns:
-        The files, in order.
+        The files, in order; files of the same names are replaced.
 
     Raises:
         PapaError: where the folder cannot be written.
@@ -111,15 +97,7 @@ def save_images(images: Tensor, folder: str | Path) -> list[Path]:
 
 
 def grid(images: Tensor, columns: int | None = None) -> Image.Image:
-    """Images side by side, in rows.
-
-    Args:
-        images: (n, 1 or 3, H, W) in [-1, 1], n >= 1.
-        columns: images per row; by default the grid is about square.
-
-    Raises:
-        ValueError: for another shape.
-    """
+    """(n, 1 or 3, H, W) images in [-1, 1] side by side in rows; by default the grid is about square."""
     n, _, height, width = images.shape if images.ndim == 4 else (0, 0, 0, 0)
     if not n:
         raise ValueError(f"expected at least one image of shape (1 or 3, H, W), got {tuple(images.shape)}")

@@ -95,9 +95,6 @@ class Labels:
             size: (height, width) that each is fitted to: the largest centred part of that shape, resized (bicubic,
                 antialiased). By default images keep their size.
             problems: collects errors, and their images are skipped; by default the first error is raised.
-
-        Raises:
-            LabelsError: for an image that cannot be read, or that has a label under another name already.
         """
         seen: dict[str, str] = {}
         for place, content in zip(self.places, self.contents(), strict=True):
@@ -127,9 +124,6 @@ def _read(place: str, content: Path | bytes | None, size: tuple[int, int] | None
     if size is not None and before != (size[1], size[0]):
         image = ImageOps.fit(image, (size[1], size[0]), method=Image.Resampling.BICUBIC)
     return LabelledImage(np.asarray(image), before, hashlib.sha256(data).hexdigest())
-
-
-# ---------------------------------------------------------------- layouts
 
 
 def load_labels(source: str | Path, user: str | None = None) -> Labels:
@@ -250,11 +244,7 @@ def _number(value: Any, blank: float = float("nan")) -> float:
 
 
 def _image_file(path: Any, place: str, folder: Path) -> Path:
-    """The file of an image that a table names; paths are relative to the table's folder.
-
-    Raises:
-        LabelsError: if there is no such file, with a hint.
-    """
+    """The file of an image that a table names; paths are relative to the table's folder."""
     if isinstance(path, str) and path and os.path.isfile(folder / path):
         return folder / path
     hint = ""
@@ -267,7 +257,6 @@ def _image_file(path: Any, place: str, folder: Path) -> Path:
     raise LabelsError(f"{place} is no file; paths are relative to {folder}.{hint} Correct the row, or leave it out.")
 
 
-# ---------------------------------------------------------------- Pick-a-Pic
 # Columns: jpg_0, jpg_1 (bytes of an encoded image), label_0, label_1 (1 and 0, or one half each for a tie), and where
 # they exist user_id and has_label. Source: Kirstain et al. 2023, "Pick-a-Pic" (arXiv 2305.01569).
 
@@ -275,14 +264,7 @@ IMAGES, CHOICE = ("jpg_0", "jpg_1"), ("label_0", "label_1")
 
 
 def opened(file: Path, needed: Sequence[str] = ()) -> pyarrow.parquet.ParquetFile:
-    """Open a parquet file.
-
-    Args:
-        needed: columns that it must have.
-
-    Raises:
-        LabelsError: for a file that is no parquet file or lacks a column.
-    """
+    """Open a parquet file that must have the needed columns."""
     import pyarrow
     import pyarrow.parquet
 
@@ -296,11 +278,7 @@ def opened(file: Path, needed: Sequence[str] = ()) -> pyarrow.parquet.ParquetFil
 
 
 def label_of(first: float | None, second: float | None, place: str) -> float | None:
-    """Label of a pair: 1.0 if the first is preferred, 0.0 if the second is, 0.5 for a tie, None without a label.
-
-    Raises:
-        LabelsError: for other values.
-    """
+    """Label of a pair: 1.0 if the first is preferred, 0.0 if the second is, 0.5 for a tie, None without a label."""
     if first is None or second is None or np.isnan(first) or np.isnan(second):
         return None
     if (first, second) not in {(1, 0), (0, 1), (0.5, 0.5)}:
@@ -373,9 +351,6 @@ def _cells(file: Path, rows: Sequence[int]) -> Iterator[bytes | None]:
             row += 1
 
 
-# ---------------------------------------------------------------- what is done with labels
-
-
 def report(labels: Labels) -> tuple[list[str], int]:
     """Read every image: the lines that `papa labels` prints, and the number of problems."""
     problems: list[str] = []
@@ -403,13 +378,7 @@ class GivenRound:
 
 
 def encode(labels: Labels, model: Model) -> GivenRound:
-    """Read the images, fit them to the model's size, and encode them, `CHUNK` at a time.
-
-    Raises:
-        LabelsError: for an image that cannot be read.
-        ModelError: for a model that takes no images.
-        DivergedError: if the model's encoder returns NaN or infinity.
-    """
+    """Read the images, fit them to the model's size, and encode them, `CHUNK` at a time."""
     import torch
 
     latents, marks, digests = [], [], []

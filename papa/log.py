@@ -36,10 +36,6 @@ class Log:
         file: created if missing.
         about: entries of the first line; a log with others is refused.
         given: the second line (`papa.labels.encode`), of a session that begins with labels of existing images.
-
-    Raises:
-        SessionError: if another session has the log open, if it is damaged or no log, or if it is of another session.
-        PapaError: if it cannot be written.
     """
 
     def __init__(self, file: Path, about: Mapping[str, Any], given: Mapping[str, Any] | None = None) -> None:
@@ -121,12 +117,7 @@ class Log:
             )
 
     def append(self, question: Question, feedback: Feedback) -> None:
-        """Write a round; it is on the disk when this returns.
-
-        Raises:
-            PapaError: if it cannot be written; the log is unchanged.
-            SessionError: after `close`.
-        """
+        """Write a round; it is on the disk when this returns, or the log is unchanged."""
         line = log_line(question, feedback)
         with self._writing:
             if not self._lock.is_locked:
@@ -156,11 +147,7 @@ class Log:
             raise cannot_write(self.file, error) from error
 
     def compare(self, line: Mapping[str, Any], question: Question) -> None:
-        """Check that a replayed question is the one that was answered.
-
-        Raises:
-            SessionError: if it shows other items, is for another prompt, or asks for another kind of answer.
-        """
+        """Check that a replayed question is the one that was answered."""
         place = f"round {line['round'] + 1} of {self.file}"
         try:
             same = near(line["marks"], question.marks)
@@ -184,11 +171,7 @@ class Log:
 
 
 def near(logged: Any, found: Any) -> bool:
-    """Whether marks identify the same items, up to rounding.
-
-    Raises:
-        TypeError, ValueError: for marks that are no table of numbers.
-    """
+    """Whether marks identify the same items, up to rounding."""
     then, now = np.array(logged, dtype=np.float64), np.array(found)
     return then.shape == now.shape and bool(np.abs(then - now).max() <= SAME * max(1.0, np.abs(then).max()))
 
@@ -220,12 +203,7 @@ def _named(line: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def log_line(question: Question, feedback: Feedback) -> dict[str, Any]:
-    """A round as one JSON line.
-
-    Returns:
-        round, kind, condition, preference (null where unanswered), probability (of simulated users only), pairs, ties,
-        and marks (`Model.marks` of the images).
-    """
+    """A round as one JSON line: unanswered items are null, `probability` is of simulated users only."""
     line: dict[str, Any] = {
         "round": question.round,
         "kind": question.kind,
@@ -241,15 +219,7 @@ def log_line(question: Question, feedback: Feedback) -> dict[str, Any]:
 
 
 def feedback_from(line: Mapping[str, Any], log: str | Path = "the session log") -> Feedback:
-    """The feedback of a log line.
-
-    Args:
-        line: as `log_line` makes it.
-        log: name of the log in errors.
-
-    Raises:
-        SessionError: for a line without valid answers.
-    """
+    """The feedback of a log line, as `log_line` makes it; `log` is its name in errors."""
     try:
         probability = None if line.get("probability") is None else preference_of(line["probability"])
         pairs, ties = (None if line.get(name) is None else pairs_of(line[name]) for name in ("pairs", "ties"))

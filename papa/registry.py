@@ -22,16 +22,7 @@ def load(target: str) -> Any:
 
 
 def find(kind: str, registry: Mapping[str, str], name: str) -> Any:
-    """The entry of a registry, imported.
-
-    Args:
-        kind: what an error calls it, for example "method".
-        registry: name -> "module:attribute".
-        name: the entry.
-
-    Raises:
-        SettingsError: for an unknown name; the error names the nearest known one.
-    """
+    """The entry of a registry, imported; `kind` is its name in errors, for example "method"."""
     if name not in registry:
         raise SettingsError(unknown(kind, name, registry))
     return load(registry[name])
@@ -61,9 +52,6 @@ class _Lazy:
 
 
 def lazy(*names: str) -> Any:
-    """Stand-ins for modules, which import them at the first use of an attribute.
-
-    Under `TYPE_CHECKING` the modules are imported as usual, so that type checkers know them.
-    """
+    """Stand-ins for modules, which import them at the first use of an attribute."""
     modules = [_Lazy(name) for name in names]
     return modules[0] if len(modules) == 1 else modules

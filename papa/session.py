@@ -52,13 +52,7 @@ def recording_gradients(function: Callable[P, R]) -> Callable[P, R]:
 
 @dataclass(frozen=True)
 class Round:
-    """A round that the method has learned from.
-
-    Attributes:
-        question: what was asked.
-        feedback: what was answered.
-        replayed: whether the answers came from the log.
-    """
+    """A round that the method has learned from; `replayed` if its answers came from the log."""
 
     question: Question
     feedback: Feedback
@@ -142,8 +136,6 @@ class Session:
         self._learning: str | None = None
         self._replaying = False
 
-    # ------------------------------------------------------------ ask and answer
-
     @property
     def round(self) -> int:
         """Number of answered questions that the method has learned from."""
@@ -161,11 +153,7 @@ class Session:
 
     @recording_gradients
     def ask(self) -> Question:
-        """The next question; the same one until it is answered.
-
-        Raises:
-            SessionError: after the last round.
-        """
+        """The next question; the same one until it is answered. After the last round it is a SessionError."""
         with self._lock:
             for _ in self.replay():
                 pass
@@ -239,11 +227,7 @@ class Session:
         self._learning = None
 
     def __iter__(self) -> Iterator[Question]:
-        """The remaining questions; each must be answered before the next. A terminal shows a progress bar.
-
-        Raises:
-            SessionError: if a question was not answered.
-        """
+        """The remaining questions; each must be answered before the next. A terminal shows a progress bar."""
         for _ in self.replay():
             pass
         with tqdm(total=self.settings.labels, unit="label", leave=False, disable=None) as bar:
@@ -257,12 +241,7 @@ class Session:
 
     @recording_gradients
     def replay(self) -> Iterator[Round]:
-        """Learn from the given labels and from the rounds in the log, as far as that has not been done yet.
-
-        Raises:
-            SessionError: if the model shows other items than those that were answered, or if an error or Ctrl-C
-                interrupted learning before.
-        """
+        """Learn from the given labels and from the rounds in the log, as far as that has not been done yet."""
         if self._learning is not None:
             raise SessionError(
                 f"learning from {self._learning} was interrupted, so the method's state is unusable. Make the session "
@@ -288,16 +267,10 @@ class Session:
                 pass
 
     def play(self, answerer: Callable[[Question], Feedback | Sequence[Any]]) -> Iterator[Round]:
-        """Run the whole session, the rounds in the log first.
-
-        Args:
-            answerer: a question -> its answers, as `answer` takes them.
-        """
+        """Run the whole session, the rounds in the log first; `answerer` maps a question to what `answer` takes."""
         yield from self.replay()
         for question in self:
             yield self.answer(answerer(question))
-
-    # ------------------------------------------------------------ the result
 
     @recording_gradients
     def sample(self, n: int) -> Tensor:
@@ -317,11 +290,7 @@ class Session:
         return self.model.decode(self.method.sample(n))
 
     def show(self, n: int = 16) -> Image.Image:
-        """The images of the open question side by side, in order; without one, n samples. A notebook displays them.
-
-        Raises:
-            SessionError: for a model of points.
-        """
+        """The images of the open question side by side, in order; without one, n samples. A notebook displays them."""
         images = self.sample(n) if self._open is None else self._open.images
         if images.ndim != 4:
             raise SessionError(f"{type(self.model).__name__} samples points, not images; use `sample`.")

@@ -58,9 +58,6 @@ def validated(cls: type[S], data: Any, where: str = "") -> S:
         cls: the class of settings.
         data: a dictionary, for example read from YAML.
         where: prefix of every place in an error, for example `methods.papa`.
-
-    Raises:
-        SettingsError: one paragraph that lists every place with its error.
     """
     try:
         return cls.model_validate(data)

@@ -38,11 +38,7 @@ def base_latents(model: Model, stream: Stream, n: int, cost: Cost) -> Tensor:
 
 
 def extended(latents: Tensor, model: Model, stream: Stream, n: int) -> Tensor:
-    """The first n base latents, given some of them.
-
-    Raises:
-        SettingsError: if the given ones end inside a block, since only whole blocks can be added.
-    """
+    """The first n base latents, given some of them; only whole blocks can be added."""
     while len(latents) < n:
         if len(latents) % BLOCK:
             raise SettingsError(

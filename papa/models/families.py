@@ -57,16 +57,7 @@ class Family(ABC):
         return [name for name in names if getattr(pipe, name, None) is not None]
 
     def shape(self, pipe: Any, size: int | None = None) -> tuple[int, int, int]:
-        """(C, H, W) of one latent.
-
-        Args:
-            pipe: the pipeline.
-            size: side of an image in pixels; None takes the pipeline's own.
-
-        Raises:
-            ModelError: for a network with other conditions.
-            SettingsError: for a size that the network does not support.
-        """
+        """(C, H, W) of one latent, for images of `size` pixels on a side or of the pipeline's own size."""
         channels, height, width = self.own_shape(pipe)
         if size is None:
             return channels, height, width
@@ -84,11 +75,7 @@ class Family(ABC):
         return 2 ** (len(pipe.unet.config.block_out_channels) - 1)
 
     def scheduler(self, pipe: Any) -> Any:
-        """The scheduler that aligned models are sampled and saved with.
-
-        Raises:
-            ModelError: for one of another diffusion process.
-        """
+        """The scheduler that aligned models are sampled and saved with."""
         prediction_of(pipe.scheduler)
         return EulerAncestralDiscreteScheduler.from_config(from_largest_sigma(pipe.scheduler).config)
 
@@ -116,26 +103,14 @@ class Family(ABC):
 
     @abstractmethod
     def condition(self, pipe: Any, prompt: str, device: str, shape: tuple[int, ...], scale: float) -> Condition:
-        """The encoded prompt; "" is the unconditional branch of guidance.
-
-        Args:
-            pipe: the pipeline.
-            prompt: the text.
-            device: of the result.
-            shape: (C, H, W) of a latent.
-            scale: of guidance.
-        """
+        """The encoded prompt, "" for the unconditional branch; for latents of a shape (C, H, W) and a guidance scale."""
 
     @abstractmethod
     def predicted(self, network: Any, x: Tensor, t: Tensor, given: Condition) -> Tensor:
         """The network's prediction for (n, ...) x, (n,) t and a condition of n rows."""
 
     def check_vae(self, vae: Any) -> None:
-        """Check that the autoencoder's configuration has a scale.
-
-        Raises:
-            ModelError: names the value.
-        """
+        """Check that the autoencoder's configuration has a scale."""
         factor, shift = vae.config.get("scaling_factor"), vae.config.get("shift_factor")
         if not _finite(factor) or factor <= 0:
             raise ModelError(f"vae: scaling_factor is {factor!r} and has to be a number above 0; see vae/config.json.")
@@ -151,11 +126,7 @@ class Family(ABC):
         return latents / vae.config.scaling_factor + _shift(vae)
 
     def check_prompt(self, pipe: Any, prompt: str) -> None:
-        """Check that no text encoder truncates the prompt.
-
-        Raises:
-            SettingsError: gives the limit in tokens.
-        """
+        """Check that no text encoder truncates the prompt."""
         limits = [
             min(
                 getattr(pipe, name).model_max_length,
@@ -261,7 +232,7 @@ class _Flow(Family):
         return flow_sigmas(own.sigmas, float(sigmas_of(self.alphas_cumprod(scheduler))[-1]))
 
     def _steps(self, steps: int) -> dict[str, Any]:
-        """The scheduler's arguments for a number of steps, as the pipeline's class gives them."""
+        """The scheduler's arguments, as the pipeline's class gives them."""
         return {"num_inference_steps": steps}
 
 
@@ -352,11 +323,7 @@ def family_name(kind: type) -> str | None:
 
 
 def family_of(pipe: Any) -> Family:
-    """The family of a pipeline, or of a subclass of its class.
-
-    Raises:
-        ModelError: for an unsupported class, or a missing part.
-    """
+    """The family of a pipeline, or of a subclass of its class, with all required parts."""
     name = family_name(type(pipe)) or ""
     if name not in FAMILIES:
         raise ModelError(

@@ -91,25 +91,11 @@ class Model(ABC):
         """Latents -> images (in [-1, 1]) or points, differentiable."""
 
     def encode(self, images: Tensor) -> Tensor:
-        """The approximate inverse of `decode`.
-
-        Args:
-            images: (n, 3, H, W) in [-1, 1], of the size that `decode` returns, on the model's device.
-
-        Returns:
-            (n, ...) latents.
-
-        Raises:
-            ModelError: for a model of points.
-        """
+        """(n, 3, H, W) images in [-1, 1] of the size of `decode` -> (n, ...) latents, approximately its inverse."""
         raise ModelError(f"{type(self).__name__} cannot encode images; use a model of images.")
 
     def image_size(self) -> tuple[int, int]:
-        """(height, width) of the images that `decode` returns.
-
-        Raises:
-            ModelError: for a model of points.
-        """
+        """(height, width) of the images that `decode` returns."""
         with torch.no_grad():
             decoded = self.decode(torch.zeros(1, *self.shape, dtype=self.dtype, device=self.device))
         if decoded.ndim != 4:
@@ -117,65 +103,29 @@ class Model(ABC):
         return decoded.shape[2], decoded.shape[3]
 
     def network(self) -> nn.Module:
-        """A trainable copy of the network: (x_t, t) -> an object whose `sample` is the noise.
-
-        Raises:
-            ModelError: for a model with an exact score.
-        """
+        """A trainable copy of the network: (x_t, t) -> an object whose `sample` is the noise."""
         raise ModelError(
             f"{type(self).__name__} has an exact score and no network to fine-tune; use base, best_of_n or fkc."
         )
 
     def frozen_network(self) -> nn.Module:
-        """A frozen copy of the network, for adapters.
-
-        Raises:
-            ModelError: as `network`.
-        """
+        """A frozen copy of the network, for adapters."""
         return self.network().requires_grad_(False)
 
     def prompted(self, prompt: str) -> AbstractContextManager[None]:
-        """A block in which the model samples for another prompt.
-
-        Raises:
-            ModelError: for a model without prompts.
-        """
+        """A block in which the model samples for another prompt."""
         raise ModelError(f"{type(self).__name__} does not support prompts")
 
     def with_adapter(self, personal: UserAdapter, scale: float | None = None) -> Model:
-        """The same model with the layers of an adapter; frozen weights are shared, and no user is set yet.
-
-        Args:
-            personal: the adapter and its user encoder.
-            scale: of the user attention; None takes the adapter's own.
-
-        Raises:
-            ModelError: for a model without cross-attention, or an adapter of another base model.
-        """
+        """The same model with an adapter (scale: its own by default); it shares frozen weights and has no user yet."""
         raise ModelError(f"{type(self).__name__} has no cross-attention, so it cannot be conditioned on a user")
 
     def conditioned_on(self, person: Tensor | None) -> Model:
-        """The same model conditioned on a user.
-
-        Args:
-            person: (tokens, width) of its user encoder; None for the unconditional model.
-
-        Raises:
-            ModelError: for a model without an adapter.
-        """
+        """The same model conditioned on a user, (tokens, width) of its user encoder, or on none."""
         raise ModelError(f"{type(self).__name__} has no adapter, so it cannot be conditioned on a user")
 
     def save(self, folder: Path, network: nn.Module, about: Mapping[str, Any] | None = None) -> None:
-        """Write an aligned model as a folder that diffusers loads.
-
-        Args:
-            folder: where.
-            network: the tuned network.
-            about: JSON-serializable provenance, added to `papa.json`.
-
-        Raises:
-            ModelError: for a model without a pipeline.
-        """
+        """Write an aligned model as a folder that diffusers loads, with its sampling settings and `about`."""
         raise ModelError(f"{type(self).__name__} cannot be saved as a folder of diffusers")
 
     def pack(self, images: Tensor) -> np.ndarray:

@@ -32,13 +32,7 @@ def copy_sharing_frozen(net: N) -> N:
 def add_adapters(net: nn.Module, rank: int, stream: Stream) -> None:
     """Put float32 adapters on the attention layers of a frozen network, in place.
 
-    Args:
-        net: the frozen network.
-        rank: of B A.
-        stream: of the initial A (uniform, PyTorch's initialization of a linear layer).
-
-    Raises:
-        SettingsError: for a network without attention layers.
+    The stream gives the initial A (uniform, PyTorch's initialization of a linear layer).
     """
     from peft import LoraConfig, inject_adapter_in_model  # takes more than a second, and only adapters need it
 

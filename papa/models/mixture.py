@@ -28,11 +28,7 @@ class Mixture:
     Args:
         weights: (K,) positive; scaled to sum 1.
         means: (K, d).
-        covariances: (K, d, d).
-
-    Raises:
-        ValueError: for shapes that do not match, weights that are not positive, or a covariance that is not symmetric
-            positive definite.
+        covariances: (K, d, d) symmetric positive definite.
     """
 
     weights: Tensor
@@ -57,8 +53,6 @@ class Mixture:
     def to(self, device: str | torch.device) -> Mixture:
         """The same mixture on another device."""
         return Mixture(self.weights.to(device), self.means.to(device), self.covariances.to(device))
-
-    # ------------------------------------------------------------ moments and samples
 
     @property
     def mean(self) -> Tensor:
@@ -85,8 +79,6 @@ class Mixture:
         normal = torch.from_numpy(stream.at("point").normal(n, self.means.shape[1], dtype=np.float64))
         factor = torch.linalg.cholesky(self.covariances)[component]
         return self.means[component] + (factor @ normal.to(self.means.device)[:, :, None])[:, :, 0]
-
-    # ------------------------------------------------------------ density, score, denoiser
 
     def log_density(self, y: Tensor, sigma: float = 0.0) -> Tensor:
         """log q_sigma at points y (n, d): (n,) nats, differentiable. sigma = 0 is the data's density."""
@@ -116,8 +108,6 @@ class Mixture:
         log_volume = torch.logdet(noisy) + d * math.log(2 * math.pi)
         square = (difference * pulls).sum(1)
         return (self.weights.log() - log_volume / 2)[:, None] - square / 2, pulls
-
-    # ------------------------------------------------------------ tilts
 
     def tilt(self, slope: Tensor, curvature: float = 0.0, centre: Tensor | None = None) -> tuple[Mixture, float]:
         """p(x) exp(u(x)) / Z for u(x) = <slope, x> - curvature/2 |x - centre|^2.
@@ -167,8 +157,6 @@ class Mixture:
     def _assembled(self, log_z: Tensor, means: Tensor, covariances: Tensor) -> tuple[Mixture, float]:
         log_weights = self.weights.log() + log_z
         return Mixture(log_weights.softmax(0), means, covariances), log_weights.logsumexp(0).item()
-
-    # ------------------------------------------------------------ samples compared with the mixture
 
     def shares(self, x: Tensor) -> Tensor:
         """(K,) share of each component among samples x (n, d): its mean posterior responsibility.

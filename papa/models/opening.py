@@ -90,11 +90,7 @@ def from_pretrained(
 
 
 def as_dtype(dtype: torch.dtype | str) -> torch.dtype:
-    """A torch type by its name.
-
-    Raises:
-        SettingsError: for an unknown name.
-    """
+    """A torch type by its name."""
     found = DTYPES.get(dtype) or getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if not (isinstance(found, torch.dtype) and found.is_floating_point):
         raise SettingsError(f"dtype: {dtype!r} is unknown; use {', '.join(DTYPES)}, or a torch.dtype.")
@@ -110,11 +106,6 @@ def _with_clean(pipe: Any, part: str) -> Any:
 
 
 def _check_device(device: str) -> None:
-    """Check that a device exists.
-
-    Raises:
-        SettingsError: names the devices of this machine.
-    """
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
@@ -123,11 +114,6 @@ def _check_device(device: str) -> None:
 
 
 def _refuse_offload(pipe: Any) -> None:
-    """Refuse a pipeline whose weights are offloaded.
-
-    Raises:
-        ModelError: says how to load it.
-    """
     parts = [part for part in getattr(pipe, "components", {}).values() if isinstance(part, torch.nn.Module)]
     if any(hasattr(module, "_hf_hook") for part in parts for module in part.modules()):
         raise ModelError(

@@ -28,16 +28,7 @@ CONDITIONS = {
 
 @contextmanager
 def loading(place: str | Path, kind: str, layout: str) -> Iterator[None]:
-    """A block that loads a folder, or a name on a hub.
-
-    Args:
-        place: the folder or name.
-        kind: what it is loaded as, "a pipeline".
-        layout: what the folder must hold.
-
-    Raises:
-        ArtefactError: for any error of the block except lack of memory.
-    """
+    """A block that loads a folder or a name on a hub; any error but lack of memory becomes an ArtefactError."""
     try:
         yield
     except (PapaError, MemoryError, torch.OutOfMemoryError):
@@ -46,30 +37,15 @@ def loading(place: str | Path, kind: str, layout: str) -> Iterator[None]:
         raise ArtefactError(f"{place} cannot be loaded as {kind} ({error}); it needs {layout}.") from error
 
 
-# ---------------------------------------------------------------- UNets
-
-
 def refuse_other_conditions(unet: Any, *allowed: str) -> None:
-    """Refuse a UNet that needs more than a noisy sample, its timestep and the allowed conditions.
-
-    Args:
-        unet: a diffusers UNet.
-        allowed: entries of `CONDITIONS` that it may have.
-
-    Raises:
-        ModelError: names what else the UNet is conditioned on.
-    """
+    """Refuse a UNet that needs more than a noisy sample, its timestep and the allowed entries of `CONDITIONS`."""
     for name, what in CONDITIONS.items():
         if unet.config.get(name) and name not in allowed:
             raise ModelError(f"this UNet is conditioned on {what}.")
 
 
 def latent_shape(unet: Any) -> tuple[int, int, int]:
-    """(C, H, W) of what a UNet denoises.
-
-    Raises:
-        ModelError: if input and output channels differ, or the size is not in the configuration.
-    """
+    """(C, H, W) of what a UNet denoises."""
     config = unet.config
     if config.out_channels != config.in_channels:
         raise ModelError(
@@ -83,30 +59,15 @@ def latent_shape(unet: Any) -> tuple[int, int, int]:
     return config.in_channels, height, width
 
 
-# ---------------------------------------------------------------- schedulers
-
-
 def sampling_sigmas(scheduler_config: dict[str, Any], n_steps: int) -> Tensor:
-    """Noise levels of `n_steps` sampling steps, by diffusers' EulerAncestralDiscreteScheduler.
-
-    Args:
-        scheduler_config: configuration of the scheduler that the model was trained with.
-        n_steps: number of denoising steps, 1 or more.
-
-    Returns:
-        (n_steps + 1,) float64, decreasing, the last one 0.
-    """
+    """(n_steps + 1,) float64 noise levels of diffusers' EulerAncestralDiscreteScheduler, decreasing to 0."""
     scheduler = cast(EulerAncestralDiscreteScheduler, EulerAncestralDiscreteScheduler.from_config(scheduler_config))
     scheduler.set_timesteps(n_steps)
     return scheduler.sigmas.double()
 
 
 def load_scheduler(folder: Path) -> Any:
-    """The scheduler of a folder, in its own class: loaded in another one, a flow model would pass for one of noise.
-
-    Raises:
-        OSError, ValueError: where it cannot be read.
-    """
+    """The scheduler of a folder, in its own class: loaded in another one, a flow model would pass for one of noise."""
     name = str(cast(dict[str, Any], DDPMScheduler.load_config(folder)).get("_class_name"))
     found = getattr(diffusers, name, None)
     if not (isinstance(found, type) and issubclass(found, ConfigMixin) and name.endswith("Scheduler")):
@@ -122,11 +83,7 @@ def from_largest_sigma(scheduler: Any) -> Any:
 
 
 def prediction_of(scheduler: Any) -> Prediction:
-    """The parameterization of a network whose scheduler has `alphas_cumprod`.
-
-    Raises:
-        ModelError: for another parameterization or diffusion process.
-    """
+    """The parameterization of a network whose scheduler has `alphas_cumprod`."""
     predicts, known = scheduler.config.get("prediction_type", "epsilon"), hasattr(scheduler, "alphas_cumprod")
     if known and predicts == "epsilon":
         return Epsilon()

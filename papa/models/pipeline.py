@@ -42,18 +42,7 @@ def silence_logging() -> None:
 
 
 class PipelineModel(Model):
-    """A text-to-image pipeline that samples for one prompt.
-
-    Args:
-        pipe: the pipeline, in the type it is to run in; its parts are frozen and moved to the device.
-        settings: prompt, guidance, steps.
-        spread: standard deviation of latents per coordinate.
-        device: where it runs.
-
-    Raises:
-        ModelError: for an unsupported pipeline, parameterization or autoencoder.
-        SettingsError: for a prompt that is too long.
-    """
+    """A text-to-image pipeline that samples for one prompt; its parts are frozen and moved to the device."""
 
     person: Tensor | None = None
     """(1, tokens, width) of the user that the model is conditioned on."""
@@ -75,22 +64,11 @@ class PipelineModel(Model):
 
     @classmethod
     def from_folder(cls, folder: str | Path, settings: PipelineSettings | None = None, **given: Any) -> PipelineModel:
-        """A pipeline's folder, as its `save_pretrained` writes it, in float32.
-
-        Raises:
-            ArtefactError: where the folder cannot be loaded.
-            ModelError, SettingsError: as the class.
-        """
+        """A pipeline's folder, as its `save_pretrained` writes it, in float32."""
         return cls(load_pipeline(folder), settings, **given)
 
-    # ------------------------------------------------------------ the prompt
-
     def condition(self, prompt: str) -> Condition:
-        """The encoded prompt: name -> (1, ...); for Stable Diffusion `prompt`, (1, tokens, width).
-
-        Raises:
-            SettingsError: for a prompt above the tokenizer's limit.
-        """
+        """The encoded prompt: name -> (1, ...); for Stable Diffusion `prompt`, (1, tokens, width)."""
         self.family.check_prompt(self.pipe, prompt)
         with torch.no_grad():
             return self.family.condition(self.pipe, prompt, self.device, self.shape, self.settings.guidance_scale)
@@ -110,8 +88,6 @@ class PipelineModel(Model):
             yield
         finally:
             self._use(before)
-
-    # ------------------------------------------------------------ the model
 
     @property
     def backbone(self) -> Any:
@@ -158,20 +134,11 @@ class PipelineModel(Model):
         guided = Guided(bound, self._given, self._empty, self._guidance)
         return UNetDenoiser(guided, self.alphas_cumprod, None, self.chunk, cost, evaluations=self.evaluations_per_step)
 
-    # ------------------------------------------------------------ conditioning on a user
-
     def with_adapter(self, personal: UserAdapter, scale: float | None = None) -> PipelineModel:
         return self.with_user_attention(lambda unet: attach(unet, personal.adapter, scale))
 
     def with_user_attention(self, put: Callable[[nn.Module], object]) -> PipelineModel:
-        """The same model with a UNet of its own, which shares the frozen weights.
-
-        Args:
-            put: adds user attention to a UNet, in place.
-
-        Raises:
-            ModelError: for a pipeline without a UNet.
-        """
+        """The same model with its own UNet, which shares frozen weights, after `put` has changed it in place."""
         if self.family.network != "unet":
             raise ModelError(f"a {self.family.pipeline} has no UNet, so it cannot be conditioned on a user.")
         unet: Any = copy_sharing_frozen(self.pipe.unet)
@@ -208,10 +175,7 @@ class PipelineModel(Model):
         """Write a folder that the pipeline's class in diffusers loads, with adapters merged into the weights.
 
         A network for part of the timesteps is saved with a pipeline class that switches between the networks
-        (`papa.models.switched_pipeline`). `papa.json` has the sampling settings and `about`.
-
-        Raises:
-            ModelError: for a model with user attention, which has no place in such a folder.
+        (`papa.models.switched_pipeline`).
         """
         if user_state(network) is not None:
             raise ModelError(
@@ -232,7 +196,6 @@ class PipelineModel(Model):
 
 
 def _prepared(pipe: Any, parts: list[str], settings: PipelineSettings, device: str) -> Any:
-    """The pipeline on the device, frozen, with the memory settings."""
     pipe = pipe.to(device)
     pipe.set_progress_bar_config(disable=True)
     if settings.attention_slicing:
@@ -246,18 +209,10 @@ def _prepared(pipe: Any, parts: list[str], settings: PipelineSettings, device: s
     return pipe
 
 
-# ---------------------------------------------------------------- loading
-
-
 def load_pipeline(
     name: str | Path, dtype: torch.dtype = torch.float32, variant: str | None = None, revision: str | None = None
 ) -> Any:
-    """The pipeline of a folder or a hub's name, on the CPU; a folder of EPAPA with both networks.
-
-    Raises:
-        ArtefactError: where it cannot be loaded.
-        ModelError: for a folder of an unsupported class.
-    """
+    """The pipeline of a folder or a hub's name, on the CPU; a folder of EPAPA with both networks."""
     folder = Path(name).expanduser()
     local = folder.exists() or folder.is_absolute()
     missing = _missing_parts(folder) if local else {"safety_checker": None}
@@ -278,12 +233,7 @@ def load_pipeline(
 
 
 def _missing_parts(folder: Path) -> dict[str, None]:
-    """The optional parts of a pipeline's folder that are not to be loaded, as arguments of `from_pretrained`.
-
-    Raises:
-        ArtefactError: for a folder without an index.
-        ModelError: for an unsupported class.
-    """
+    """The optional parts of a pipeline's folder that are not to be loaded, as arguments of `from_pretrained`."""
     try:
         index: Any = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         found = index["_class_name"]

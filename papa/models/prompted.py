@@ -30,12 +30,10 @@ class Prompted(nn.Module):
     A half-precision network computes in its own type; the result has the type of x_t.
 
     Args:
-        network: of the pipeline.
-        family: of the pipeline.
-        prediction: the network's parameterization.
+        network, family, prediction: of the pipeline.
         given: the condition, one row.
         autocast: the type under autocast; None without.
-        person: (1, tokens, width) of a user, for a network with user attention; None without a user.
+        person: (1, tokens, width) of a user, for a network with user attention.
     """
 
     def __init__(
@@ -86,15 +84,9 @@ class Prompted(nn.Module):
 
 
 class Guided(nn.Module):
-    """Classifier-free guidance of a prompted network; at scale 1 the conditional model alone.
+    """Classifier-free guidance of a prompted network with scale w; at scale 1 the conditional model alone.
 
     The user is a part of the condition: the unconditional branch has neither prompt nor user.
-
-    Args:
-        prompted: the network.
-        given: the condition of the prompt, one row.
-        empty: the condition of the empty prompt, one row.
-        scale: w.
     """
 
     def __init__(

@@ -22,25 +22,13 @@ class FromTimestep(nn.Module):
         self.network, self.first = network, first
 
     def forward(self, x_t: Tensor, t: Tensor) -> SimpleNamespace:
-        """The prediction of the tuned network.
-
-        Raises:
-            ValueError: for a timestep below `first`.
-        """
         if bool((t < self.first).any()):
             raise ValueError(f"this network is for timesteps from {self.first} on")
         return self.network(x_t, t)
 
 
 def save_clean(folder: Path, clean: Any, part: str, pipeline: str) -> None:
-    """Add the base network to a saved folder, and a pipeline that switches between the two.
-
-    Args:
-        folder: of the aligned pipeline.
-        clean: the base network.
-        part: the pipeline's name of its network, "unet" or "transformer".
-        pipeline: name of the pipeline's class in diffusers.
-    """
+    """Add the base network to a saved folder, and a pipeline class that switches between the two."""
     clean.save_pretrained(folder / f"clean_{part}")
     source = Path(switched_pipeline.__file__).read_text(encoding="utf-8")
     own = f'class SwitchedPipeline(TwoNetworks, {pipeline}):\n    """The pipeline of this folder."""\n'
@@ -48,11 +36,7 @@ def save_clean(folder: Path, clean: Any, part: str, pipeline: str) -> None:
 
 
 def refuse_switch(network: nn.Module) -> None:
-    """Refuse to fine-tune a model that switches between two networks.
-
-    Raises:
-        ModelError: for a `Switch`.
-    """
+    """Refuse to fine-tune a model that switches between two networks."""
     if isinstance(network, Switch):
         raise ModelError(
             "this model was aligned by EPAPA and has two networks; it can be sampled, also by fkc and best_of_n, but "

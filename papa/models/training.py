@@ -13,32 +13,19 @@ from papa.files import replacing
 
 
 class Checkpoint:
-    """The checkpoint of a training.
-
-    Args:
-        file: None keeps nothing.
-        settings: of the training; a checkpoint with other settings is refused.
-    """
+    """The checkpoint of a training; without a file nothing is kept, and one with other settings is refused."""
 
     def __init__(self, file: Path | None, settings: str) -> None:
         self.file, self.settings = file, settings
 
     def keep(self, state: dict[str, Any]) -> None:
-        """Write the state atomically.
-
-        Raises:
-            PapaError: where it cannot be written.
-        """
+        """Write the state atomically."""
         if self.file is not None:
             with replacing(self.file) as temporary:
                 torch.save(state | {"settings": self.settings}, temporary)
 
     def kept(self) -> dict[str, Any] | None:
-        """The last state; None without one.
-
-        Raises:
-            PapaError: for a damaged file, or one of another training.
-        """
+        """The last state; None without one."""
         if self.file is None or not self.file.is_file():
             return None
         try:

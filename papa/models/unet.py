@@ -42,9 +42,6 @@ class UNetModel(Model):
         clip: range of clean estimates.
         spread: standard deviation of the data per coordinate.
         device: where it runs.
-
-    Raises:
-        ModelError: for a network that predicts neither noise nor its velocity, or is conditioned on a class.
     """
 
     def __init__(
@@ -68,12 +65,7 @@ class UNetModel(Model):
 
     @classmethod
     def from_folder(cls, folder: str | Path, **given: Any) -> UNetModel:
-        """A folder with `unet/` and `scheduler/`, as diffusers' `DDPMPipeline` saves it.
-
-        Raises:
-            ArtefactError: where the folder cannot be loaded.
-            ModelError: as the class.
-        """
+        """A folder with `unet/` and `scheduler/`, as diffusers' `DDPMPipeline` saves it."""
         with loading(folder, "a DDPM", "unet/ and scheduler/, as DDPMPipeline.save_pretrained writes them"):
             place = Path(folder)
             unet = UNet2DModel.from_pretrained(place / "unet", use_safetensors=True, low_cpu_mem_usage=False)
@@ -96,11 +88,7 @@ class UNetModel(Model):
         return latents
 
     def encode(self, images: Tensor) -> Tensor:
-        """The images themselves; their grey levels for a model of one channel.
-
-        Raises:
-            ModelError: for images of another size, or a model of neither one nor three channels.
-        """
+        """The images themselves; their grey levels for a model of one channel."""
         channels, *size = self.shape
         if images.shape[1:] != (3, *size):
             raise ModelError(f"images of shape {tuple(images.shape[1:])} were given; this model needs {(3, *size)}.")

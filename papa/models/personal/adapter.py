@@ -1,6 +1,6 @@
-"""A PPD adapter on disk: the new projections as safetensors, with base model and encoder in the header.
+"""A PPD adapter on disk: the new projections as safetensors.
 
-The header names the sha256 of the base network's weights, the encoder, the width of a token and the scale, so an
+The header names the sha256 of the base network's weights, the encoder, the shape of the tokens and the scale, so an
 adapter for another base or another encoder is refused.
 """
 
@@ -67,11 +67,7 @@ def weights_hash(net: nn.Module) -> str:
 
 
 def save_adapter(file: Path, net: nn.Module, about: About) -> None:
-    """Write the user attention of a network, in half precision.
-
-    Raises:
-        PapaError: where the file cannot be written.
-    """
+    """Write the user attention of a network, in half precision."""
     weights = {name: weight.detach().half().cpu().contiguous() for name, weight in projections(net).items()}
     header = {"format": FORMAT, "about": json.dumps(asdict(about), sort_keys=True)}
     with replacing(file) as temporary:
@@ -101,16 +97,7 @@ def read_adapter(file: Path) -> Adapter:
 
 
 def attach(net: nn.Module, adapter: Adapter, scale: float | None = None) -> UserConditioning:
-    """Add an adapter to a network, in place.
-
-    Args:
-        net: the network.
-        adapter: the adapter.
-        scale: s; None takes the adapter's own.
-
-    Raises:
-        ModelError: for an adapter of another base network.
-    """
+    """Add an adapter to a network of its base model, in place, with its own scale or another one."""
     about, found = adapter.about, weights_hash(net)
     if about.base != found:
         raise ModelError(
@@ -129,11 +116,7 @@ def attach(net: nn.Module, adapter: Adapter, scale: float | None = None) -> User
 
 @dataclass(frozen=True, eq=False)
 class UserAdapter:
-    """An adapter and the user encoder that it was trained with.
-
-    Raises:
-        ModelError: if the adapter has another encoder.
-    """
+    """An adapter and the user encoder that it was trained with."""
 
     adapter: Adapter
     encoder: UserEncoder

@@ -39,14 +39,7 @@ class UserConditioning:
 
 
 class UserAttention(nn.Module):
-    """An attention processor that adds user attention to another processor.
-
-    Args:
-        attn: the layer.
-        inner: its processor.
-        width: of a user's token.
-        state: shared by all layers.
-    """
+    """An attention processor that adds user attention to another one; all layers share the state."""
 
     def __init__(self, attn: Attention, inner: Any, width: int, state: UserConditioning) -> None:
         super().__init__()
@@ -85,9 +78,6 @@ def cross_attention(net: nn.Module) -> list[tuple[str, Attention]]:
     """The cross-attention layers of a network, with their names.
 
     Stable Cascade's layers attend to their own features and to the prompt at once; those are cross-attention too.
-
-    Raises:
-        ModelError: for a network without any.
     """
     found = [
         (name, module)
@@ -108,10 +98,7 @@ def _of_cascade(net: nn.Module, name: str) -> bool:
 def add_user_attention(net: nn.Module, width: int, stream: Stream) -> UserConditioning:
     """Add user attention to every cross-attention layer, in place. W'_v starts at zero, so the output is unchanged.
 
-    Args:
-        net: the network.
-        width: of a user's token.
-        stream: of the initial W'_k (uniform, PyTorch's initialization of a linear layer).
+    The stream gives the initial W'_k (uniform, PyTorch's initialization of a linear layer).
 
     Returns:
         The state of the layers; set its tokens, or use `user_conditioning`.

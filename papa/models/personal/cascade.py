@@ -26,12 +26,7 @@ TOTAL = 1000
 
 
 def load_prior(folder: str | Path, dtype: torch.dtype = torch.float32) -> StableCascadePriorPipeline:
-    """A folder in the layout of `StableCascadePriorPipeline.save_pretrained`, frozen.
-
-    Raises:
-        ArtefactError: where it cannot be loaded.
-        ModelError: for another noise schedule.
-    """
+    """A folder in the layout of `StableCascadePriorPipeline.save_pretrained`, frozen."""
     try:
         pipe: Any = StableCascadePriorPipeline.from_pretrained(folder, local_files_only=True).to(dtype)
     except (OSError, ValueError, TypeError) as error:
@@ -91,9 +86,6 @@ def conditioned_on(pipe: StableCascadePriorPipeline, person: Tensor, guided: boo
         pipe: the prior.
         person: (tokens, width) of the user.
         guided: whether `guidance_scale` is above 1; then the second half of the batch is unconditional.
-
-    Raises:
-        ModelError: for a prior without user attention.
     """
     state = user_state(pipe.prior)
     if state is None:

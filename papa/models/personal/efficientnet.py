@@ -43,11 +43,7 @@ class EfficientNetEncoder(nn.Module):
 
     @classmethod
     def from_file(cls, file: str | Path) -> EfficientNetEncoder:
-        """The published weights, frozen.
-
-        Raises:
-            ArtefactError: for a file that is missing, damaged, or of another network.
-        """
+        """The published weights, frozen."""
         if not Path(file).is_file():
             raise ArtefactError(
                 f"Stage C's image encoder {file} is missing; fetch it with `hf download stabilityai/stable-cascade "

@@ -21,12 +21,7 @@ USER_FLAG = 0.3
 
 @dataclass(frozen=True)
 class Choices:
-    """Pairwise choices of one user.
-
-    Args:
-        preferred, rejected: (N, C, H, W) images in [-1, 1].
-        captions: of each pair.
-    """
+    """Pairwise choices of one user: (N, C, H, W) images in [-1, 1], and a caption of each pair."""
 
     preferred: Tensor
     rejected: Tensor
@@ -37,12 +32,7 @@ class Choices:
 
 
 class UserEncoder(ABC):
-    """A frozen encoder.
-
-    Attributes:
-        name: for records.
-        tokens, width: shape of a user's tokens.
-    """
+    """A frozen encoder. name: for records. tokens, width: shape of a user's tokens."""
 
     name: str
     tokens: int
@@ -95,7 +85,6 @@ class ClipEncoder(ImageEncoder):
     Args:
         embed: (n, 3, H, W) images in [-1, 1] -> (n, d) unit embeddings.
         texts: sentences -> (n, d) unit embeddings of the same model's text tower.
-        mean, deviation: (d,) of image embeddings.
     """
 
     name = "clip"
@@ -115,14 +104,9 @@ class ClipEncoder(ImageEncoder):
 
     @torch.no_grad()
     def stated(self, liked: str, disliked: str, others: Sequence[str], weight: int = 4) -> Tensor:
-        """The tokens of a user who describes the preference in words.
+        """The tokens of a user who describes the preference in words; the description counts for `weight` choices.
 
         Embeddings of texts and images have different means, so texts are centred on those of other sentences.
-
-        Args:
-            liked, disliked: the description.
-            others: sentences about other images.
-            weight: number of choices that the description counts for.
         """
         middle = self.texts(others).cpu().mean(0)
         preferred, rejected = ((self.texts([said]).cpu() - middle) / self.deviation for said in (liked, disliked))

@@ -42,10 +42,6 @@ class VisionLanguageEncoder(UserEncoder):
         model: a name on the hub, or a folder.
         revision: a branch, tag or commit of the hub.
         thought: tokens of the step-by-step answer, greedily decoded; 0 takes the state at the end of the question.
-        device, dtype: of the model.
-
-    Raises:
-        ArtefactError: where it cannot be loaded.
     """
 
     tokens = 2
@@ -109,12 +105,7 @@ class VisionLanguageEncoder(UserEncoder):
 
 
 class Cached(UserEncoder):
-    """An encoder with a cache on disk, by the content of the choices and the encoder's name.
-
-    Args:
-        inner: the encoder.
-        folder: created if missing.
-    """
+    """An encoder with a cache on disk, by the content of the choices and the encoder's name."""
 
     def __init__(self, inner: UserEncoder, folder: Path) -> None:
         self.inner, self.folder = inner, folder
