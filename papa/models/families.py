@@ -103,7 +103,7 @@ class Family(ABC):
 
     @abstractmethod
     def condition(self, pipe: Any, prompt: str, device: str, shape: tuple[int, ...], scale: float) -> Condition:
-        """The encoded prompt, "" for the unconditional branch; for latents of a shape (C, H, W) and a guidance scale."""
+        """The encoded prompt, "" for the unconditional branch; `shape` is (C, H, W) of a latent."""
 
     @abstractmethod
     def predicted(self, network: Any, x: Tensor, t: Tensor, given: Condition) -> Tensor:
