@@ -43,11 +43,10 @@ from recipes.shared import Log
 Side = Annotated[int, Field(ge=PIXELS, multiple_of=PIXELS)]
 BATCH = 16
 """Images per forward pass of the image encoder."""
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 class StableCascade(Settings):
-    """Stable Cascade's Stage C."""
-
     kind: Literal["stable_cascade"] = "stable_cascade"
     prior: str
     """A folder of `StableCascadePriorPipeline` (stabilityai/stable-cascade-prior)."""
@@ -66,8 +65,6 @@ class Pipeline(Settings):
 
 
 class VisionLanguage(Settings):
-    """The user encoder."""
-
     model: str = NAME
     """A name on the hub, or a folder."""
     revision: str = REVISION
@@ -84,9 +81,7 @@ class Users(Settings):
     files: Annotated[list[str], Field(min_length=1)]
     """Parquet files in Pick-a-Pic's layout; patterns are allowed (`data/train-*.parquet`)."""
     seen: Positive = 300
-    """Users to train on."""
     held_out: Positive = 40
-    """Held-out users."""
     pairs: Positive = 100
     """Maximum number of pairs of a user, ties included."""
     side: Side = 512
@@ -94,8 +89,6 @@ class Users(Settings):
 
 
 class AdapterSettings(Settings):
-    """Settings of an adapter's training."""
-
     out: str
     """The adapter's file (safetensors)."""
     base: Annotated[StableCascade | Pipeline, Field(discriminator="kind")]
@@ -127,12 +120,6 @@ class Base:
 
 
 def base_of(settings: StableCascade | Pipeline, device: str) -> Base:
-    """Load a base model.
-
-    Raises:
-        ArtefactError: for a file that is missing or of another model.
-        ModelError: for a model that predicts velocity.
-    """
     if isinstance(settings, Pipeline):
         model = PipelineModel.from_folder(settings.model, device=device)
         assert model.alphas_cumprod is not None
@@ -141,7 +128,7 @@ def base_of(settings: StableCascade | Pipeline, device: str) -> Base:
         unet: nn.Module = model.pipe.unet
         return Base(unet, unet, model.alphas_cumprod, model.encode, lambda said: model.condition(said)["prompt"])
     images = EfficientNetEncoder.from_file(settings.images).to(device)
-    pipe: Any = load_prior(settings.prior, {"bf16": torch.bfloat16, "fp32": torch.float32}[settings.dtype]).to(device)
+    pipe: Any = load_prior(settings.prior, DTYPES[settings.dtype]).to(device)
     return Base(
         pipe.prior, StageC(pipe.prior), ratio_schedule(pipe.scheduler), images, lambda said: prompt_tokens(pipe, said)
     )
@@ -153,11 +140,7 @@ def squared(image: np.ndarray, side: int) -> np.ndarray:
 
 
 def pairs_of(settings: Users, log: Log) -> tuple[Gathered, Gathered]:
-    """Pairs of the training users and of the held-out users.
-
-    Raises:
-        PapaError: for missing files or too few users.
-    """
+    """Pairs of the training users and of the held-out users."""
     files = sorted({Path(found) for pattern in settings.files for found in glob.glob(pattern, recursive=True)})
     if not files:
         raise PapaError(f"users: no file matches {', '.join(settings.files)}; download the dataset or correct `files`.")
@@ -179,25 +162,16 @@ def pairs_of(settings: Users, log: Log) -> tuple[Gathered, Gathered]:
 
 
 def train(settings: AdapterSettings, log: Log) -> Path:
-    """Train an adapter unless its file exists.
-
-    Returns:
-        The adapter's file; the learning curve is saved beside it.
-
-    Raises:
-        PapaError: for files, users or a model that are missing or do not fit.
-    """
+    """Train an adapter unless its file exists; returns the file. The learning curve is saved beside it."""
     file, stream = Path(settings.out), Stream(settings.seed).at("adapter")
     if file.is_file():
         log(f"{file} exists; delete it to train again")
         return file
     device = pick_device(settings.device)
     base = base_of(settings.base, device)
-    dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[settings.encoder.dtype]
     asked = settings.encoder
-    encoder = Cached(
-        VisionLanguageEncoder(asked.model, asked.revision, asked.thought, device, dtype), Path(asked.cache)
-    )
+    users = VisionLanguageEncoder(asked.model, asked.revision, asked.thought, device, DTYPES[asked.dtype])
+    encoder = Cached(users, Path(asked.cache))
 
     @torch.no_grad()
     def latents(images: list[np.ndarray]) -> Tensor:

@@ -142,16 +142,7 @@ def train(folder: Path, images: Tensor, labels: Tensor, log: Log, steps: int) ->
 
     The base model and the feature network are trained on parts A and B, the gold judge on part A. Part C is the
     reference set of the metrics.
-
-    Args:
-        folder: where the files are written.
-        images: (1797, 1, 8, 8) in [-1, 1].
-        labels: (1797,) classes.
-        log: receives lines of progress.
-        steps: training steps of the base model.
-
-    Returns:
-        Split indices by part.
+    Returns the split indices by part.
     """
     stream = Stream(SEED).at("digits", "recipe")
     parts = split_indices(labels.numpy(), stream)

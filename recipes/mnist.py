@@ -15,7 +15,7 @@ import json
 import shutil
 import time
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -139,19 +139,12 @@ def train_base(
 
     Args:
         x: (n, 1, 28, 28) images in [-1, 1].
-        settings: see `BaseTraining`.
-        stream: random numbers; every step has its own.
         checkpoint: file to resume from; None keeps none.
-        log: receives lines of progress.
-        device: where to train.
         start: initial network; None makes a new one.
         data: identifies the data in the checkpoint.
 
     Returns:
         The averaged network, on the CPU.
-
-    Raises:
-        PapaError: for a checkpoint that is damaged, or of other settings or data.
     """
     with stream.at("init").seeding_torch():
         unet = new_unet(settings.size) if start is None else start
@@ -212,11 +205,7 @@ def _step(
 def train(place: Path, name: str, stages: list[BaseTraining], log: Log) -> dict[str, list[int]]:
     """Make every artefact in `place`, which contains the IDX files.
 
-    The base model and the feature network are trained on parts A and B, the gold judge on part A. Part C is the
-    reference set of the metrics.
-
-    Returns:
-        Split indices by part.
+    The parts are used as in `recipes.digits`. Returns the split indices by part.
     """
     task, (images, labels) = TASKS[name], real_images(place)
     stream = Stream(SEED).at(name, "recipe")
@@ -232,10 +221,10 @@ def train(place: Path, name: str, stages: list[BaseTraining], log: Log) -> dict[
     unet, numbers, done = None, stream.at("base"), 0
     for index, settings in enumerate(stages):
         checkpoint = place / f".base-{index}.checkpoint"
-        numbers = stream.at("base") if done == 0 else stream.at("base").at(after=done)
         unet = train_base(images[seen], settings, numbers, checkpoint, log, pick_device("auto"), unet, data)
         unet.half().float().requires_grad_(True)  # stages start from the weights as they would be saved
         done += settings.steps
+        numbers = stream.at("base").at(after=done)
     assert unet is not None
     unet.half().save_pretrained(place / "unet")
     new_scheduler().save_pretrained(place / "scheduler")
@@ -260,15 +249,8 @@ def retrain(
     """Train everything in a staging folder, install it and measure it.
 
     Args:
-        log: receives lines of progress.
-        task: mnist or fashion_mnist.
         data: folder of IDX files; None takes those of the task.
-        size: of the base model.
-        precision: see `BaseTraining`.
         steps: steps of every stage, for a trial run.
-
-    Raises:
-        PapaError: for data that is missing or damaged.
     """
     home = folder(task)
     if data is None and not home.is_dir():
@@ -276,10 +258,7 @@ def retrain(
     if data is not None or not only_figures_missing(task):
         source = home if data is None else Path(data)
         real_images(source)  # raises for damaged files
-        stages: list[BaseTraining] = []
-        for count, lr in STAGES:
-            given: dict[str, Any] = {"size": size, "precision": precision, "steps": steps or count, "lr": lr}
-            stages.append(BaseTraining(**given))
+        stages = [BaseTraining(size=size, precision=precision, steps=steps or count, lr=lr) for count, lr in STAGES]
         new = staging(task, steps)
         for file in idx_files(source):
             shutil.copyfile(file, new / file.name)

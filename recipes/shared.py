@@ -1,7 +1,6 @@
-"""What the training scripts share: seeding, staging folders and model cards.
+"""Seeding, staging folders and model cards.
 
-A script trains in a staging folder, writes a card with the sha256 of every file, and renames the folder to the shipped
-one. Quality is measured afterwards, on the files that users load.
+A script trains in a staging folder, which replaces the shipped one; quality is measured on the installed files.
 """
 
 from __future__ import annotations
@@ -78,12 +77,7 @@ def hashes(home: Path) -> dict[str, str]:
 
 
 def write_card(home: Path, card: dict[str, Any]) -> None:
-    """Write `card.json`, each entry on one line, and `README.md` from it.
-
-    Args:
-        home: folder of the artefacts.
-        card: name, about, recipe, sha256 and, once measured, figures.
-    """
+    """Write `card.json`, each entry on one line, and `README.md` from it."""
     write_atomic(home / "README.md", readme(card))
     lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in card.items()]
     write_atomic(home / "card.json", "{\n" + ",\n".join(lines) + "\n}\n")
@@ -120,13 +114,7 @@ def _flattened(figures: dict[str, Any], prefix: str = "") -> tuple[dict[str, str
 
 
 def _shown(value: Any) -> str:
-    return (
-        f"{value:.4g}"
-        if isinstance(value, float)
-        else f"{value:,}"
-        if isinstance(value, int) and value >= 10_000
-        else str(value)
-    )
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def only_figures_missing(name: str) -> bool:

@@ -27,7 +27,7 @@ from papa.rng import Stream
 from recipes.fruits import measure
 from recipes.fruits.autoencoder import train_autoencoder
 from recipes.fruits.diffusion import new_scheduler, train_diffusion
-from recipes.fruits.judging import train_attributes, train_clip
+from recipes.fruits.judging import CLASSIFIER_STEPS, train_attributes, train_clip
 from recipes.shared import Log, half, install, main, once, only_figures_missing, staging
 
 SEED = 2026
@@ -35,18 +35,14 @@ BLOCKS, BLOCK = 14, 1600
 """The training images: 22,400."""
 HALF = BLOCKS * BLOCK // 2
 
-Pictures = tuple[Tensor, list[Attributes]]
+STREAM = Stream(SEED).at(NAME, "recipe")
 
 
-def stream() -> Stream:
-    return Stream(SEED).at(NAME, "recipe")
-
-
-def training_pictures(log: Log) -> Pictures:
+def training_pictures(log: Log) -> tuple[Tensor, list[Attributes]]:
     """(22400, 3, 32, 32) in [-1, 1] and their attributes; about two minutes."""
     images, shown = [], []
     for block in range(BLOCKS):
-        found, attributes = pictures(BLOCK, stream().at("pictures", block=block).generator())
+        found, attributes = pictures(BLOCK, STREAM.at("pictures", block=block).generator())
         images.append(found)
         shown += attributes
         log(f"pictures: {len(shown)} of {BLOCKS * BLOCK}")
@@ -63,27 +59,19 @@ def train(place: Path, log: Log, steps: int | None = None) -> None:
     first, second = (x[:HALF], shown[:HALF]), (x[HALF:], shown[HALF:])
     once(place / "pipeline", lambda new: pipeline(new, x, shown, place, log, steps))
     for name, part in (("proxy", first), ("held_out_clip", second)):
-        once(place / name, lambda new, name=name, part=part: clip(name, new, part, log, steps))
+        once(place / name, lambda new, name=name, part=part: train_clip(name, *part, new, STREAM.at(name), log, steps))
     for name, new_net, part in (("attributes", attribute_judge, second), ("features", feature_network, first)):
         if not (place / f"{name}.safetensors").exists():
-            net = train_attributes(new_net, *part, stream().at(name), log, **given(steps))
+            net = train_attributes(new_net, *part, STREAM.at(name), log, steps or CLASSIFIER_STEPS)
             save_file(half(net.state_dict()), place / f"{name}.safetensors")
-
-
-def given(steps: int | None) -> dict[str, Any]:
-    return {} if steps is None else {"steps": steps}
-
-
-def clip(name: str, place: Path, part: Pictures, log: Log, steps: int | None) -> None:
-    train_clip(name, *part, place, stream().at(name), log, steps)
 
 
 def pipeline(new: Path, x: Tensor, shown: list[Attributes], place: Path, log: Log, steps: int | None) -> None:
     """The autoencoder, kept on its own as it takes half an hour, then UNet and text encoder."""
-    kept = place / "autoencoder"
-    once(kept, lambda part: train_autoencoder(x, stream().at("autoencoder"), log, **given(steps)).save_pretrained(part))
+    kept, own = place / "autoencoder", {} if steps is None else {"steps": steps}
+    once(kept, lambda part: train_autoencoder(x, STREAM.at("autoencoder"), log, **own).save_pretrained(part))
     vae = AutoencoderKL.from_pretrained(kept, low_cpu_mem_usage=False).eval()
-    unet, text_encoder, tokenizer = train_diffusion(x, shown, vae, stream().at("diffusion"), log, **given(steps))
+    unet, text_encoder, tokenizer = train_diffusion(x, shown, vae, STREAM.at("diffusion"), log, **own)
     parts: dict[str, Any] = {"vae": vae, "text_encoder": text_encoder, "tokenizer": tokenizer, "unet": unet}
     parts |= {"scheduler": new_scheduler(), "safety_checker": None, "feature_extractor": None}
     pipe = StableDiffusionPipeline(**parts, requires_safety_checker=False)
