@@ -1,7 +1,6 @@
 """Waiting time of the page: from the last answer of a round to the PNG files of the next one.
 
-    python tools/bench_page.py                       # on `fruits`, with as many threads as there are cores
-    python tools/bench_page.py --rounds 20 --only papa
+    python tools/bench_page.py [--rounds 20] [--only papa]    # on `fruits`, with as many threads as there are cores
 
 Prints median and 95% quantile over the rounds; nothing is sampled ahead, and the browser is not included.
 The user likes bananas; with `--arbitrary` the answers do not depend on the images, which a surrogate fits most slowly.
@@ -23,7 +22,7 @@ from papa.benchmark.machine import this_machine
 from papa.benchmark.tasks.fruits import FRUITS, FruitsSettings
 from papa.benchmark.tasks.fruits.task import Fruits
 from papa.benchmark.users import user_of, user_spec
-from papa.serve.images import pngs
+from papa.serve.previews import pngs
 from papa.session import Session
 
 K = 8

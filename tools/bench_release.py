@@ -65,8 +65,7 @@ def as_the_release(net: Any, base: Any, x0: Any, total: int) -> None:
     """All timesteps in one graph."""
     import torch
 
-    abar, noise, weighted, x_t, predicted = schedule(total).to(x0), torch.randn_like(x0), torch.zeros(()), x0, x0
-    weighted = weighted.to(x0)
+    abar, noise, weighted, x_t, predicted = schedule(total).to(x0), torch.randn_like(x0), x0.new_zeros(()), x0, x0
     for t in range(total):
         x_t = abar[t].sqrt() * x0 + (1 - abar[t]).sqrt() * noise
         predicted = net(x_t, torch.tensor([t], device=x0.device)).sample
@@ -87,10 +86,8 @@ def as_papa(net: Any, base: Any, x0: Any, total: int) -> None:
     last = torch.zeros(1, total)
     last[0, -1] = C_QPDE
     pairs = Pairs(torch.arange(total)[None], torch.full((1, total), C_PREF / total), last)
-    nets = Networks(net, base, base)
-    papa_gradient(
-        nets, schedule(total), x0, lambda _: noise.expand(total, *noise.shape[1:]), pairs, chunk=32, cost=Cost()
-    )
+    nets, repeated = Networks(net, base, base), noise.expand(total, *noise.shape[1:])
+    papa_gradient(nets, schedule(total), x0, lambda _: repeated, pairs, chunk=32, cost=Cost())
 
 
 def in_a_process(asked: argparse.Namespace, name: str, way: str, total: int) -> dict[str, float]:
@@ -101,12 +98,6 @@ def in_a_process(asked: argparse.Namespace, name: str, way: str, total: int) -> 
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
-
-
-def extrapolated(at: list[int], values: list[float], whole: int) -> float:
-    """A straight line through the measured values, at `whole` timesteps."""
-    slope, start = np.polyfit(at, values, 1)
-    return float(start + slope * whole)
 
 
 def main() -> None:
@@ -127,9 +118,8 @@ def main() -> None:
     print("| network | implementation | MiB | seconds |\n|:--|:--|--:|--:|")
     for name in asked.networks:
         parts = [in_a_process(asked, name, "release", total) for total in asked.timesteps]
-        mib, seconds = (
-            extrapolated(asked.timesteps, [p[key] for p in parts], asked.whole) for key in ("mib", "seconds")
-        )
+        lines = (np.polyfit(asked.timesteps, [part[key] for part in parts], 1) for key in ("mib", "seconds"))
+        mib, seconds = (np.polyval(line, asked.whole) for line in lines)
         print(f"| {name} | release (extrapolated from T = {asked.timesteps}) | {mib:.0f} | {seconds:.1f} |")
         whole = in_a_process(asked, name, "papa", asked.whole)
         print(f"| {name} | papa | {whole['mib']:.0f} | {whole['seconds']:.1f} |", flush=True)

@@ -112,18 +112,11 @@ def main() -> None:
             session = Session(model, method, settings=settings)
             seconds = rounds(session, args.rounds)
             peak = peak_memory_mib()
-            table.append(
-                {
-                    "task": name,
-                    "method": label,
-                    "device": torch.cuda.get_device_name() if device != "cpu" else "cpu",
-                    "dtype": str(model.pipe.unet.dtype).removeprefix("torch."),
-                    "steps": model.steps,
-                    "parameters": sum(p.numel() for p in model.pipe.unet.parameters()),
-                    "seconds_per_round": round(float(np.mean(seconds)), 2),
-                    "peak_memory_mib": round(peak),
-                }
-            )
+            row: dict[str, Any] = {"task": name, "method": label, "steps": model.steps}
+            row["device"] = torch.cuda.get_device_name() if device != "cpu" else "cpu"
+            row["dtype"] = str(model.pipe.unet.dtype).removeprefix("torch.")
+            row["parameters"] = sum(p.numel() for p in model.pipe.unet.parameters())
+            table.append(row | {"seconds_per_round": round(float(np.mean(seconds)), 2), "peak_memory_mib": round(peak)})
             del session
     print(json.dumps(table, indent=2))
 

@@ -1,12 +1,11 @@
 """Whether two commits measure the same: run the same configurations on both and compare the long tables.
 
-    python tools/same_values.py ac0757b d49125a                   # before and after the move into three floors
     python tools/same_values.py OLD NEW                           # config/smoke.yaml and config/every.yaml
     python tools/same_values.py OLD NEW --config config/ppd.yaml
 
-Each commit is checked out into a folder of its own (--work, kept, so that a second call goes on from there). Both run
-the configurations of NEW, which must not name what OLD does not know. Every value of every run must be equal to the
-last bit; what a clock or the kernel measured (seconds, memory) is left out. The exit code is 0 if all are equal.
+Each commit is checked out into its own folder of --work, which is kept for the next call. Both run the configurations
+of NEW (--own: each its own). Every value except seconds and memory must be equal to the last bit; the exit code is 0 if
+all are.
 """
 
 from __future__ import annotations
@@ -31,13 +30,8 @@ def checked_out(commit: str, work: Path) -> Path:
     """A checkout of a commit (a folder is taken as it is)."""
     if Path(commit).is_dir():
         return Path(commit).resolve()
-    name = subprocess.run(
-        ["git", "rev-parse", "--short", f"{commit}^{{commit}}"],
-        cwd=REPOSITORY,
-        check=True,
-        capture_output=True,
-        encoding="utf-8",
-    ).stdout.strip()
+    parse = ["git", "rev-parse", "--short", f"{commit}^{{commit}}"]
+    name = subprocess.check_output(parse, cwd=REPOSITORY, encoding="utf-8").strip()
     place = work / name
     if not place.exists():
         subprocess.run(["git", "clone", "-q", str(REPOSITORY), str(place)], check=True)
@@ -52,21 +46,13 @@ def long_table(place: Path, config: Path, cores: int, own: bool) -> pd.DataFrame
         shutil.copyfile(config, copied)
     results = yaml.safe_load(copied.read_text(encoding="utf-8"))["results"]
     command = [sys.executable, "-m", "snakemake", "--cores", str(cores), f"{results}/runs.parquet"]
-    environment = os.environ | {
-        "PYTHONPATH": str(place),
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-    }
+    command += ["--configfile", f"config/{config.name}"]
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = os.environ | {"PYTHONPATH": str(place), "PATH": path}
     log = place / f"same-values-{config.stem}.log"
     print(f"{place.name}: {config.name} (log: {log})", flush=True)
     with open(log, "w", encoding="utf-8") as said:
-        done = subprocess.run(
-            [*command, "--configfile", f"config/{config.name}"],
-            cwd=place,
-            env=environment,
-            stdout=said,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
+        done = subprocess.run(command, cwd=place, env=environment, stdout=said, stderr=said, check=False)
     if done.returncode:
         raise SystemExit(f"the run failed; see {log}")
     table = pd.read_parquet(place / results / "runs.parquet")
@@ -86,18 +72,16 @@ def main() -> int:
     parser.add_argument("old", help="a commit, or a folder with its checkout")
     parser.add_argument("new", help="a commit, or a folder with its checkout")
     parser.add_argument("--config", nargs="+", default=["config/smoke.yaml", "config/every.yaml"])
-    parser.add_argument(
-        "--work", default=str(Path(tempfile.gettempdir()) / "papa-same-values"), help="folder of the checkouts"
-    )
-    parser.add_argument("--rename", nargs="+", default=[], metavar="OLD=NEW", help="measures that were renamed")
+    work = Path(tempfile.gettempdir()) / "papa-same-values"
+    parser.add_argument("--work", type=Path, default=work, help="folder of the checkouts")
     parser.add_argument("--own", action="store_true", help="each commit runs its own file of that name")
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()
-    places = [checked_out(commit, Path(args.work)) for commit in (args.old, args.new)]
+    places = [checked_out(commit, args.work) for commit in (args.old, args.new)]
     unequal = 0
     for config in args.config:
         old, new = (long_table(place, places[1] / config, args.cores, args.own) for place in places)
-        found = differences(old.rename(dict(name.split("=") for name in args.rename), level="metric"), new)
+        found = differences(old, new)
         print(f"{config}: {len(old)} values before, {len(new)} after, {len(found)} not the same", flush=True)
         if len(found):
             print(found.to_string(max_rows=40))

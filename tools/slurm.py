@@ -3,9 +3,8 @@
     python tools/slurm.py start     # prints the line that makes this shell use the cluster
     python tools/slurm.py stop      # ends it and deletes its folder
 
-Debian and Ubuntu have the daemons in the package `slurm-wlm`. They run as whoever starts them, talk over this machine
-alone and keep everything, the configuration included, in one folder. Nothing of a Slurm that is installed here is used
-or changed but its programs.
+Debian and Ubuntu have the daemons in the package `slurm-wlm`. They run as the user who starts them, listen on this
+machine only and keep everything in one folder.
 """
 
 from __future__ import annotations
@@ -50,12 +49,12 @@ SlurmdLogFile={folder}/%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 MpiDefault=none
-# There is no accounting, so `squeue` must tell for this long what became of a job.
+# There is no accounting, so `squeue` must show finished jobs for this long.
 MinJobAge=300
 ReturnToService=2
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
-# The nodes are what is written here, whatever the machine has: each of them is half of its cores, and all its memory.
+# Each node has half of the cores and all the memory of the machine.
 SlurmdParameters=config_overrides
 {nodes}
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
@@ -63,11 +62,12 @@ PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 
 
 def missing() -> list[str]:
-    """The programs that are needed and not installed. Daemons lie where only root has them on the path."""
+    """The programs that are needed and not installed."""
     return [name for name in (*DAEMONS, *COMMANDS) if program(name) is None]
 
 
 def program(name: str) -> str | None:
+    """Path of a program; only root has the daemons on the path."""
     return shutil.which(name, path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
 
 
@@ -97,11 +97,11 @@ def free_ports(count: int) -> list[int]:
 
 
 def start(folder: Path) -> Path:
-    """Start the daemons and wait until both nodes are idle. Returns: the folder of its commands, for PATH."""
+    """Start the daemons and wait until both nodes are idle; returns the folder of commands for PATH."""
     if names := missing():
         sys.exit(f"{', '.join(names)}: not on the path. Install Slurm, on Debian with `apt-get install slurm-wlm`.")
     if folder.exists():
-        sys.exit(f"{folder} is there already; end that cluster with `python tools/slurm.py stop --folder {folder}`.")
+        sys.exit(f"{folder} exists; stop that cluster with `python tools/slurm.py stop --folder {folder}`.")
     folder.mkdir(parents=True)
     (folder / "state").mkdir()
     key = folder / "munged.key"
@@ -111,19 +111,18 @@ def start(folder: Path) -> Path:
     conf.write_text(configuration(folder), encoding="utf-8")
     write_commands(folder, conf)
     files = [f"--{what}-file={folder}/munged.{what}" for what in ("key", "pid", "log", "seed")]
-    # Without --force, everybody must be able to reach the socket. Here all belongs to one user, who may hide it.
+    # Without --force every user must be able to reach the socket.
     run("munged", "--force", f"--socket={folder}/munge.socket", *files)
     run("slurmctld", "-f", str(conf))
     for name in NODES:
         (folder / name).mkdir()
         run("slurmd", "-N", name, "-f", str(conf))
-    wait_until(lambda: states(folder) == ["idle"] * len(NODES), f"both nodes are idle; the logs lie in {folder}")
+    wait_until(lambda: states(folder) == ["idle"] * len(NODES), f"both nodes are idle; the logs are in {folder}")
     return folder / "bin"
 
 
 def write_commands(folder: Path, conf: Path) -> None:
-    """Slurm's commands for this cluster. Each sets SLURM_CONF for itself: Snakemake's plugin takes it out of the
-    environment of its jobs."""
+    """Slurm's commands for this cluster; each sets SLURM_CONF, which Snakemake's plugin removes for its jobs."""
     (folder / "bin").mkdir()
     for name in COMMANDS:
         script = folder / "bin" / name
@@ -132,11 +131,11 @@ def write_commands(folder: Path, conf: Path) -> None:
 
 
 def stop(folder: Path) -> None:
-    """End all jobs and daemons, also where not all of them were started, and delete the folder."""
+    """End all jobs and daemons and delete the folder."""
     if not folder.exists():
-        sys.exit(f"{folder} is not there; nothing was started in it.")
+        sys.exit(f"There is no folder {folder}.")
     if (folder / "slurmctld.pid").exists():
-        run(f"{folder}/bin/scancel", f"--user={getpass.getuser()}")  # what a daemon has started outlives it
+        run(f"{folder}/bin/scancel", f"--user={getpass.getuser()}")  # jobs outlive the daemon
         wait_until(lambda: not run(f"{folder}/bin/squeue", "--noheader"), "all jobs have ended")
     for pid in daemons(folder):
         os.kill(pid, signal.SIGTERM)
@@ -145,23 +144,20 @@ def stop(folder: Path) -> None:
 
 
 def daemons(folder: Path) -> list[int]:
-    """The processes that run. A number in a file may be another process's by now, so its name is looked at."""
+    """Running daemons; the number in a file may belong to another process by now, so its name is checked."""
     pids = [file.read_text(encoding="utf-8").strip() for file in folder.glob("*.pid")]
     names = {pid: Path("/proc", pid, "comm") for pid in pids}
-    alive = {pid: file.read_text(encoding="utf-8").strip() for pid, file in names.items() if file.exists()}
-    return [int(pid) for pid, name in alive.items() if name in DAEMONS]
+    return [int(pid) for pid, file in names.items() if file.exists() and file.read_text().strip() in DAEMONS]
 
 
 def states(folder: Path) -> list[str]:
-    """The state of each node, as `sinfo` has it."""
     return run(f"{folder}/bin/sinfo", "--noheader", "--Node", "--format=%T").split()
 
 
 def run(*command: str) -> str:
-    """What a program says, or the end of this one with what it complains about."""
-    done = subprocess.run(
-        [program(command[0]) or command[0], *command[1:]], capture_output=True, encoding="utf-8", check=False
-    )
+    """Output of a program; exits if it fails."""
+    path = program(command[0]) or command[0]
+    done = subprocess.run([path, *command[1:]], capture_output=True, encoding="utf-8", check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed: {done.stderr or done.stdout}")
     return done.stdout
