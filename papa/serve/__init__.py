@@ -4,7 +4,7 @@
     server.py     routes; security.py: who may use them
     desk.py       the session, its worker thread, and the state that the page shows
     drafts.py     every keystroke, on disk beside the log
-    answers.py    keystrokes to answers of a session, and back
+    answers.py    what the page sends; keystrokes to answers of a session, and back
     previews.py   images before and now; dial.py: the strength of the result
     exports.py    saving answers, deleting everything
 

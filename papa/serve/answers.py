@@ -1,4 +1,4 @@
-"""From keystrokes to the answers of a session, and back.
+"""What the page sends: keystrokes; from keystrokes to the answers of a session, and back.
 
 A round is shown as units, single images or pairs of neighbours, with one answer each:
 
@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
 from papa.errors import AnswerError
 from papa.feedback import Feedback, Tie
@@ -26,6 +27,39 @@ SINGLE = {"like": 1.0, "dislike": 0.0, SKIP: None}
 PAIRS = {"first": (1.0, 0.0), "second": (0.0, 1.0), "tie": (0.5, 0.5), SKIP: (None, None)}
 """Answer -> preferences of the two images."""
 
+Count = Annotated[int, Field(ge=0, lt=10**9, strict=True)]
+
+
+class Form(BaseModel):
+    """Base of everything that the page sends; unknown entries are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Step(Form):
+    """A keystroke.
+
+    Args:
+        client: one page in one tab.
+        seq: number of the step in that page, from 1.
+        seen: version of the draft that the page knew.
+        item: the unit that is rated; answer: None clears it.
+    """
+
+    op: Literal["rate", "confirm", "undo"]
+    client: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")]
+    seq: Annotated[int, Field(ge=1, lt=10**9, strict=True)]
+    seen: Count
+    round: Count = 0
+    item: Count | None = None
+    answer: Annotated[str, Field(max_length=16)] | None = None
+
+
+class Steps(Form):
+    """Keystrokes, in order."""
+
+    steps: Annotated[list[Step], Field(min_length=1, max_length=100)]
+
 
 @dataclass
 class Shown:
@@ -33,7 +67,6 @@ class Shown:
 
     Args:
         images: PNG files.
-        kind: kind of the question.
         paired: two by two.
         stamp: differs between different images of the same round.
         feedback: its answers, once learned.
@@ -55,11 +88,7 @@ class Shown:
         return unit < self.units and answer in (None, *(PAIRS if self.paired else SINGLE))
 
     def encode(self, answers: Sequence[str]) -> list[Any]:
-        """One answer per unit -> the answers that `Session.answer` takes.
-
-        Raises:
-            AnswerError: on an unknown answer or another number of answers.
-        """
+        """One answer per unit -> the answers that `Session.answer` takes."""
         known = PAIRS if self.paired else SINGLE
         if len(answers) != self.units or not set(answers) <= known.keys():
             raise AnswerError(f"expected {self.units} answers, each one of {', '.join(known)}.")

@@ -17,14 +17,21 @@ from papa.errors import PapaError
 from papa.feedback import Feedback, Question
 from papa.methods.interface import Method
 from papa.serve import exports
-from papa.serve.answers import SKIP, Shown
+from papa.serve.answers import SKIP, Shown, Step
 from papa.serve.dial import session_at
 from papa.serve.drafts import Draft
-from papa.serve.images import pngs
-from papa.serve.previews import Previews
-from papa.serve.steps import KNOWN, LATER, NEWER, TAKEN, Step
+from papa.serve.previews import Previews, pngs
 from papa.serve.worker import Worker
 from papa.session import Session
+
+TAKEN = "taken"
+"""The step is on disk."""
+KNOWN = "known"
+"""The step was sent before and is on disk."""
+NEWER = "newer"
+"""Not taken: another tab made a step, or that round is no longer open."""
+LATER = "later"
+"""The images of this round are not ready yet (after a start); this step and those after it are to be sent again."""
 
 
 class Desk:
@@ -32,11 +39,7 @@ class Desk:
 
     Args:
         make: opens the session; called again after a round was reopened.
-        log: log of the session.
         paired: show pairs even if the method asks for likes.
-
-    Raises:
-        PapaError: as `make` and `Draft`, before anything is served.
     """
 
     def __init__(self, make: Callable[[], Session], log: Path, paired: bool = False) -> None:
@@ -62,8 +65,6 @@ class Desk:
         self._queued = 0
         self._notes: list[str] = []
         self._gone: str | None = None  # why no steps are accepted any more
-
-    # ------------------------------------------------------------ steps of the user
 
     @property
     def _first(self) -> int:
@@ -121,11 +122,14 @@ class Desk:
         return TAKEN
 
     def _confirm(self, step: Step, here: Shown) -> str:
-        rated = self.draft.answers.get(step.round, {})
-        answers = [rated.get(item, SKIP) for item in range(here.units)]
+        answers = [answer or SKIP for answer in self._rated(step.round, here)]
         self.draft.append("confirm", step.client, step.seq, round=step.round, answers=answers)
         self.settle()
         return TAKEN
+
+    def _rated(self, index: int, here: Shown) -> list[str | None]:
+        rated = self.draft.answers.get(index, {})
+        return [rated.get(item) for item in range(here.units)]
 
     def _undo(self, step: Step) -> str:
         last, here = self.draft.last(), self.open
@@ -147,8 +151,6 @@ class Desk:
         """Later rounds followed from answers that were taken back."""
         self._rounds = {known: here for known, here in self._rounds.items() if known <= index}
         self.settle()
-
-    # ------------------------------------------------------------ the worker
 
     def settle(self) -> None:
         """Bring the session in line with the draft, in the background."""
@@ -180,7 +182,7 @@ class Desk:
             session.ask_ahead()
 
     def _answer(self, session: Session) -> bool:
-        """Learn from the next round, if it is confirmed."""
+        """Learn from the next round; False if it is not confirmed."""
         with self._lock:
             answers = self.draft.confirmed.get(session.round)
             if answers is None or self.draft.reopened is not None:  # a queued `_settle` reopens a round
@@ -233,10 +235,8 @@ class Desk:
             self._show(question).feedback = feedback
             self._logged = self._session.logged
             if self._worker.busy is not None:
-                self._worker.busy.done = question.round + 1
+                self._worker.busy["done"] = question.round + 1
             self._worker.changed()
-
-    # ------------------------------------------------------------ previews
 
     def turn(self, value: float) -> None:
         """Set the dial; "now" is sampled at that value."""
@@ -259,8 +259,6 @@ class Desk:
         with self._lock:
             return session is not None and not self._queued and not self._gone
 
-    # ------------------------------------------------------------ saving, and the end
-
     def export(self, what: str) -> None:
         """Save the model at the dial's strength ("model") or the rated images ("answers"), in the background."""
         strength = self._previews.value  # the dial may be turned before it is saved
@@ -278,7 +276,6 @@ class Desk:
             self._notes.append(note)
 
     def _save(self, session: Session, what: str, strength: float | None) -> str:
-        """Save the model or the answers; returns where."""
         path = exports.new_path(self.exports, what, session.round)
         if what == "model":
             self.exports.mkdir(parents=True, exist_ok=True)
@@ -292,11 +289,7 @@ class Desk:
         return f"{exports.write_answers(path, learned, session.model.prompt or '')}"
 
     def delete(self) -> None:
-        """Delete the log, the draft and the exports; no step is accepted afterwards.
-
-        Raises:
-            PapaError: if a file cannot be deleted.
-        """
+        """Delete the log, the draft and the exports; no step is accepted afterwards."""
         with self._lock:
             before, self._gone = self._gone, "Everything of this session was deleted."
         try:
@@ -327,16 +320,12 @@ class Desk:
         self._worker.close()
         self._drop_session()
 
-    # ------------------------------------------------------------ what the page shows
-
     def image(self, index: int, item: int) -> bytes | None:
-        """The PNG of an item of a round, or None."""
         with self._lock:
             here = self._rounds.get(index)
             return here.images[item] if here is not None and item < len(here.images) else None
 
     def preview(self, which: str, item: int) -> bytes | None:
-        """The PNG of a preview, "before" or "now", or None."""
         return self._previews.image(which, item)
 
     def state(self) -> dict[str, Any]:
@@ -353,16 +342,17 @@ class Desk:
                 "labels": self.settings.labels,
                 "confirmed": min(index * self.settings.per_round, self.settings.labels),
                 "finished": index >= self.settings.rounds,
-                "question": None if here is None else self._question(index, here),
-                "busy": None if busy is None else vars(busy).copy(),
+                "question": here
+                and {
+                    "round": index,
+                    "stamp": here.stamp,
+                    "paired": here.paired,
+                    "answers": self._rated(index, here),
+                },
+                "busy": None if busy is None else dict(busy),
                 "error": self._worker.error,
                 "notes": list(self._notes),
                 "gone": self._gone,
                 "undo": index > 0 or self.draft.last() is not None,
                 "saves": self.saves,
             } | self._previews.state()
-
-    def _question(self, index: int, here: Shown) -> dict[str, Any]:
-        rated = self.draft.answers.get(index, {})
-        answers = [rated.get(item) for item in range(here.units)]
-        return {"round": index, "stamp": here.stamp, "paired": here.paired, "answers": answers}

@@ -55,12 +55,7 @@ def dial_of(method: Method[Any]) -> Dial | None:
 
 
 def method_at(method: Method[Any], value: float) -> Method[Any]:
-    """A copy of the method whose result has another strength.
-
-    Args:
-        method: a method with a dial.
-        value: within the range of its dial.
-    """
+    """A copy of the method whose result has another strength, within the range of its dial."""
     other: Any = copy.copy(method)
     strength = method.settings.dial
     if strength == "n":

@@ -56,7 +56,6 @@ class Draft:
 
     Raises:
         SessionError: if the draft is damaged or belongs to another session.
-        PapaError: if it cannot be written.
     """
 
     def __init__(self, file: Path, head: Mapping[str, Any]) -> None:
@@ -72,8 +71,6 @@ class Draft:
     @property
     def version(self) -> int:
         return len(self.lines)
-
-    # ------------------------------------------------------------ the file
 
     def _read(self, head: dict[str, Any]) -> None:
         try:
@@ -118,8 +115,6 @@ class Draft:
         except OSError as error:
             raise cannot_write(self.file, error, AGAIN) from error
 
-    # ------------------------------------------------------------ steps
-
     def sent(self, client: str, seq: int) -> bool:
         """Whether the draft has this step of a client."""
         return self._sent.get(client, 0) >= seq
@@ -129,15 +124,11 @@ class Draft:
         return any(line["client"] not in ("", client) for line in self.lines[seen:])
 
     def last(self) -> Undoable | None:
-        """What the next undo reverts."""
+        """The step that the next undo reverts."""
         return self._stack[-1] if self._stack else None
 
     def append(self, op: str, client: str = "", seq: int = 0, **more: Any) -> None:
-        """Write a step, then apply it.
-
-        Raises:
-            PapaError: if it cannot be written; the draft is then as before.
-        """
+        """Write a step, then apply it. If it cannot be written, the draft is as before."""
         line = {"version": self.version + 1, "client": client, "seq": seq, "op": op, **more}
         self._write(json.dumps(line))
         self._take(line)
@@ -147,8 +138,7 @@ class Draft:
             raise ValueError(f"version {line['version']} after {self.version}")
         self._apply(line["op"], line)
         self.lines.append(line)
-        if line["client"]:
-            self._sent[line["client"]] = max(line["seq"], self._sent.get(line["client"], 0))
+        self._sent[line["client"]] = max(line["seq"], self._sent.get(line["client"], 0))
 
     def _apply(self, op: str, line: dict[str, Any]) -> None:
         if op == "rate":

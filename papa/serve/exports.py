@@ -27,14 +27,7 @@ def paths(log: Path) -> tuple[Path, Path]:
 
 
 def keep_rounds(log: Path, rounds: int) -> None:
-    """Keep only the first rounds of a log (and its given labels); rewritten whole or not at all.
-
-    Args:
-        log: a log that no session has open.
-
-    Raises:
-        PapaError: if it cannot be written.
-    """
+    """Keep only the first rounds of a log (and its given labels), which no session has open."""
     with FileLock(f"{log}.lock", timeout=10):
         lines = log.read_bytes().splitlines(keepends=True)
         before = 1 + ("given" in json.loads(lines[1]) if len(lines) > 1 else 0)
@@ -58,9 +51,6 @@ def write_answers(path: Path, rounds: Sequence[Shown], prompt: str) -> Path:
 
     Returns:
         The first file.
-
-    Raises:
-        PapaError: if a file cannot be written.
     """
     from papa.benchmark.personal.pick_a_pic import Written, write
 
@@ -98,11 +88,7 @@ def pairs(rounds: Sequence[Shown]) -> Iterator[tuple[int, int, float]]:
 
 
 def delete_all(log: Path) -> None:
-    """Delete the log, its lock, the draft and the exports.
-
-    Raises:
-        OSError: if something cannot be deleted.
-    """
+    """Delete the log, its lock, the draft and the exports."""
     draft, folder = paths(log)
     for file in (log, draft, log.with_name(f"{log.name}.lock")):
         file.unlink(missing_ok=True)

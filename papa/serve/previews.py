@@ -5,35 +5,53 @@ Only the worker thread samples; each result is set in one assignment, so it may 
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
 from papa.diffusion.denoiser import Cost
+from papa.errors import ModelError
+from papa.models.interface import Model
 from papa.serve.dial import Dial, dial_of, session_at
-from papa.serve.images import pngs
 from papa.session import Session
 
 N = 6
 """Images of a preview."""
 
 
+def pngs(model: Model, images: Tensor) -> list[bytes]:
+    """(n, C, H, W) images in [-1, 1], C = 1 or 3 -> n PNG files.
+
+    Raises:
+        ModelError: for a model whose items are not images.
+    """
+    if images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise ModelError("this model does not generate images, so the page cannot show them; use `papa.Session`.")
+    files = []
+    for item in model.pack(images):
+        image = np.repeat(item, 3 // len(item), axis=0).transpose(1, 2, 0)
+        Image.fromarray(np.ascontiguousarray(image)).save(file := io.BytesIO(), format="PNG")
+        files.append(file.getvalue())
+    return files
+
+
 @dataclass(frozen=True)
 class Preview:
-    """Images of the model.
-
-    Args:
-        images: PNG files.
-        after: rounds learned.
-        value: of the dial.
-        method: the method that sampled them; a reopened round makes another one.
-        stamp: differs between different images.
-    """
+    """Images of the model (PNG files)."""
 
     images: list[bytes]
     after: int = 0
+    """Number of rounds learned."""
     value: float | None = None
+    """Of the dial."""
     method: object = None
+    """The method that sampled them; a reopened round makes another one."""
     stamp: int = 0
+    """Differs between different images."""
 
 
 class Previews:

@@ -34,8 +34,6 @@ class Access:
     """Who may use the page.
 
     Args:
-        host: address of the server.
-        port: its port.
         token: secret in the address; None for no secret.
         names: further host names, such as a proxy's (`--allow-host`).
         csrf: secret of every POST, new at each start.

@@ -22,15 +22,14 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from papa.errors import PapaError
+from papa.serve.answers import Form, Steps
 from papa.serve.desk import Desk
 from papa.serve.security import HEADERS, Access, message
-from papa.serve.steps import Form, Steps
 
 STATIC = {"app.js": "text/javascript", "app.css": "text/css", "icon.svg": "image/svg+xml"}
 """Files of the page: name -> media type."""
 TYPED = "delete everything"
 """What the user types to delete everything."""
-WAITING = "papa serve: waiting for the model; the answers are on disk. Press Ctrl-C again to stop at once."
 INTERRUPTED = 130
 """Exit code after an interrupt, as in shells."""
 
@@ -38,20 +37,14 @@ F = TypeVar("F", bound=Form)
 
 
 class Turn(Form):
-    """A new value of the dial."""
-
     value: Annotated[float, Field(ge=-1e6, le=1e6)]
 
 
 class Export(Form):
-    """What to save."""
-
     what: Literal["model", "answers"]
 
 
 class Delete(Form):
-    """The words that were typed."""
-
     typed: Annotated[str, Field(max_length=100)]
 
 
@@ -59,8 +52,6 @@ class Page:
     """The routes.
 
     Args:
-        desk: the session.
-        access: who may use the page.
         title: prompt, model, method and number of given images, for the heading.
         stop: ends the server.
     """
@@ -78,8 +69,8 @@ class Page:
             routes=[
                 Route("/", self.page),
                 Route("/state", lambda request: JSONResponse(self.state())),
-                Route("/image/{round:int}/{item:int}", self.image),
-                Route("/preview/{which:str}/{item:int}", self.preview),
+                Route("/image/{index:int}/{item:int}", lambda request: _png(self.desk.image(**request.path_params))),
+                Route("/preview/{which}/{item:int}", lambda request: _png(self.desk.preview(**request.path_params))),
                 Route("/static/{name:str}", self.file),
                 self.post("/steps", Steps, lambda form: self.desk.act(form.steps)),
                 self.post("/dial", Turn, lambda form: self.desk.turn(form.value)),
@@ -101,12 +92,6 @@ class Page:
 
     def page(self, request: Request) -> Response:
         return HTMLResponse(self.template.render(csrf=self.access.csrf, typed=TYPED, **self.title))
-
-    def image(self, request: Request) -> Response:
-        return _png(self.desk.image(request.path_params["round"], request.path_params["item"]))
-
-    def preview(self, request: Request) -> Response:
-        return _png(self.desk.preview(request.path_params["which"], request.path_params["item"]))
 
     def file(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -145,11 +130,7 @@ def _png(data: bytes | None) -> Response:
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A listening socket.
-
-    Raises:
-        PapaError: if the address or port is not available.
-    """
+    """A listening socket."""
     if not 0 <= port <= 65535:
         raise PapaError(f"--port {port}: ports are 0 to 65535. Choose another --port.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -184,7 +165,8 @@ def run(desk: Desk, access: Access, title: dict[str, Any], at: socket.socket) ->
             with suppress(KeyboardInterrupt):
                 server.run(sockets=[at])
         finally:
-            print(WAITING, file=sys.stderr, flush=True)
+            waiting = "waiting for the model; the answers are on disk. Press Ctrl-C again to stop at once."
+            print(f"papa serve: {waiting}", file=sys.stderr, flush=True)
             desk.close()
     except KeyboardInterrupt:
         print("papa serve: stopped at once. Start it again to resume.", file=sys.stderr, flush=True)

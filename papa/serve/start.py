@@ -34,15 +34,7 @@ SHORTEST = 16
 
 
 def start(args: argparse.Namespace, say: Callable[[str], None]) -> None:
-    """Serve one session until it is stopped.
-
-    Args:
-        args: of `papa serve`.
-        say: prints a line.
-
-    Raises:
-        PapaError: on wrong arguments, a log of another session or a port in use.
-    """
+    """Serve one session until it is stopped; `say` prints a line."""
     check_access(args.host, args.token)
     settings = method_settings(args.settings)
     # Misspelled settings and bad labels are found before a large model is loaded.
@@ -53,11 +45,11 @@ def start(args: argparse.Namespace, say: Callable[[str], None]) -> None:
         say("papa serve: loading the model")
         model = load(args)
         name, weights = identity(Path(args.model or FRUITS))
-        about = {
-            "model": {"name": name, "network_sha256": weights},
-            **sampling(model),
-            "shown": "pairs" if args.pairs else "single",
-        }
+        about: dict[str, Any] = {"model": {"name": name, "network_sha256": weights}}
+        about |= {"prompt": model.prompt, "steps": model.steps, "chunk": model.chunk}
+        if isinstance(model, PipelineModel):
+            about["guidance_scale"] = model.settings.guidance_scale
+        about["shown"] = "pairs" if args.pairs else "single"
         make = partial(
             Session, model, args.method, **budget, seed=args.seed, log=args.log, settings=settings, about=about,
             given=given,
@@ -70,11 +62,7 @@ def start(args: argparse.Namespace, say: Callable[[str], None]) -> None:
 
 
 def check_access(host: str, token: str | None) -> None:
-    """Refuse an address that others can reach without a token, and a token that can be guessed.
-
-    Raises:
-        SettingsError: in both cases.
-    """
+    """Refuse an address that others can reach without a token, and a token that can be guessed."""
     if token is not None and len(token) < SHORTEST:
         raise SettingsError(
             f"--token: {len(token)} characters can be guessed; give at least {SHORTEST}, for example the output of "
@@ -88,11 +76,7 @@ def check_access(host: str, token: str | None) -> None:
 
 
 def method_settings(text: str) -> dict[str, Any]:
-    """The method's settings from the command line.
-
-    Raises:
-        SettingsError: if the text is not a JSON object.
-    """
+    """The method's settings from the command line."""
     try:
         given = json.loads(text)
     except ValueError as error:
@@ -103,11 +87,7 @@ def method_settings(text: str) -> dict[str, Any]:
 
 
 def load(args: argparse.Namespace) -> Model:
-    """The requested pipeline, or the shipped one.
-
-    Raises:
-        SettingsError, ArtefactError, ModelError: as `Model.from_pretrained`.
-    """
+    """The requested pipeline, or the shipped one."""
     if args.model and not Path(args.model).is_dir():
         raise ArtefactError(f"--model: there is no folder {args.model}.")
     given = {"prompt": args.prompt, "steps": args.steps, "guidance_scale": args.guidance}
@@ -117,12 +97,6 @@ def load(args: argparse.Namespace) -> Model:
     with warnings.catch_warnings():  # the oldest supported diffusers has no other name for this argument
         warnings.filterwarnings("ignore", message="`torch_dtype` is deprecated")
         return Model.from_pretrained(args.model or FRUITS, device=pick_device(args.device), **settings)
-
-
-def sampling(model: Model) -> dict[str, Any]:
-    """How images are sampled, for the log."""
-    found: dict[str, Any] = {"prompt": model.prompt, "steps": model.steps, "chunk": model.chunk}
-    return found | ({"guidance_scale": model.settings.guidance_scale} if isinstance(model, PipelineModel) else {})
 
 
 def identity(folder: Path) -> tuple[str, str]:

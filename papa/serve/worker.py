@@ -7,18 +7,9 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import Any
 
 from papa.errors import PapaError
-
-
-@dataclass
-class Busy:
-    """The current job, in words. done, of: its progress; 0 of 0 if unknown."""
-
-    what: str
-    done: int = 0
-    of: int = 0
 
 
 class Worker:
@@ -26,14 +17,14 @@ class Worker:
 
     Attributes:
         tick: counts the changes.
-        busy: the current job.
+        busy: what the current job does, in words; done and of: its progress, 0 of 0 if unknown.
         error: message of the last job that failed.
     """
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.tick = 0
-        self.busy: Busy | None = None
+        self.busy: dict[str, Any] | None = None
         self.error: str | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="papa-session")
 
@@ -70,7 +61,7 @@ class Worker:
     def doing(self, what: str, done: int = 0, of: int = 0) -> Iterator[None]:
         """Set `busy` within this block."""
         with self.lock:
-            self.busy, self.tick = Busy(what, done, of), self.tick + 1
+            self.busy, self.tick = {"what": what, "done": done, "of": of}, self.tick + 1
         try:
             yield
         finally:

@@ -150,12 +150,7 @@ def hosts(browser: Browser) -> set[str]:
 
 def test_letter_keys_by_place_in_another_alphabet(browser: Browser, server: Hosted) -> None:
     browser.open(server.url)
-    for key, code in (
-        ("д", "KeyL"),
-        ("δ", "KeyD"),
-        ("ы", "KeyS"),
-        ("l", "KeyP"),
-    ):
+    for key, code in (("д", "KeyL"), ("δ", "KeyD"), ("ы", "KeyS"), ("l", "KeyP")):
         for kind in ("keyDown", "keyUp"):
             browser.driver.execute_cdp_cmd("Input.dispatchKeyEvent", {"type": kind, "key": key, "code": code})
     browser.has("like", "dislike", "skip", "like")
@@ -163,8 +158,8 @@ def test_letter_keys_by_place_in_another_alphabet(browser: Browser, server: Host
     browser.has("like", "dislike", "skip", "")
 
 
-@pytest.mark.parametrize("count", [60, pytest.param(1000, marks=pytest.mark.slow)])
-def test_fast_keystrokes_are_all_saved_in_order(browser: Browser, server: Hosted, count: int) -> None:
+def test_fast_keystrokes_are_all_saved_in_order(browser: Browser, server: Hosted) -> None:
+    count = 60
     browser.open(server.url)
     pressed = ["l" if index % 3 else "d" for index in range(count)]
     for index, key in enumerate(pressed):
@@ -276,7 +271,7 @@ def test_behind_a_proxy(browser: Browser, tmp_path: Path) -> None:
 
 
 def test_accessibility(browser: Browser, server: Hosted) -> None:
-    """Names for screen readers, one tab stop, signs beside colours, contrast of WCAG AA in light and in dark."""
+    """Names for screen readers, one tab stop, signs beside colours."""
     browser.open(server.url)
     browser.keys("l")
     labels = browser.script("[...document.querySelectorAll('.item')].map((item) => item.getAttribute('aria-label'))")
@@ -286,31 +281,6 @@ def test_accessibility(browser: Browser, server: Hosted) -> None:
     assert browser.script("[...document.images].every((image) => image.hasAttribute('alt'))")
     assert browser.script("[...document.querySelectorAll('button')].every((button) => button.textContent.trim())")
     assert browser.script("[...document.querySelectorAll('.item')].map((item) => item.tabIndex)") == [-1, 0, -1, -1]
-    browser.keys("d", "s")
-    for scheme in ("dark", "light"):
-        features = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-        browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", features)
-        for name, ratio in browser.script(CONTRAST):
-            assert ratio >= 4.5, (scheme, name, ratio)
-
-
-CONTRAST = """(() => {
-  const light = (rgb) => rgb.map((v) => v / 255).map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const numbers = (text) => text.match(/[\\d.]+/g).map(Number);
-  const behind = (node) => {
-    for (let at = node; at; at = at.parentElement) {
-      const colour = numbers(getComputedStyle(at).backgroundColor);
-      if (colour.length < 4 || colour[3] > 0) return colour.slice(0, 3);
-    }
-    return [255, 255, 255];
-  };
-  return [...document.querySelectorAll('h1, h2, h3, p, dd, kbd, button, label, summary, .rating span')]
-    .filter((node) => node.offsetParent && node.textContent.trim()).map((node) => {
-      const pair = [numbers(getComputedStyle(node).color).slice(0, 3), behind(node)].map(light).sort((a, b) => b - a);
-      return [`${node.tagName} ${node.textContent.trim().slice(0, 30)}`, (pair[0] + 0.05) / (pair[1] + 0.05)];
-    });
-})()"""
 
 
 def test_single_key_shortcuts_can_be_turned_off(browser: Browser, server: Hosted) -> None:

@@ -23,7 +23,7 @@ from papa import log as logs
 from papa.benchmark.personal import pick_a_pic
 from papa.errors import PapaError, SessionError
 from papa.serve.desk import Desk
-from papa.serve.images import pngs
+from papa.serve.previews import pngs
 from papa.session import Session
 
 
@@ -40,9 +40,6 @@ def images(at: Desk, index: int) -> list[bytes | None]:
     found = list(itertools.takewhile(lambda png: png is not None, (at.image(index, k) for k in itertools.count())))
     assert found
     return found
-
-
-# ---------------------------------------------------------------- a session
 
 
 def test_a_whole_session(log: Path) -> None:
@@ -75,21 +72,6 @@ def test_the_page_asks_what_a_session_asks(log: Path, tmp_path: Path) -> None:
         own.ask()
         own.answer(ANSWERS)
     assert third == pngs(own.model, own.ask().images)
-
-
-def test_items_without_an_answer_are_skipped_by_a_confirmation(log: Path) -> None:
-    with desk(log) as at:
-        tab = Tab(at)
-        tab.rate(2, "like")
-        tab.confirm()
-        wait(at)
-        assert preference(log) == [[None, None, 1.0, None]]
-        tab.look()
-        assert tab.undo() == "taken"
-        assert at.state()["question"]["answers"] == [None, None, "like", None], "they are open again, not skipped"
-
-
-# ---------------------------------------------------------------- undo
 
 
 def test_undo_within_the_round_has_no_limit(log: Path) -> None:
@@ -132,18 +114,21 @@ def test_undo_goes_back_over_confirmed_rounds(log: Path) -> None:
 
 
 def test_undo_and_confirm_while_the_model_learns(log: Path) -> None:
-    with desk(log) as at:
+    with desk(log, settings=small("papa") | {"lr": 0.01}) as at:
         tab = Tab(at)
-        for item, answer in enumerate(ROUND):
-            tab.rate(item, answer)
-        steps: list[dict[str, Any]] = [tab.step("confirm", round=0), tab.step("undo")]
-        steps += [tab.step("rate", round=0, item=0, answer="dislike"), tab.step("confirm", round=0)]
-        assert tab.send(*steps)["results"] == ["taken"] * 4
-        for _ in range(2):
+        tab.answer(*ROUND)
+        first = preview(at, "now")
+        steps = [tab.step("undo"), tab.step("rate", round=0, item=0, answer="dislike"), tab.step("confirm", round=0)]
+        steps += [tab.step("undo"), tab.step("rate", round=0, item=3, answer=None), tab.step("confirm", round=0)]
+        assert tab.send(*steps)["results"] == ["taken"] * 6
+        for _ in range(3):
             wait(at)
-        state = wait(at)
+        state = at.state()
         assert state["round"] == 1 and state["error"] is None and state["question"]["round"] == 1
-        assert preference(log) == [[0.0, 0.0, None, 1.0]]
+        assert preference(log) == [[0.0, 0.0, None, None]], "an item without an answer is skipped"
+        assert state["previews"]["now"]["after"] == 1 and np.abs(preview(at, "now") - first).max() > 2
+        assert tab.undo() == "taken"
+        assert at.state()["question"]["answers"] == ["dislike", "dislike", "skip", None], "open again, not skipped"
 
 
 def test_undo_into_a_log_without_a_draft(log: Path) -> None:
@@ -174,9 +159,6 @@ def test_undo_keeps_rounds_that_a_script_answered_since(log: Path) -> None:
         assert at.state()["round"] == 2 and len(preference(log)) == 2
         assert Tab(at, BEN[:-1] + "c").undo() == "taken"
         assert wait(at)["round"] == 1 and preference(log) == [ANSWERS]
-
-
-# ---------------------------------------------------------------- restarts
 
 
 def test_a_restart_resumes_within_the_round(log: Path) -> None:
@@ -226,9 +208,6 @@ def test_a_log_of_another_session_is_refused_before_anything_is_served(log: Path
         assert at.state()["round"] == 1
 
 
-# ---------------------------------------------------------------- two tabs, and steps sent twice
-
-
 def test_a_step_sent_twice_counts_once(log: Path) -> None:
     with desk(log) as at:
         tab = Tab(at)
@@ -272,9 +251,6 @@ def test_steps_wait_until_the_images_are_ready(log: Path, monkeypatch: pytest.Mo
         assert tab.send(*steps)["results"] == ["taken", "taken"]
 
 
-# ---------------------------------------------------------------- pairs
-
-
 def test_pairs_for_a_method_that_asks_for_likes(log: Path) -> None:
     with desk(log, paired=True) as at:
         tab = Tab(at)
@@ -287,9 +263,6 @@ def test_pairs_for_a_method_that_asks_for_likes(log: Path) -> None:
     with desk(log, paired=True) as at:
         Tab(at).undo()
         assert wait(at)["question"]["answers"] == ["skip", "first"]
-
-
-# ---------------------------------------------------------------- full disks and other errors
 
 
 def no_space(*_: object, **__: object) -> Any:
@@ -349,13 +322,11 @@ def test_learning_that_fails_is_reported_and_repeated(log: Path, monkeypatch: py
             for item, answer in enumerate(ROUND):
                 tab.rate(item, answer)
             tab.confirm()
-            assert "ZeroDivisionError" in wait(at)["error"]
+            state = wait(at)
+            assert "ZeroDivisionError" in state["error"] and state["busy"] is None
         assert preference(log) == [ANSWERS], "the answers are kept"
         at.settle()
         assert wait(at)["error"] is None and images(at, 1) == images(other, 1)
-
-
-# ---------------------------------------------------------------- dial, exports, end
 
 
 def preview(at: Desk, which: str) -> np.ndarray:
@@ -445,16 +416,3 @@ def test_everything_is_deleted(log: Path) -> None:
         assert state["gone"] == "Everything of this session was deleted." and state["question"] is None
         assert at.image(0, 0) is None and at.preview("before", 0) is None
         assert tab.rate(0, "like", round=1) == state["gone"] and list(log.parent.iterdir()) == []
-
-
-def test_the_preview_follows_changed_answers(log: Path) -> None:
-    with desk(log, settings=small("papa") | {"lr": 0.01}) as at:
-        tab = Tab(at)
-        tab.answer("like", "like", "dislike", "dislike")
-        first = preview(at, "now")
-        steps = [tab.step("undo"), tab.step("rate", round=0, item=0, answer="dislike")]
-        steps += [tab.step("rate", round=0, item=3, answer="like"), tab.step("confirm", round=0)]
-        assert tab.send(*steps)["results"] == ["taken"] * 4
-        for _ in range(3):
-            wait(at)
-        assert at.state()["previews"]["now"]["after"] == 1 and np.abs(preview(at, "now") - first).max() > 2

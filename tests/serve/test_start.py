@@ -16,7 +16,6 @@ from support.refusals import refused as refuses
 from papa import cli
 from papa.errors import ArtefactError, SettingsError
 from papa.serve import start
-from papa.serve.security import Access
 
 
 def arguments(*given: str) -> argparse.Namespace:
@@ -27,17 +26,12 @@ def test_the_command_refuses_what_does_not_fit(tmp_path: Path, refused: Callable
     here = ("--log", str(tmp_path / "me.jsonl"), "--port", "0")
     refused("serve", *here, "--host", "0.0.0.0", words=("--token",))
     refused("serve", *here, "--token", "short", words=("can be guessed",))
-    refused("serve", "--log", here[1], "--port", "99999", words=("ports are 0 to 65535",))
     refused("serve", *here, "--settings", "{", words=("not JSON",))
     refused("serve", *here, "--settings", "[]", words=("not a JSON object",))
-    refused("serve", *here, "--method", "pappa", words=("did you mean 'papa'",))
     refused("serve", *here, "--settings", '{"lrr": 1}', words=("unknown setting 'lrr'; did you mean 'lr'?",))
     refused("serve", *here, "--given", str(tmp_path / "none.csv"), words=("none.csv",))
     refused("serve", *here, "--model", str(tmp_path), words=("model_index.json",))
     refused("serve", *here, "--model", str(tiny_sd15.pipeline()), words=("--prompt",))
-    long = ("--model", str(tiny_sd15.pipeline()), "--prompt", "a long prompt " * 60)
-    said = refused("serve", *here, *long, words=("a long prompt a long",))
-    assert len(said) < 300, "not the whole prompt"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -63,9 +57,3 @@ def test_a_model_is_identified_by_its_weights_in_any_folder(tmp_path: Path) -> N
     weights.write_bytes(data)
     assert start.identity(copies[1])[1] != first[1]
     assert start.identity(start.FRUITS)[0] == "fruits"
-
-
-def test_the_address_to_open() -> None:
-    assert start.address(Access("127.0.0.1", 8000)) == "http://127.0.0.1:8000/"
-    assert start.address(Access("0.0.0.0", 80, "x" * 16)) == f"http://127.0.0.1:80/?token={'x' * 16}"
-    assert start.address(Access("::1", 8000)) == "http://[::1]:8000/"

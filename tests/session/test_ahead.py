@@ -9,7 +9,7 @@ import pytest
 import torch
 from support.served import LABELS, K, Tab, desk, model, small
 
-from papa.serve.images import pngs
+from papa.serve.previews import pngs
 from papa.session import Session
 
 AHEAD = {"base", "best_of_n", "accept", "distill"}

@@ -24,10 +24,10 @@ from starlette.testclient import TestClient
 from papa.methods import declaration
 from papa.models.pipeline import PipelineModel
 from papa.models.settings import PipelineSettings
+from papa.serve.answers import Steps
 from papa.serve.desk import Desk
 from papa.serve.security import Access
 from papa.serve.server import Page, listening
-from papa.serve.steps import Steps
 from papa.session import Session
 from support import tiny, tiny_sd15
 
@@ -135,9 +135,6 @@ def draft(log: Path) -> list[dict[str, Any]]:
     return [line for line in map(json.loads, lines) if line["client"]]
 
 
-# ---------------------------------------------------------------- a server in a thread
-
-
 @dataclass
 class Hosted:
     log: Path
@@ -163,9 +160,6 @@ def hosted(
         finally:
             server.should_exit = True
             thread.join()
-
-
-# ---------------------------------------------------------------- a server in a process of its own
 
 
 def take_interrupts() -> None:
