@@ -10,11 +10,10 @@ import functools
 import inspect
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from jinja2 import Environment, FileSystemLoader
 from torch import Tensor
 
 from papa.benchmark.tasks.artefacts import folder, verified_card
@@ -86,35 +85,24 @@ def write_card(home: Path, card: dict[str, Any]) -> None:
 
 def readme(card: dict[str, Any]) -> str:
     """A model card as Markdown."""
-    rows, tables = _flattened(card.get("figures", {}))
-    recipe, stages = _flattened(card["recipe"])
-    tables = stages | tables
-    template = Environment(loader=FileSystemLoader(Path(__file__).parent), trim_blocks=True).get_template("card.md.j2")
-    return template.render(card=card, recipe=recipe, rows=rows, tables=tables) + "\n"
+    about, figures = card["about"], card.get("figures", {})
+    lines = [f"# Model card: {card['name']}", "", f"Made by `{about['command']}`; generated from `card.json`.", ""]
+    lines += [f"* **{head}.** {text}" for head, text in about.items() if head != "command"]
+    for title, values in (("training", card["recipe"]), ("measured", figures), ("sha256", card["sha256"])):
+        rows = [f"| {name} | {value} |" for name, value in flattened(values)]
+        lines += ["", f"| {title} | |", "|:--|:--|", *rows] if rows else []
+    return "\n".join(lines) + "\n"
 
 
-def _flattened(figures: dict[str, Any], prefix: str = "") -> tuple[dict[str, str], dict[str, list[dict[str, str]]]]:
-    """Scalars by their path, and tables (a list or a dictionary of dictionaries) by theirs."""
-    rows: dict[str, str] = {}
-    tables: dict[str, list[dict[str, str]]] = {}
-    for key, value in figures.items():
-        name = f"{prefix}{key}".replace("_", " ")
-        if isinstance(value, dict) and value and all(isinstance(entry, dict) for entry in value.values()):
-            tables[name] = [{"": entry} | _flattened(inner)[0] for entry, inner in value.items()]
-        elif isinstance(value, list) and value and isinstance(value[0], dict):
-            tables[name] = [_flattened(entry)[0] for entry in value]
-        elif isinstance(value, dict):
-            inner = _flattened(value, f"{name}: ")
-            rows, tables = rows | inner[0], tables | inner[1]
-        elif isinstance(value, list):
-            rows[name] = ", ".join(map(_shown, value))
+def flattened(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Path and value of every scalar or list of scalars."""
+    for key, value in values.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            value = dict(enumerate(value, 1))
+        if isinstance(value, dict):
+            yield from ((f"{key}: {name}", inner) for name, inner in flattened(value))
         else:
-            rows[name] = _shown(value)
-    return rows, tables
-
-
-def _shown(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+            yield str(key), f"{value:.4g}" if isinstance(value, float) else value
 
 
 def only_figures_missing(name: str) -> bool:
