@@ -98,7 +98,7 @@ def flattened(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Path and value of every scalar or list of scalars."""
     for key, value in values.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
-            value = dict(enumerate(value, 1))
+            value = {str(index): entry for index, entry in enumerate(value, 1)}
         if isinstance(value, dict):
             yield from ((f"{key}: {name}", inner) for name, inner in flattened(value))
         else:
