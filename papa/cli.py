@@ -1,4 +1,4 @@
-"""The `papa` command: argument parsing and error reporting. The commands are in `papa.commands`."""
+"""The `papa` command: argument parsing and error reporting."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from papa import __version__
-from papa.commands import library, results, runs
+import papa.commands
 from papa.errors import PapaError
 
 
 def positive(text: str) -> int:
-    """An integer of 1 or more, from the command line."""
+    """An integer of 1 or more."""
     if (value := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
     return value
@@ -25,15 +24,15 @@ def parser() -> argparse.ArgumentParser:
         description="Align diffusion models to one user's preferences, and measure it. `snakemake --cores all` calls "
         "these commands in order.",
     )
-    root.add_argument("--version", action="version", version=f"papa {__version__}")
+    root.add_argument("--version", action="version", version=f"papa {papa.__version__}")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _run_commands(commands)
     _result_commands(commands)
-    command = _add(commands, "labels", library.labels, "check labels of existing images", config=False)
+    command = _add(commands, papa.commands.labels, "check labels of existing images", config=False)
     command.add_argument("source", help="a folder with liked/ and disliked/, or a .csv, .jsonl or .parquet file")
     command.add_argument("--user", help="the user whose rows of a .parquet file are read")
-    serve_arguments(commands)
-    _add(commands, "schema", library.schema, "print the JSON schema of the configuration", config=False)
+    _serve_command(commands)
+    _add(commands, papa.commands.schema, "print the JSON schema of the configuration", config=False)
     return root
 
 
@@ -41,17 +40,15 @@ Commands = argparse._SubParsersAction
 
 
 def _add(
-    commands: Commands, name: str, run: Callable[[argparse.Namespace], None], help: str, config: bool = True
+    commands: Commands, run: Callable[[argparse.Namespace], None], help: str, config: bool = True
 ) -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
+    """The parser of a command, which has the name of its function."""
+    command = commands.add_parser(run.__name__, help=help, description=f"{help[0].upper()}{help[1:]}.")
     command.set_defaults(run=run)
     if config:
         command.add_argument("--config", default="config.yaml", help="configuration file (default: %(default)s)")
-        command.add_argument(
-            "--override",
-            metavar="JSON",
-            help='settings that replace those of the file, e.g. \'{"device": "cpu"}\'',
-        )
+        replaced = 'settings that replace those of the file, e.g. \'{"device": "cpu"}\''
+        command.add_argument("--override", metavar="JSON", help=replaced)
     return command
 
 
@@ -68,31 +65,31 @@ def _axes(command: argparse.ArgumentParser, required: bool) -> None:
 
 
 def _run_commands(commands: Commands) -> None:
-    _add(commands, "doctor", runs.doctor, "show what is missing (weights, device, folders) and how long the runs take")
-    command = _add(commands, "prepare", runs.prepare, "check the artefacts of a task")
+    _add(commands, papa.commands.doctor, "show what is missing (weights, device, folders) and how long the runs take")
+    command = _add(commands, papa.commands.prepare, "check the artefacts of a task")
     command.add_argument("--task", required=True, help="task label")
     _threads(command)
-    command = _add(commands, "base", runs.base, "sample the base model; all methods and users share these samples")
+    command = _add(commands, papa.commands.base, "sample the base model; all methods and users share these samples")
     command.add_argument("--task", required=True, help="task label")
     command.add_argument("--seeds", type=int, nargs="+", required=True, help="seeds")
     _threads(command)
-    command = _add(commands, "align", runs.align, "align and measure runs; finished ones are skipped")
+    command = _add(commands, papa.commands.align, "align and measure runs; finished ones are skipped")
     _axes(command, required=False)
     command.add_argument("--force", action="store_true", help="delete these runs first and make them again")
-    command = _add(commands, "personal", runs.personal, "run the study of personal models (PPD) on simulated users")
+    command = _add(commands, papa.commands.personal, "run the study of personal models (PPD) on simulated users")
     command.add_argument("--pairs", action="store_true", help="write the users' choices in Pick-a-Pic's format instead")
     _threads(command)
-    command = _add(commands, "export", runs.export, "write aligned models as folders that diffusers loads")
+    command = _add(commands, papa.commands.export, "write aligned models as folders that diffusers loads")
     _axes(command, required=True)
     command.add_argument("--to", metavar="DIR", required=True, help="the folder, or the parent of one folder per seed")
 
 
 def _result_commands(commands: Commands) -> None:
-    _add(commands, "collect", results.collect, "verify all runs and write the long table results/runs.parquet")
-    command = _add(commands, "make", results.make, "make a table, a figure, the claims, the page or tuned settings")
+    _add(commands, papa.commands.collect, "verify all runs and write the long table results/runs.parquet")
+    command = _add(commands, papa.commands.make, "make a table, a figure, the claims, the page or tuned settings")
     command.add_argument("name", help="T1, F1, ..., claims, page, or tuning")
     command.add_argument("--available", action="store_true", help="leave out runs that are missing")
-    command = _add(commands, "reference", results.reference, "compare results with reference results")
+    command = _add(commands, papa.commands.reference, "compare results with reference results")
     command.add_argument(
         "verb",
         choices=["write", "check", "submit", "rank"],
@@ -104,10 +101,9 @@ def _result_commands(commands: Commands) -> None:
     command.add_argument("--reference", metavar="DIR", help="folder of the reference (default: reference/CONFIG)")
 
 
-def serve_arguments(commands: Commands) -> None:
-    """The arguments of `papa serve`, which takes no configuration."""
+def _serve_command(commands: Commands) -> None:
     about = "rate images in the browser, on this machine (docs/serve.md)"
-    command = _add(commands, "serve", library.serve, about, config=False)
+    command = _add(commands, papa.commands.serve, about, config=False)
     command.add_argument("--model", metavar="FOLDER", help="a diffusers pipeline, docs/models.md (default: fruits)")
     command.add_argument("--prompt", metavar="TEXT", help="prompt, for a text-to-image model")
     command.add_argument("--given", metavar="SOURCE", help="start from images that are rated already (docs/labels.md)")

@@ -20,7 +20,7 @@ from papa.benchmark.runs.align import align
 from papa.benchmark.runs.record import read_record
 from papa.benchmark.tasks.pipeline.task import PipelineTask
 from papa.benchmark.tasks.text_to_image import TextToImage
-from papa.commands.common import open_task
+from papa.commands import open_task
 from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.methods import declaration

@@ -151,8 +151,6 @@ class Config(Settings):
     """The study of personal models (T6, F8); None: no study."""
 
 
-# ---------------------------------------------------------------- files
-
 MERGED = ("tasks", "methods", "users", "measures_by_task", "measures")
 """Keys that are merged, entry by entry, with those of the file that is extended."""
 

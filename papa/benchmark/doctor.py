@@ -27,8 +27,6 @@ TRAINED = 4
 LEVELS = 1000
 """Timesteps of a training schedule."""
 
-# ---------------------------------------------------------------- time
-
 
 def recorded() -> dict[str, Any]:
     """The recorded durations."""
@@ -75,7 +73,8 @@ def estimate(missing: Collection[RunSpec], cores: int) -> str:
     spent *= calibrate() / known["calibration"] / cores
     unknown = sorted({kind(spec) for spec in wanted} - set(known["per_thousand"]))
     rest = f", without {', '.join(unknown)} (never timed)" if unknown else ""
-    shown = f"{spent / 3600:.1f} hours" if spent > 5400 else f"{max(1, round(spent / 60))} minutes"
+    minutes = max(1, round(spent / 60))
+    shown = f"{spent / 3600:.1f} hours" if spent > 5400 else f"{minutes} minute{'s' * (minutes > 1)}"
     return f"about {shown} on {cores} {'core' if cores == 1 else 'cores'}{rest}"
 
 
@@ -86,15 +85,8 @@ def missing_runs(grid: Grid, cores: int) -> str:
     return f"{len(missing)} of {len(grid)} runs missing{time_left}"
 
 
-# ---------------------------------------------------------------- needs
-
-
 def examine(grid: Grid, say: Callable[[str], None]) -> int:
-    """Print one line per need of the configuration.
-
-    Returns:
-        The number of problems.
-    """
+    """Print one line per need of the configuration; returns the number of problems."""
     checks = [lambda: _device(grid), lambda: _folder(grid.config.results), lambda: _folder(grid.config.figures)]
     for task in grid.used:
         checks += _needs(grid, task) or [lambda task=task: _artefacts(grid, task)]

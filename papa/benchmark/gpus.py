@@ -13,9 +13,6 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-PAUSE = 1.0
-"""Seconds between two attempts."""
-
 _taken: FileLock | None = None  # garbage collection would release the lock
 
 
@@ -34,15 +31,12 @@ def take_gpu(say: Callable[[str], None]) -> None:
 
 
 def take_one_of(names: Sequence[str], say: Callable[[str], None], folder: Path | None = None) -> int:
-    """Take the first free GPU; wait if there is none.
+    """The index of the first free GPU, which is taken; waits if there is none.
 
     Args:
         names: a name for each GPU, the same in all processes.
         say: receives messages.
         folder: folder of the locks (default: the temporary folder of the system).
-
-    Returns:
-        The index of the GPU.
     """
     global _taken
     place = folder or Path(tempfile.gettempdir())
@@ -60,4 +54,4 @@ def take_one_of(names: Sequence[str], say: Callable[[str], None], folder: Path |
         if not waiting:
             say(f"all {len(names)} GPUs are in use by other processes of papa; waiting for one")
             waiting = True
-        time.sleep(PAUSE)
+        time.sleep(1)

@@ -44,14 +44,8 @@ class Grid:
             _refuse_same_folders(kind, list(labels))
         self.specs = {spec_axes: spec for name in config.grid for spec_axes, spec in self._block(name)}
 
-    # ------------------------------------------------------------ labels
-
     def task(self, label: str) -> TaskSpec:
-        """A task of the configuration, or a registered one with its defaults.
-
-        Raises:
-            SettingsError: for an unknown task, or for settings that do not fit it.
-        """
+        """A task of the configuration, or a registered one with its defaults."""
         if label.lower() in RESERVED:
             raise SettingsError(f"tasks.{label}: this name is reserved in the folder of results; choose another label.")
         given = dict(self.config.tasks.get(label, {}))
@@ -94,8 +88,6 @@ class Grid:
                 for seed in block.seeds:
                     yield (task.label, label, user, seed), RunSpec(task, method, who, seed, self.config)
 
-    # ------------------------------------------------------------ the runs
-
     def __iter__(self) -> Iterator[RunSpec]:
         return iter(self.specs.values())
 
@@ -120,12 +112,9 @@ class Grid:
             SettingsError: if there are none.
         """
         wanted = [user] if isinstance(user, str) else user
-        for name, value, index in [
-            ("task", task, 0),
-            ("method", method, 1),
-            *(("user", one, 2) for one in wanted or []),
-        ]:
-            if value is not None and value not in (known := {axes[index] for axes in self.specs}):
+        axes = [("task", task, 0), ("method", method, 1), *(("user", one, 2) for one in wanted or [])]
+        for name, value, index in axes:
+            if value is not None and value not in (known := {run[index] for run in self.specs}):
                 raise SettingsError(f"the grid of this configuration has no such run: {unknown(name, value, known)}")
         chosen = [
             spec
@@ -144,11 +133,7 @@ class Grid:
         return chosen
 
     def base(self, task: str, seed: int) -> BaseSpec:
-        """The base samples of a task and seed.
-
-        Raises:
-            SettingsError: for a task that the grid does not use.
-        """
+        """The base samples of a task of the grid and a seed."""
         if task not in self.used:
             raise SettingsError(f"the grid of this configuration has no such run: {unknown('task', task, self.used)}")
         return BaseSpec(self.tasks[task], seed, self.config)

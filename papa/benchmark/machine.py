@@ -20,20 +20,12 @@ PACKAGES = (
     *("open_clip_torch", "timm"),  # the second holds networks of the first, which requires it
     *("numpy", "scikit-learn", "torchmetrics", "snakemake"),
 )
-
-
 GIT_SECONDS = 10
 """Time limit of a call of git."""
 
 
 class Machine(BaseModel):
-    """The machine and software of a result.
-
-    Attributes:
-        processor: model of the CPU.
-        gpu: model of the GPU.
-        commit: commit of the source tree, None outside a checkout of this project.
-    """
+    """The machine and software of a result; `commit` is None outside a checkout of this project."""
 
     model_config = ConfigDict(extra="forbid")
     system: str
@@ -77,11 +69,7 @@ def processor() -> str:
 
 
 def pick_device(wanted: str) -> str:
-    """The device of a setting; `auto` is CUDA if available.
-
-    Raises:
-        SettingsError: if the device does not exist.
-    """
+    """The device of a setting; `auto` is CUDA if available."""
     import torch
 
     if wanted == "auto":
@@ -97,12 +85,7 @@ def pick_device(wanted: str) -> str:
 
 
 def memory_advice(error: BaseException, task: str | None) -> str | None:
-    """Advice for an out-of-memory error of a GPU; None for any other error.
-
-    Args:
-        error: the error.
-        task: the task that ran, if known.
-    """
+    """Advice for an out-of-memory error of a GPU; None for any other error."""
     import torch
 
     said = str(error)

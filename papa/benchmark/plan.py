@@ -31,8 +31,7 @@ class Plan:
 
     Args:
         grid: the runs.
-        groups: users that appear in the same tables and figures, so that no table waits for a run that it does not
-            show.
+        groups: users of the same tables and figures, so that no table waits for a run that it does not show.
 
     Attributes:
         chunks: task -> its seeds in chunks. A new seed at the end leaves the earlier chunks as they are.

@@ -113,11 +113,7 @@ def work_folder(spec: RunSpec) -> Path:
 
 
 def forget(spec: RunSpec) -> None:
-    """Delete a run, finished or in progress, with all of its answers.
-
-    Raises:
-        PapaError: if it cannot be deleted.
-    """
+    """Delete a run, finished or in progress, with all of its answers."""
     for folder in (spec.folder, work_folder(spec)):
         try:
             shutil.rmtree(folder)

@@ -26,10 +26,6 @@ def replayed(spec: RunSpec, task: Task) -> tuple[Session, int]:
 
     Returns:
         The session, and the largest difference in grey levels between its images and the stored ones.
-
-    Raises:
-        RecordError: if the run is missing.
-        PapaError: for a run that diverged or is a control.
     """
     record: Record = read_record(spec.folder, spec.key)
     if record.meta.status != "done" or spec.settings.needs_oracle:
@@ -52,13 +48,7 @@ def is_exported(spec: RunSpec, folder: Path) -> bool:
 
 
 def export(spec: RunSpec, task: Task, folder: Path, log: Callable[[str], None]) -> None:
-    """Write the aligned model of a run as a folder that diffusers loads; an existing export of it is kept.
-
-    Raises:
-        SessionError: for a folder that is not empty.
-        ModelError: for a method or a model that has nothing to save.
-        PapaError: for a place that cannot be written, and as `replayed`.
-    """
+    """Write the aligned model of a run as a folder that diffusers loads; an existing export of it is kept."""
     if is_exported(spec, folder):
         log(f"{folder}: already there")
         return

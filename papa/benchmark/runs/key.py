@@ -120,15 +120,12 @@ def module_hash(*modules: str) -> str:
 
 
 def completion_key(asked: Any, sources: frozenset[Path], weights: Mapping[str, str]) -> str:
-    """The key of a result.
+    """The key of a result: 16 hex digits.
 
     Args:
         asked: everything that the result was asked for, JSON-serializable, defaults resolved.
         sources: the files that compute it.
         weights: sha256 of each weight file.
-
-    Returns:
-        16 hex digits.
     """
     text = json.dumps([asked, source_hash(sources), dict(weights)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -136,11 +133,7 @@ def completion_key(asked: Any, sources: frozenset[Path], weights: Mapping[str, s
 
 @cache
 def artefact_hashes(artefacts: str | None) -> dict[str, str]:
-    """The sha256 of every shipped artefact of a folder of `papa/data`, as its model card states them.
-
-    Raises:
-        ArtefactError: for a card that cannot be read.
-    """
+    """The sha256 of every shipped artefact of a folder of `papa/data`, as its model card states them."""
     if artefacts is None:
         return {}
     card = PACKAGE / "data" / artefacts / "card.json"
@@ -148,11 +141,7 @@ def artefact_hashes(artefacts: str | None) -> dict[str, str]:
 
 
 def read_card(card: Path, task: str) -> dict[str, Any]:
-    """A model card.
-
-    Raises:
-        ArtefactError: if it cannot be read.
-    """
+    """A model card."""
     try:
         found = json.loads(card.read_text(encoding="utf-8"))
         if not isinstance(found, dict) or not isinstance(found.get("sha256"), dict):

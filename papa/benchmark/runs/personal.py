@@ -60,15 +60,10 @@ def key_of(grid: Grid) -> str:
 
 
 def study(grid: Grid, task: Any, log: Callable[[str], None]) -> pd.DataFrame:
-    """Run the study.
-
-    Raises:
-        RecordError: if its base samples are missing or damaged.
-    """
+    """Run the study."""
     from papa.benchmark.personal.study import Study  # imports torch
 
-    asked = asked_of(grid)
-    base = base_of(grid)
+    asked, base = asked_of(grid), base_of(grid)
     pool = task.model.unpack(read_record(base.folder, base.key).arrays()["images"])
     return pd.DataFrame(Study(task, asked, pool, _stream(grid), log).run())
 
@@ -79,12 +74,7 @@ def pairs_path(grid: Grid) -> Path:
 
 
 def write_pairs(grid: Grid, task: Any) -> Path:
-    """Write the choices of the seen users among the base samples of the study, as a data set.
-
-    Raises:
-        RecordError: if the base samples are missing or damaged.
-        PapaError: if the file cannot be written.
-    """
+    """Write the choices of the seen users among the base samples of the study, as a data set."""
     from papa.benchmark.personal import pick_a_pic
     from papa.benchmark.personal.preferences import Pool, chosen_by
 
@@ -103,30 +93,19 @@ def _stream(grid: Grid) -> Stream:
 
 
 def write(grid: Grid, frame: pd.DataFrame) -> Path:
-    """Store a study.
-
-    Raises:
-        PapaError: if it cannot be written.
-    """
+    """Store a study with its key, and its commit and machine."""
+    commit = git_commit() or "unknown"
+    about = f"Sampled by commit {commit[:10]}{'+' if commit.endswith('+') else ''} on {processor()}."
+    metadata = {KEY: key_of(grid).encode(), ABOUT: about.encode()}
     table = pyarrow.Table.from_pandas(frame, preserve_index=False)
-    table = table.replace_schema_metadata({**(table.schema.metadata or {}), **_metadata(grid)})
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata})
     with replacing(path_of(grid)) as temporary:
         pyarrow.parquet.write_table(table, temporary)
     return path_of(grid)
 
 
-def _metadata(grid: Grid) -> dict[bytes, bytes]:
-    commit = git_commit() or "unknown"
-    about = f"Sampled by commit {commit[:10]}{'+' if commit.endswith('+') else ''} on {processor()}."
-    return {KEY: key_of(grid).encode(), ABOUT: about.encode()}
-
-
 def about(grid: Grid) -> str:
-    """The commit and machine of the study, as a sentence.
-
-    Raises:
-        RecordError: as `read`.
-    """
+    """The commit and machine of the study, as a sentence."""
     read(grid)
     return pyarrow.parquet.read_schema(path_of(grid)).metadata[ABOUT].decode()
 

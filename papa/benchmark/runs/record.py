@@ -153,11 +153,7 @@ class Record:
         return data
 
     def verify(self) -> Record:
-        """Check every file against its sha256.
-
-        Raises:
-            RecordError: that names the file.
-        """
+        """Check every file against its sha256."""
         for name in self.meta.files:
             self._read(name)
         return self
@@ -182,11 +178,7 @@ class Record:
 
 
 def read_record(folder: Path, key: str | None = None) -> Record:
-    """The record of a folder.
-
-    Args:
-        folder: where it is.
-        key: the key that it must have; None accepts any.
+    """The record of a folder, with any key or with this one.
 
     Raises:
         RecordError: if `run.json` is missing or damaged, has another key, or a file has another size.
@@ -205,19 +197,12 @@ def read_record(folder: Path, key: str | None = None) -> Record:
 
 
 def read_scores(spec: RunSpec) -> list[dict[str, Any]]:
-    """The measured values of a run.
-
-    Raises:
-        RecordError: if they are missing, damaged or out of date.
-    """
+    """The measured values of a run, unless they are missing, damaged or out of date."""
     scores = _read_sealed(spec.folder / SCORES, Scores)
     if scores.key != spec.score_key:
         raise RecordError(f"{spec.folder / SCORES} is out of date; run `papa align` for this run.")
     rows = [row.model_dump() for row in scores.rows]
     return [row | {"value": math.nan if row["value"] is None else row["value"]} for row in rows]
-
-
-# ---------------------------------------------------------------- what is there
 
 
 def stored(spec: BaseSpec | RunSpec, verify: bool = False) -> Record | None:
@@ -242,21 +227,13 @@ def kind_of(device: str) -> str:
     return device.partition(":")[0]
 
 
-def is_scored(spec: RunSpec) -> bool:
-    """Whether the values of a run are there and up to date."""
-    try:
-        read_scores(spec)
-    except RecordError:
-        return False
-    return True
-
-
 def is_finished(spec: BaseSpec | RunSpec, verify: bool = False) -> bool:
     """Whether base samples, or a run and its values, are there."""
-    return stored(spec, verify) is not None and (isinstance(spec, BaseSpec) or is_scored(spec))
-
-
-# ---------------------------------------------------------------- writing
+    if stored(spec, verify) is None:
+        return False
+    with suppress(RecordError):
+        return isinstance(spec, BaseSpec) or bool(read_scores(spec))
+    return False
 
 
 def write_scores(spec: RunSpec, rows: list[dict[str, Any]]) -> None:
@@ -268,11 +245,7 @@ def write_scores(spec: RunSpec, rows: list[dict[str, Any]]) -> None:
 
 
 def write_record(folder: Path, files: Mapping[str, bytes], meta: Meta) -> None:
-    """Write a record: a new folder with all files and `run.json`, which then takes its place.
-
-    Raises:
-        PapaError: if the place cannot be written or the disk is full.
-    """
+    """Write a record: a new folder with all files and `run.json`, which then takes its place."""
     new, old = beside(folder, "new"), beside(folder, "old")
     try:
         sweep(folder)
@@ -305,11 +278,7 @@ def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
 
 
 def arrays_of(data: bytes, file: Path) -> dict[str, np.ndarray]:
-    """All arrays of an npz file's bytes.
-
-    Raises:
-        RecordError: if it is damaged.
-    """
+    """All arrays of an npz file's bytes."""
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as npz:
             return {name: npz[name] for name in npz.files}

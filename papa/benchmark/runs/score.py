@@ -28,20 +28,12 @@ class Scorer:
         self._base: tuple[str, Tensor] | None = None
 
     def score(self, spec: RunSpec) -> None:
-        """Measure a run and write its values.
-
-        Raises:
-            RecordError: for a record that is missing, damaged, or of other settings.
-        """
+        """Measure a run and write its values."""
         run = view(spec, self._bench, self.base(spec.base))
         write_scores(spec, [asdict(row) for metric in self._metrics for row in metric.measure(run)])
 
     def base(self, spec: BaseSpec) -> Tensor:
-        """The base samples of a seed; the same tensor for consecutive runs.
-
-        Raises:
-            RecordError: for a record that is missing, damaged, or of other settings.
-        """
+        """The base samples of a seed; the same tensor for consecutive runs."""
         if self._base is None or self._base[0] != spec.key:
             images = read_record(spec.folder, spec.key).arrays()["images"]
             self._base = spec.key, self._bench.task.model.unpack(images)

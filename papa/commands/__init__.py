@@ -1,1 +1,0 @@
-"""The stages of the workflow, each a subcommand of `papa` that can be run by hand."""
