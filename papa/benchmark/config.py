@@ -160,10 +160,7 @@ def read(path: str | Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
 
     With `extends: other.yaml`, its keys override that file's; `tasks`, `methods`, `users` and the measures are merged
     entry by entry. `grid` replaces the other grid, `grid_also` adds blocks to it. `personal` is never inherited.
-
-    Args:
-        path: the file.
-        below: the files that extend this one.
+    `below` are the files that extend this one.
 
     Raises:
         SettingsError: if the file is missing or no mapping in YAML, has a duplicate key, or extends itself.

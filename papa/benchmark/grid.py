@@ -144,15 +144,7 @@ class Grid:
 
 
 def load(path: str | Path, overrides: dict[str, Any] | None = None) -> Grid:
-    """Read a configuration file and check it.
-
-    Args:
-        path: the file.
-        overrides: top-level values that replace those of the file (from the command line).
-
-    Raises:
-        SettingsError: for an unknown or invalid setting, or as `read` does.
-    """
+    """Read a configuration file and check it; `overrides` are top-level values that replace those of the file."""
     return Grid(validated(Config, read(path) | (overrides or {})))
 
 

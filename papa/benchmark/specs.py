@@ -31,7 +31,7 @@ class TaskSpec:
 
     @property
     def described(self) -> dict[str, Any]:
-        """The task and its settings, defaults resolved."""
+        """What was asked for, defaults resolved."""
         return {"task": self.label, "of": self.name, "task_settings": self.settings.model_dump(mode="json")}
 
     @property
@@ -137,9 +137,7 @@ class RunSpec:
     @property
     def described(self) -> dict[str, Any]:
         """Everything that was asked for, defaults resolved."""
-        sizes = {"served", "per_round", "curve_every", "base"} | (
-            {"retention"} if self.of.declaration.prompted else set()
-        )
+        sizes = {"served", "per_round", "curve_every", "base", *(["retention"] * self.of.declaration.prompted)}
         return self.of.described | {
             "algorithm": self.algorithm,
             "settings": self.settings.model_dump(mode="json"),

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import yaml
 from support import tiny
 
 from papa.benchmark.grid import Grid, load
@@ -75,11 +74,6 @@ def test_as_many_pictures_are_drawn_as_are_announced(rows: pd.DataFrame) -> None
     assert sets * ASKED.images == ASKED.pictures
 
 
-def test_the_model_without_persons_is_not_compared_with_itself(rows: pd.DataFrame) -> None:
-    mine = rows[(rows.part == "main") & (rows.model == "dpo")]
-    assert set(mine.reference) == {"base"}
-
-
 def test_choices_are_a_persons_own_and_the_first_stay_the_first(study: Study) -> None:
     one, other = study.persons("unseen", 2)
     few, many = study.choices(one, 4), study.choices(one, 16)
@@ -129,20 +123,19 @@ def test_pictures_are_kept_of_some_persons_and_of_nobody(study: Study, rows: pd.
     assert kept[person.number, "preferred"][0].shape == (side, 4 * side, 3)
 
 
-# ---------------------------------------------------------------- stored, and shown
-
-
 @pytest.fixture
 def grid(tmp_path: Path) -> Grid:
     config = tiny.config(tmp_path) | {"personal": ASKED.model_dump(mode="json")}
     return load(tiny.write(tmp_path, config))
 
 
-def test_it_is_stored_with_its_key_and_read_again(grid: Grid, rows: pd.DataFrame) -> None:
+def test_it_is_stored_with_its_key_and_read_again(grid: Grid, rows: pd.DataFrame, tmp_path: Path) -> None:
     with pytest.raises(RecordError, match=r"is missing, damaged, or of other settings.*papa personal"):
         personal.read(grid)
     personal.write(grid, rows)
     assert len(personal.read(grid)) == len(rows) and personal.stands(grid)
+    other = tiny.config(tmp_path) | {"personal": ASKED.model_dump(mode="json") | {"unseen": 5}}
+    assert not personal.stands(load(tiny.write(tmp_path, other))), "other settings are another study"
     path = personal.path_of(grid)
     path.write_bytes(path.read_bytes()[:100])
     assert not personal.stands(grid)
@@ -155,13 +148,6 @@ def test_what_the_population_chose_is_a_dataset(grid: Grid, study: Study, monkey
     rows = list(pick_a_pic.read([personal.write_pairs(grid, study.task)]))
     assert len(rows) == 2 * OFFLINE and {row.user for row in rows} == {"person-000", "person-001"}
     assert {row.first.tobytes() for row in rows} <= {image.transpose(1, 2, 0).tobytes() for image in images}
-
-
-def test_other_settings_are_another_study(grid: Grid, rows: pd.DataFrame, tmp_path: Path) -> None:
-    personal.write(grid, rows)
-    more = tiny.config(tmp_path) | {"personal": ASKED.model_dump(mode="json") | {"unseen": 5}}
-    (tmp_path / "more.yaml").write_text(yaml.safe_dump(more))
-    assert not personal.stands(load(tmp_path / "more.yaml"))
 
 
 def test_a_task_without_adapters_is_refused(tmp_path: Path) -> None:
@@ -209,8 +195,3 @@ def test_claims_about_persons(grid: Grid, rows: pd.DataFrame) -> None:
     assert [j.verdict for j in found[:2]] == ["supported", "refuted"]
     assert found[2].findings[0].estimate.mean == pytest.approx(0.0, abs=1e-9)
     assert found[0].findings[0].estimate.n == 6
-
-
-def test_claims_about_persons_need_a_study() -> None:
-    with pytest.raises(ValueError, match="go with compare: persons"):
-        claim(at_least=0.5)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from papa.benchmark.personal import population
 from papa.benchmark.personal.population import NU, SEEN, TUNING, UNSEEN, Population, choose, numbers, split_of
 from papa.benchmark.tasks.fruits.attributes import VALUES
 from papa.benchmark.users.attributes import Member, MemberTaste
@@ -20,9 +19,6 @@ def test_choices_follow_the_model_with_ties() -> None:
     tie = NU * np.sqrt(first * second)
     shares = np.array([first, second, tie]) / (first + second + tie)
     assert [float((said == label).mean()) for label in (1, 0, 0.5)] == pytest.approx(shares.tolist(), abs=0.005)
-
-
-def test_large_differences_are_no_overflow() -> None:
     assert choose(np.array([1e5, -1e5]), np.zeros(2), 1e-3, np.array([0.5, 0.5])).tolist() == [1, 0]
 
 
@@ -105,7 +101,3 @@ def test_a_member_chooses_between_pairs_and_sometimes_errs(member: Member) -> No
     right = np.mean(utility[found.pairs[:, 0]] > utility[found.pairs[:, 1]])
     assert 0.7 < right <= 1
     assert member.answer(images, "binary", Stream(0)).pairs is None
-
-
-def test_the_whole_module_names_what_it_is_made_of() -> None:
-    assert population.IMPORTANCE.keys() <= VALUES.keys()

@@ -75,30 +75,15 @@ class Work:
         shutil.copytree(self.root, root)
         return Work(root)
 
-    # ---------------------------------------------------------------- what a test changes
-
-    def configure(self, **given: Any) -> dict[str, Any]:
+    def configure(self, **given: Any) -> None:
         """Write config.yaml: the tiny experiment, with top-level settings replaced."""
-        data = copy.deepcopy(TINY | given)
-        self.write("config.yaml", data)
-        return data
-
-    def write(self, name: str, data: dict[str, Any]) -> None:
-        """Write a configuration file."""
-        (self.root / name).write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        text = yaml.safe_dump(copy.deepcopy(TINY | given), sort_keys=False)  # copied: no anchors
+        (self.root / "config.yaml").write_text(text, encoding="utf-8")
 
     def edit(self, file: str) -> None:
-        """Change what a source does, at a place that nothing uses; of a file of data, add a comment."""
+        """Change what a source does, at a place that nothing uses."""
         with (self.root / file).open("a", encoding="utf-8") as handle:
-            handle.write("\nEDITED = True\n" if file.endswith(".py") else "\n# An edit.\n")
-
-    def replace(self, file: str, old: str, new: str) -> None:
-        """Replace a text that a source must have."""
-        text = (self.root / file).read_text(encoding="utf-8")
-        assert old in text, f"{old!r} is not in {file}"
-        (self.root / file).write_text(text.replace(old, new), encoding="utf-8")
-
-    # ---------------------------------------------------------------- what is run
+            handle.write("\nEDITED = True\n")
 
     def shell(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """A command in this folder, in a process group of its own, with the tests' Python first on PATH."""
@@ -137,8 +122,6 @@ class Work:
             done = self.snakemake(*arguments, **environment)
         return done
 
-    # ---------------------------------------------------------------- what is there
-
     def run_folder(self, task: str, method: str, user: str, seed: int) -> Path:
         return self.root / "results" / task / "runs" / method / user / f"seed{seed}"
 
@@ -159,9 +142,9 @@ class Work:
             for path in found
         }
 
-    def numbers(self, results: Path | str = "results") -> pd.DataFrame:
+    def numbers(self) -> pd.DataFrame:
         """The long table, without what differs from one run to the next."""
-        return without_costs(pd.read_parquet(self.root / results / "runs.parquet"))
+        return without_costs(pd.read_parquet(self.root / "results/runs.parquet"))
 
 
 class Plan:

@@ -24,72 +24,65 @@ FEW = "results/runs.parquet", "results/tables/T1.md", "figures/F1.png"
 LOWER_LR = TINY["methods"] | {"papa": TINY["methods"]["papa"] | {"lr": 1e-3}}
 
 
-def test_a_small_workflow_from_nothing_to_what_changes_make_again(clean: Work, tmp_path: Path) -> None:
+def test_a_small_workflow_from_nothing(clean: Work, tmp_path: Path) -> None:
+    """Planned without torch, run, and planned again where a run was cut short; and a bad setting."""
     work = clean.copy_to(tmp_path / "papa")
-    work.configure()
-    plan = work.snakemake("-n", *FEW)
-    assert "8 of 8 runs missing, about " in plan.stderr and not (work.root / "results").exists()
+    work.configure(grid={"main": TINY["grid"]["main"] | {"methods": ["base", "papa"], "seeds": [0]}})
+    (tmp_path / "torch.py").write_text("raise RuntimeError('planning imports torch')\n")
+    plan = work.snakemake("-n", *FEW, PYTHONPATH=str(tmp_path))
+    assert "2 of 2 runs missing, about 1 minute on " in plan.stderr and not (work.root / "results").exists()
     work.made(*FEW)
     assert all((work.root / name).stat().st_size for name in FEW)
-    assert work.remade({}) == {
-        (block["task"], method, user, f"seed{seed}")
-        for block in TINY["grid"].values()
-        for method in block["methods"]
-        for user in block["users"]
-        for seed in block["seeds"]
-    }
-    shutil.copy(work.root / "config.yaml", work.root / "mine.yaml")  # the same settings in another file
-    assert not work.planned(*FEW, "--configfile", "mine.yaml").rules
-
-    # What is damaged, gone, or of other settings is planned, and planning changes nothing.
-    results = work.root / "results"
-    os.truncate(results / "digits/base/seed0/samples.npz", 100)
+    assert set(work.runs()) == {("digits", method, "likes-3", "seed0") for method in ("base", "papa")}
     os.truncate(work.run_folder(*PAPA, 0) / "samples.npz", 100)
-    shutil.rmtree(work.run_folder("gmm2d", "base", "linear", 0))
     before = work.files()
     plan = work.planned(*FEW)
-    assert plan.rules["base_samples"] == 1 and plan.methods == {"base", "papa", "fkc"} and plan.tables == {"T1"}
-    other = work.planned(*FEW, "--config", "confidence=0.8", "--touch")
-    assert work.files() == before and other.rules["collect"]
-    runs = work.runs()
-    work.made(*FEW)
-    assert work.remade(runs) == {(*PAPA, "seed0"), ("gmm2d", "base", "linear", "seed0")}
-    assert "Nothing to be done" in text_of(work.made(*FEW))
-
-    # A setting, and a method's source, make the runs again that they enter; a figure's source the figure alone.
-    work.configure(methods=LOWER_LR)
-    plan = work.planned(*FEW)
-    assert plan.alignments == {(*PAPA, "0")} and not plan.rules["base_samples"] and plan.figures == {"F1"}
-    work.configure()
-    work.edit("papa/paper/figures/labels.py")
-    plan = work.planned(*FEW)
-    assert plan.figures == {"F1"} and not plan.alignments and not plan.tables
-    work.edit("papa/smc/fkc.py")
-    assert {"fkc", "fkc-plane"} <= work.planned(*FEW).methods
-
-    # A bad setting stops at once, in one paragraph.
-    before = work.files()
+    assert plan.alignments == {(*PAPA, "0")} and not plan.rules["base_samples"] and plan.tables == {"T1"}
     work.configure(methods={"papaa": {}})
     done = work.snakemake()
     assert done.returncode == 1 and "Traceback" not in text_of(done) and work.files() == before
     assert "config.yaml: " in text_of(done) and "did you mean 'papa'?" in text_of(done)
-    done = work.snakemake("-n", "--configfile", "mine.yaml", "--config", "extends=config.yaml")
+
+
+@pytest.mark.slow
+def test_what_a_change_makes_again(again: Work) -> None:
+    shutil.copy(again.root / "config.yaml", again.root / "mine.yaml")  # the same settings in another file
+    assert not again.planned(*FEW, "--configfile", "mine.yaml").rules
+    done = again.snakemake("-n", "--configfile", "mine.yaml", "--config", "extends=config.yaml")
     assert done.returncode == 1 and "extends" in text_of(done)
 
+    # What is damaged or gone is planned, and planning changes nothing.
+    results = again.root / "results"
+    os.truncate(results / "digits/base/seed0/samples.npz", 100)
+    os.truncate(again.run_folder(*PAPA, 0) / "samples.npz", 100)
+    shutil.rmtree(again.run_folder("gmm2d", "base", "linear", 0))
+    before = again.files()
+    plan = again.planned(*FEW)
+    assert plan.rules["base_samples"] == 1 and plan.methods == {"base", "papa", "fkc"} and plan.tables == {"T1"}
+    other = again.planned(*FEW, "--config", "confidence=0.8", "--touch")
+    assert again.files() == before and other.rules["collect"]
+    runs = again.runs()
+    again.made(*FEW)
+    assert again.remade(runs) == {(*PAPA, "seed0"), ("gmm2d", "base", "linear", "seed0")}
+    assert "Nothing to be done" in text_of(again.made(*FEW))
 
-def test_shipped_configurations_are_planned_without_torch(clean: Work, tmp_path: Path) -> None:
-    (tmp_path / "torch.py").write_text("raise RuntimeError('planning imports torch')\n")
-    for name in ("config.yaml", "config/smoke.yaml"):
-        done = clean.snakemake("-n", "--configfile", name, PYTHONPATH=str(tmp_path))
-        assert done.returncode == 0, text_of(done)
-        assert done.stdout.count("rule align:") > 5
+    # A setting, and a method's source, make the runs again that they enter; a figure's source the figure alone.
+    again.configure(methods=LOWER_LR)
+    plan = again.planned(*FEW)
+    assert plan.alignments == {(*PAPA, "0")} and not plan.rules["base_samples"] and plan.figures == {"F1"}
+    again.configure()
+    again.edit("papa/paper/figures/labels.py")
+    plan = again.planned(*FEW)
+    assert plan.figures == {"F1"} and not plan.alignments and not plan.tables
+    again.edit("papa/smc/fkc.py")
+    assert {"fkc", "fkc-plane"} <= again.planned(*FEW).methods
 
 
 @pytest.mark.slow
 def test_every_shipped_configuration_is_planned_and_the_linter_is_content(clean: Work) -> None:
-    for name in sorted((clean.root / "config").glob("*.yaml")):
-        if "grid" in yaml.safe_load(name.read_text()) or "extends" in yaml.safe_load(name.read_text()):
-            clean.made("-n", "--configfile", str(name.relative_to(clean.root)))
+    for name in ["config.yaml", *(f"config/{file.name}" for file in (clean.root / "config").glob("*.yaml"))]:
+        if {"grid", "extends"} & set(yaml.safe_load((clean.root / name).read_text())):
+            assert clean.planned("--configfile", name).rules["align"]
     clean.made("--lint")
 
 
@@ -100,9 +93,6 @@ def test_the_printed_schema_accepts_the_configuration_and_refuses_a_misspelling(
     for wrong in ({"confidense": 0.9}, {"methods": {"papa": {"updatez": 2}}}, {"tasks": {"digits": {"stepz": 3}}}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(config | wrong, schema)
-
-
-# ---------------------------------------------------------------- the whole workflow
 
 
 @pytest.mark.slow

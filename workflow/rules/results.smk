@@ -15,7 +15,6 @@ rule collect:
         f"{LOGS}/collect.log",
     conda:
         ENVIRONMENT
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=10,
@@ -41,7 +40,6 @@ for _name, _target in TABLES.items():
             f"{LOGS}/tables/{_name}.log",
         conda:
             ENVIRONMENT
-        threads: 1
         resources:
             mem_mb=1000,
             runtime=10,
@@ -67,7 +65,6 @@ for _name, _target in FIGURES.items():
             f"{LOGS}/figures/{_name}.log",
         conda:
             ENVIRONMENT
-        threads: 1
         resources:
             mem_mb=PLAN.memory(),  # some load a task
             runtime=10,
@@ -89,7 +86,6 @@ rule claims:
         f"{LOGS}/claims.log",
     conda:
         ENVIRONMENT
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
@@ -112,7 +108,6 @@ rule page:
         f"{LOGS}/page.log",
     conda:
         ENVIRONMENT
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
@@ -135,7 +130,6 @@ rule tune:
         f"{LOGS}/tune.log",
     conda:
         ENVIRONMENT
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
@@ -158,7 +152,6 @@ rule check:
         f"{LOGS}/check.log",
     conda:
         ENVIRONMENT
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=10,

@@ -20,14 +20,9 @@ from papa.models.interface import Model
 from papa.rng import Stream
 
 
-def base_stream(root_seed: int, task: str, seed: int) -> Stream:
-    """The random stream of a task and seed, shared by all methods."""
-    return Stream(root_seed).at(task, seed=seed)
-
-
 def stream_of(spec: BaseSpec) -> Stream:
-    """The stream of a task and seed of a grid."""
-    return base_stream(spec.config.root_seed, spec.task, spec.seed)
+    """The random stream of a task and seed, shared by all methods."""
+    return Stream(spec.config.root_seed).at(spec.task, seed=spec.seed)
 
 
 def draw_base_samples(spec: BaseSpec, model: Model) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from papa.benchmark.runs.align import open_session
-from papa.benchmark.runs.record import Record, read_record
+from papa.benchmark.runs.record import read_record
 from papa.benchmark.specs import RunSpec
 from papa.benchmark.tasks.interface import Task
 from papa.errors import PapaError
@@ -27,7 +28,7 @@ def replayed(spec: RunSpec, task: Task) -> tuple[Session, int]:
     Returns:
         The session, and the largest difference in grey levels between its images and the stored ones.
     """
-    record: Record = read_record(spec.folder, spec.key)
+    record = read_record(spec.folder, spec.key)
     if record.meta.status != "done" or spec.settings.needs_oracle:
         raise PapaError(f"{spec.folder} has no aligned model (it is a control, or it diverged); choose another run.")
     session = open_session(spec, task)
@@ -38,20 +39,13 @@ def replayed(spec: RunSpec, task: Task) -> tuple[Session, int]:
     return session, int(np.abs(again.astype(int) - record.arrays()["shown"].astype(int)).max())
 
 
-def is_exported(spec: RunSpec, folder: Path) -> bool:
-    """Whether a folder has the exported model of this run."""
-    try:
-        about: Any = json.loads((folder / "papa.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(about, dict) and about.get("key") == spec.key and about.get("seed") == spec.seed
-
-
 def export(spec: RunSpec, task: Task, folder: Path, log: Callable[[str], None]) -> None:
     """Write the aligned model of a run as a folder that diffusers loads; an existing export of it is kept."""
-    if is_exported(spec, folder):
-        log(f"{folder}: already there")
-        return
+    with suppress(OSError, ValueError):
+        about: Any = json.loads((folder / "papa.json").read_text(encoding="utf-8"))
+        if isinstance(about, dict) and (about.get("key"), about.get("seed")) == (spec.key, spec.seed):
+            log(f"{folder}: already there")
+            return
     session, difference = replayed(spec, task)
     if difference > SAME:
         log(

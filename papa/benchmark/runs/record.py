@@ -34,7 +34,7 @@ META, SCORES, LOG = "run.json", "metrics.json", "feedback.jsonl"
 
 
 class Stored(NamedTuple):
-    """A file of a record: its size in bytes and its sha256."""
+    """The size in bytes and the sha256 of a file of a record."""
 
     size: int
     sha256: str
@@ -208,9 +208,7 @@ def read_scores(spec: RunSpec) -> list[dict[str, Any]]:
 def stored(spec: BaseSpec | RunSpec, verify: bool = False) -> Record | None:
     """The record of a specification if it is there, with its key, its sizes and its device; else None.
 
-    Args:
-        spec: base samples or a run. A run must be of the device of its base samples.
-        verify: check the sha256 of each file as well.
+    A run must be of the device of its base samples. With `verify`, the sha256 of each file is checked as well.
     """
     try:
         record = read_record(spec.folder, spec.key)

@@ -35,8 +35,7 @@ class Scorer:
     def base(self, spec: BaseSpec) -> Tensor:
         """The base samples of a seed; the same tensor for consecutive runs."""
         if self._base is None or self._base[0] != spec.key:
-            images = read_record(spec.folder, spec.key).arrays()["images"]
-            self._base = spec.key, self._bench.task.model.unpack(images)
+            self._base = spec.key, self._bench.task.model.unpack(read_record(spec.folder, spec.key).arrays()["images"])
         return self._base[1]
 
 

@@ -77,9 +77,6 @@ def rows(folder: Path, name: str) -> list[dict[str, Any]]:
     return list(csv.DictReader((folder / f"{name}.csv").read_text().splitlines()))
 
 
-# ---------------------------------------------------------------- another prompt
-
-
 @pytest.mark.parametrize(
     ("likes", "kind"),
     [(APPLES, "banana"), (BANANAS, "apple"), ((0, 1, 2, 3), "pear"), ((0, 2, 4), "banana"), ((), "banana")],
@@ -134,9 +131,6 @@ def test_under_another_prompt_base_samples_are_newly_sampled_from_the_same_noise
     assert method.cost.forward == 2 * spent and torch.equal(method.sample(5), own)
 
 
-# ---------------------------------------------------------------- every step of the particles
-
-
 def test_the_record_of_a_particle_method_has_every_step_of_every_population(grid: Grid) -> None:
     folder = run(grid, "fkc")
     trace = rows(folder, "trace")
@@ -156,7 +150,7 @@ def test_the_record_of_a_particle_method_has_every_step_of_every_population(grid
 
 def test_samples_are_dealt_out_from_the_populations_in_turn(grid: Grid) -> None:
     _, method = method_of(grid, "control")
-    whole = method.population(3, method.strengths(True), method.stream.at("sample")).samples.view(3, 4, 3)
+    whole = method.population(3, True, method.stream.at("sample")).samples.view(3, 4, 3)
     samples = method.sample(12)
     for population in range(3):
         drawn, own = samples[population::3], whole[population]

@@ -97,9 +97,6 @@ def test_a_changed_value_in_run_json_is_noticed(record: Path, name: str, value: 
     assert not sound(record)
 
 
-# ---------------------------------------------------------------- runs and base samples
-
-
 @pytest.fixture
 def specs(finished: tuple[Path, Path]) -> list[RunSpec]:
     return list(load(finished[0]))
@@ -237,9 +234,6 @@ def test_no_file_of_a_run_without_answers_has_a_bare_nan(tmp_path: Path, papa: P
     assert papa(*align(path, method=method, user="silent"))[0] == 0
     texts = [file.read_text() for suffix in ("json", "jsonl") for file in tmp_path.rglob(f"*.{suffix}")]
     assert texts and not any("NaN" in text or "Infinity" in text for text in texts)
-
-
-# ---------------------------------------------------------------- killed writers, full disks
 
 
 WRITER = """
