@@ -32,6 +32,7 @@ def test_an_estimate_adds_runs_base_samples_and_starts_and_names_what_was_never_
     monkeypatch.setattr(doctor, "calibrate", lambda: 2.0)
     grid = tiny.grid(tmp_path)
     assert doctor.missing_runs(grid, 2).startswith("4 of 4 runs missing, about 20 minutes on 2 cores")
+    assert "about 1 minute on 100 cores" in doctor.estimate(list(grid), 100)
     del kinds["gmm2d/fkc"]
     assert "without gmm2d/fkc" in doctor.estimate(list(grid), 1)
 

@@ -30,7 +30,7 @@ def test_a_small_workflow_from_nothing(clean: Work, tmp_path: Path) -> None:
     work.configure(grid={"main": TINY["grid"]["main"] | {"methods": ["base", "papa"], "seeds": [0]}})
     (tmp_path / "torch.py").write_text("raise RuntimeError('planning imports torch')\n")
     plan = work.snakemake("-n", *FEW, PYTHONPATH=str(tmp_path))
-    assert "2 of 2 runs missing, about 1 minute on " in plan.stderr and not (work.root / "results").exists()
+    assert "2 of 2 runs missing, about " in plan.stderr and not (work.root / "results").exists()
     work.made(*FEW)
     assert all((work.root / name).stat().st_size for name in FEW)
     assert set(work.runs()) == {("digits", method, "likes-3", "seed0") for method in ("base", "papa")}
