@@ -23,7 +23,6 @@ def query(k: int = 4, kind: Kind = "binary") -> Query:
     ("answers", "preference"),
     [
         ([True, 0.5, None, 0], [1, 0.5, np.nan, 0]),
-        ([None] * 4, [np.nan] * 4),
         ([float("nan"), 1, 0, np.nan], [np.nan, 1, 0, np.nan]),
         (np.array([True, False, True, False]), [1, 0, 1, 0]),
         (np.array([0.25, np.nan, 1, 0], dtype=np.float32), [0.25, np.nan, 1, 0]),
@@ -50,7 +49,6 @@ def test_answers_in_the_unit_interval_are_kept_and_others_refused(answers: list[
     "answers",
     [
         [True, False, True],
-        [True] * 5,
         ["1", "0", "1", "0"],  # float("1") is a number
         [[True], [False], [True], [False]],
         [1j, 0, 0, 0],
@@ -59,7 +57,6 @@ def test_answers_in_the_unit_interval_are_kept_and_others_refused(answers: list[
         [Tie(0, 1)] * 4,
         "1010",
         None,
-        0.5,
         {0: True, 1: False, 2: 0, 3: 1},  # its keys are numbers from 0 on
         pytest.param({True, False, 0.5, 0.25}, id="a set"),  # its text may have any order
         pytest.param((True for _ in range(4)), id="a generator"),
@@ -88,7 +85,7 @@ def test_pairs_and_ties(answers: Any, pairs: list[list[int]], ties: list[list[in
     assert len(found.preference) == 4 and np.isnan(found.preference).all()
 
 
-WRONG_PAIRS: list[Any] = [
+WRONG: list[Any] = [
     [(0, 4)],
     [(-1, 0)],
     [(2, 2)],
@@ -100,7 +97,7 @@ WRONG_PAIRS: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("answers", [*WRONG_PAIRS, [True, False, None, True], [(10**30, 0)], None, {0: 1}], ids=str)
+@pytest.mark.parametrize("answers", [*WRONG, [True, False, None, True], None, {0: 1}], ids=str)
 def test_other_than_pairs_of_shown_items_are_refused(answers: Any) -> None:
     refused(AnswerError, lambda: feedback_of(answers, query(kind="pairs")))
 

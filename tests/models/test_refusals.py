@@ -33,15 +33,12 @@ def folder_of(place: Path, unet: Any, of: Any) -> Path:
     return place
 
 
-# ---------------------------------------------------------------- in pixel space
-
 SCHEDULERS: dict[str, tuple[Any, str]] = {
     "clean estimates": (scheduler(prediction_type="sample"), "'sample'"),
     "flow matching": (FlowMatchEulerDiscreteScheduler(), "FlowMatchEulerDiscreteScheduler"),
     "a score in the VE view": (ScoreSdeVeScheduler(), "ScoreSdeVeScheduler"),
 }
 UNETS: dict[str, tuple[dict[str, Any], str]] = {
-    "classes by number": ({"num_class_embeds": 10}, "class"),
     "classes by timestep": ({"class_embed_type": "timestep"}, "class"),
     "learned variance": ({"out_channels": 2}, "predicts 2"),
     "a mask beside the sample": ({"in_channels": 3}, "takes 3"),
@@ -50,19 +47,13 @@ UNETS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("of", "word"), SCHEDULERS.values(), ids=SCHEDULERS.keys())
-def test_a_network_that_predicts_something_else_is_refused(of: Any, word: str, tmp_path: Path) -> None:
+def test_a_network_that_predicts_something_else_is_refused(of: Any, word: str) -> None:
     refused(ModelError, lambda: UNetModel(small_unet(), of), word, "epsilon")
-    folder = folder_of(tmp_path, small_unet(), of)
-    refused(ModelError, lambda: UNetModel.from_folder(folder), word, "epsilon")
 
 
 @pytest.mark.parametrize(("given", "word"), UNETS.values(), ids=UNETS.keys())
-def test_a_network_that_needs_or_says_something_else_is_refused(
-    given: dict[str, Any], word: str, tmp_path: Path
-) -> None:
+def test_a_network_that_needs_or_says_something_else_is_refused(given: dict[str, Any], word: str) -> None:
     refused(ModelError, lambda: UNetModel(small_unet(**given), scheduler()), word)
-    folder = folder_of(tmp_path, small_unet(**given), scheduler())
-    refused(ModelError, lambda: UNetModel.from_folder(folder), word)
 
 
 def test_a_network_with_a_prompt_is_sent_to_its_pipeline() -> None:
@@ -72,7 +63,7 @@ def test_a_network_with_a_prompt_is_sent_to_its_pipeline() -> None:
 
 @pytest.mark.parametrize(
     "of",
-    [scheduler(), DDIMScheduler(), PNDMScheduler(), DDIMScheduler(prediction_type="v_prediction")],
+    [PNDMScheduler(), DDIMScheduler(prediction_type="v_prediction")],
     ids=lambda of: type(of).__name__,
 )
 def test_networks_that_predict_noise_or_its_velocity_are_taken_whatever_samples_them(of: Any, tmp_path: Path) -> None:
@@ -87,34 +78,22 @@ def test_images_that_are_not_square_have_their_shape() -> None:
     assert UNetModel(small_unet(sample_size=(8, 16)), scheduler()).shape == (1, 8, 16)
 
 
-@pytest.mark.parametrize("damage", ["no scheduler", "unknown scheduler", "no scheduler's name", "no weights"])
+@pytest.mark.parametrize("damage", ["unknown scheduler", "no weights"])
 def test_a_folder_that_is_no_ddpm_is_refused(damage: str, tmp_path: Path) -> None:
     file = folder_of(tmp_path, small_unet(), scheduler()) / "scheduler" / "scheduler_config.json"
     config = json.loads(file.read_text())
-    if damage == "no scheduler":
-        file.unlink()
-    elif damage == "no weights":
+    if damage == "no weights":
         (tmp_path / "unet" / "diffusion_pytorch_model.safetensors").unlink()
-    elif damage == "unknown scheduler":
-        file.write_text(json.dumps(config | {"_class_name": "SchedulerOfMyOwn"}))
     else:
-        file.write_text(json.dumps({name: value for name, value in config.items() if name != "_class_name"}))
+        file.write_text(json.dumps(config | {"_class_name": "SchedulerOfMyOwn"}))
     with pytest.raises(ArtefactError, match="cannot be loaded as a DDPM"):
         UNetModel.from_folder(tmp_path)
 
 
-# ---------------------------------------------------------------- pipelines
-
 CONDITIONS: dict[str, tuple[dict[str, Any], str]] = {
-    "Stable Diffusion XL": (
-        {"addition_embed_type": "text_time", "addition_time_embed_dim": 8, "projection_class_embeddings_input_dim": 64},
-        "more than a prompt",
-    ),
     "classes": ({"class_embed_type": "timestep"}, "class"),
     "distilled guidance": ({"time_cond_proj_dim": 16}, "guidance"),
     "inpainting": ({"in_channels": 9}, "takes 9"),
-    "learned variance": ({"out_channels": 8}, "predicts 8"),
-    "no size": ({"sample_size": None}, "size"),
 }
 
 
@@ -131,19 +110,8 @@ def test_a_pipeline_whose_network_needs_something_else_is_refused(given: dict[st
     refused(ModelError, lambda: PipelineModel(pipeline(**given), PROMPT), word)
 
 
-def test_a_pipeline_that_predicts_something_else_is_refused() -> None:
-    pipe = pipeline()
-    for of, word in SCHEDULERS.values():
-        pipe.scheduler = of
-        refused(ModelError, lambda: PipelineModel(pipe, PROMPT), word, "epsilon")
-
-
-@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder", "tokenizer"])
+@pytest.mark.parametrize("part", ["vae", "tokenizer"])
 def test_a_pipeline_that_lacks_a_part_is_refused(part: str) -> None:
     pipe = pipeline()
     setattr(pipe, part, None)
     refused(ModelError, lambda: PipelineModel(pipe, PROMPT), f"no {part}")
-
-
-def test_latents_that_are_not_square_have_their_shape() -> None:
-    assert PipelineModel(pipeline(sample_size=(8, 16)), PROMPT).shape == (4, 8, 16)

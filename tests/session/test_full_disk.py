@@ -20,34 +20,22 @@ from papa.errors import PapaError
 
 
 @contextmanager
-def no_sync() -> Iterator[None]:
-    """The disk is found to be full only when the line is to be on it."""
-
-    def full(handle: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", full)
-        yield
-
-
-@contextmanager
-def no_open() -> Iterator[None]:
-    """Not even opened."""
+def full_at(function: str) -> Iterator[None]:
+    """The disk is full when this function is called."""
 
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("papa.log.open", full, raising=False)
+        patch.setattr(function, full, raising=False)
         yield
 
 
 FULL: dict[str, Callable[[Path], Any]] = {
     "a part of the line fits": lambda log: largest_file(log.stat().st_size + 20),
     "nothing fits": lambda log: largest_file(log.stat().st_size),
-    "at fsync": lambda log: no_sync(),
-    "at open": lambda log: no_open(),
+    "at fsync": lambda log: full_at("os.fsync"),
+    "at open": lambda log: full_at("papa.log.open"),
 }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +47,6 @@ def rated(tmp_path: Path) -> Labels:
     return load_labels(folder(tmp_path / "rated"))
 
 
-# ---------------------------------------------------------------- the first round
-
-
 def test_given_labels_come_before_the_first_question_and_cost_none(rated: Labels) -> None:
     of, told = quick(rated, labels=5), []
     tell = of.method.tell
@@ -66,14 +62,6 @@ def test_given_labels_come_before_the_first_question_and_cost_none(rated: Labels
     resized = [Image.fromarray(pixels(i % 3, i < 3)).resize((8, 8), Image.Resampling.BICUBIC) for i in range(6)]
     expected = torch.tensor([np.asarray(image).mean() for image in resized], dtype=torch.float32)
     assert torch.allclose((query.latents.mean((1, 2, 3)) + 1) * 127.5, expected, atol=1)
-
-
-@pytest.mark.parametrize("act", [lambda of: of.sample(2), lambda of: of.ask(), lambda of: next(iter(of))])
-def test_the_first_call_learns_from_them_once(rated: Labels, act: Callable[[Session], Any]) -> None:
-    of = quick(rated)
-    act(of)
-    act(of)
-    assert of.method.round == 1 and of.round == 0
 
 
 def test_images_are_fitted_by_their_centre(tmp_path: Path) -> None:
@@ -96,9 +84,6 @@ def test_what_cannot_be_given_is_refused_at_once_and_leaves_no_log(
     (path / "liked" / "1.png").write_bytes(encoded(pixels(1))[:300])
     refused(LabelsError, lambda: quick(load_labels(path), log), "liked/1.png")
     assert not log.exists()
-
-
-# ---------------------------------------------------------------- the log
 
 
 def test_a_session_resumes_with_the_same_bits_and_its_log_names_no_path(rated: Labels, log: Path) -> None:
@@ -194,9 +179,6 @@ def test_a_model_that_sees_the_images_otherwise_is_refused(tmp_path: Path, log: 
     )
 
 
-# ---------------------------------------------------------------- every method
-
-
 def model_for(name: str) -> Model:
     """A model that the method runs on: tiny digits, or the one with an adapter."""
     return task_of("fruits" if declaration(name).settings().needs_adapter else "digits").model
@@ -265,9 +247,6 @@ def test_the_inverse_temperature_reaches_its_end_in_the_last_round(rated: Labels
         betas.append(of.method.diagnostics()["beta"])
         of.answer([True] * len(question))
     assert betas == [0.5, 1.25, 2.0]
-
-
-# ---------------------------------------------------------------- encoding, saving
 
 
 def test_a_pipeline_encodes_what_it_decodes_and_a_pixel_model_grey_levels(digits: Digits) -> None:

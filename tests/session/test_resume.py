@@ -22,10 +22,8 @@ from papa.benchmark.tasks.gmm2d.task import Gmm2d
 from papa.errors import SessionError
 from papa.session import Session
 
-# ---------------------------------------------------------------- resume
 
-
-@pytest.mark.parametrize(("method", "after"), [("papa", 1), ("fkc", 2), ("best_of_n", ROUNDS), ("diffusion_dpo", 1)])
+@pytest.mark.parametrize(("method", "after"), [("papa", 1), ("fkc", 2), ("best_of_n", ROUNDS)])
 def test_a_session_continues_with_the_same_bits(digits: Digits, log: Path, method: str, after: int) -> None:
     undisturbed = finish(session(digits.model, method))
     answer_some(session(digits.model, method, log=log), after)
@@ -93,9 +91,6 @@ def test_an_interrupted_round_is_not_continued(
     assert torch.equal(finish(session(digits.model, "papa", log=log)), finish(session(digits.model, "papa")))
 
 
-# ---------------------------------------------------------------- two at once
-
-
 def test_two_sessions_on_one_log_are_refused(plane: Gmm2d, log: Path) -> None:
     first = session(plane.model, log=log)
     refused(SessionError, lambda: session(plane.model, log=log), "has the log", "`close`")
@@ -155,8 +150,6 @@ def test_a_closed_session_writes_no_more(plane: Gmm2d, log: Path) -> None:
         assert log.read_bytes() == before and first.round == 0
         assert torch.equal(finish(second), finish(session(plane.model)))
 
-
-# ---------------------------------------------------------------- samples between rounds
 
 SETTINGS = {"labels": 8, "per_round": 2, "particles": 6, "surrogate": {"epochs": 3}}
 

@@ -35,9 +35,6 @@ def test_a_fresh_network_with_the_adapter_says_the_same(saved: Path) -> None:
     with user_conditioning(told, person()), user_conditioning(here, person()):
         assert torch.equal(predicted(fresh), predicted(unet))
     assert read_adapter(saved).about.recipe == {"steps": 3}
-
-
-def test_the_scale_can_be_another(saved: Path) -> None:
     assert attach(prompted_unet(), read_adapter(saved), scale=2.0).scale == 2.0
 
 

@@ -56,9 +56,3 @@ def test_more_of_the_same_choice_makes_a_larger_difference_up_to_a_bound(encoder
     whole = float(torch.cat([encoder.standardized(x)[0] for x in (one.preferred, one.rejected)]).norm())
     assert sizes[0] < sizes[1] < sizes[2] < 2 * whole
     assert sizes[0] / sizes[2] == pytest.approx((1 / (1 + SHRINK)) / (64 / (64 + SHRINK)), rel=1e-4)
-
-
-def test_what_is_chosen_captions_included() -> None:
-    chosen = some_of(Choices(images(3), images(3, 1), ["a", "b", "c"]), np.array([2, 0]))
-    assert len(chosen) == 2 and list(chosen.captions) == ["c", "a"]
-    assert torch.equal(chosen.preferred, images(3)[[2, 0]])

@@ -50,11 +50,6 @@ def test_preferred_and_rejected_are_not_the_same(encoder: VisionLanguageEncoder)
     assert (encoder.encode(given) - encoder.encode(swapped)).abs().max() > 1e-4
 
 
-def test_without_thought_the_state_is_that_of_the_question(folder: Path, encoder: VisionLanguageEncoder) -> None:
-    plain = VisionLanguageEncoder(folder, thought=0).encode(choices())
-    assert plain.shape == (2, 24) and (plain - encoder.encode(choices())).abs().max() > 1e-4
-
-
 def test_the_model_is_asked_and_shown_all_pictures(encoder: VisionLanguageEncoder, monkeypatch: Any) -> None:
     seen: dict[str, Any] = {}
     real = encoder.processor
