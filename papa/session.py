@@ -148,7 +148,6 @@ class Session:
 
     @property
     def logged(self) -> int:
-        """Number of rounds in the log."""
         return 0 if self._log is None else len(self._log.rounds)
 
     @recording_gradients
@@ -274,12 +273,9 @@ class Session:
 
     @recording_gradients
     def sample(self, n: int) -> Tensor:
-        """Sample from the aligned model; nothing that was learned changes.
+        """Sample n >= 1 images from the aligned model; nothing that was learned changes.
 
         Between the rounds of `replay` and `play`, the model is as it was after that round.
-
-        Args:
-            n: number of images, at least 1.
 
         Returns:
             (n, C, H, W) images in [-1, 1], or (n, d) points; the same rows each time.

@@ -152,13 +152,6 @@ def _shift(vae: Any) -> float:
     return vae.config.get("shift_factor") or 0.0
 
 
-def _mu(shape: tuple[int, ...], config: Any) -> float:
-    """diffusers' mu: the shift of a flow's times towards noise for images of this size."""
-    patches = (shape[1] // PATCH) * (shape[2] // PATCH)
-    ends = config.base_image_seq_len, config.max_image_seq_len, config.base_shift, config.max_shift
-    return calculate_shift(patches, *ends)
-
-
 class StableDiffusion(Family):
     """Stable Diffusion 1 and 2: a UNet that attends to the tokens of one CLIP encoder."""
 
@@ -227,8 +220,11 @@ class _Flow(Family):
 
     def sigmas(self, scheduler: Any, shape: tuple[int, ...], steps: int) -> Tensor:
         own, config = type(scheduler).from_config(scheduler.config), scheduler.config
-        given: dict[str, Any] = {"mu": _mu(shape, config)} if config.use_dynamic_shifting else {}
-        own.set_timesteps(**self._steps(steps), **given)
+        given = self._steps(steps)
+        if config.use_dynamic_shifting:  # mu shifts the times towards noise for larger images
+            ends = config.base_image_seq_len, config.max_image_seq_len, config.base_shift, config.max_shift
+            given["mu"] = calculate_shift((shape[1] // PATCH) * (shape[2] // PATCH), *ends)
+        own.set_timesteps(**given)
         return flow_sigmas(own.sigmas, float(sigmas_of(self.alphas_cumprod(scheduler))[-1]))
 
     def _steps(self, steps: int) -> dict[str, Any]:

@@ -51,14 +51,14 @@ class Model(ABC):
 
     @staticmethod
     def from_pipeline(pipe: Any, prompt: str | None = None, **given: Any) -> Model:
-        """A diffusers pipeline as a model; see `papa.models.opening.from_pipeline`."""
+        """See `papa.models.opening.from_pipeline`."""
         from papa.models.opening import from_pipeline
 
         return from_pipeline(pipe, prompt, **given)
 
     @staticmethod
     def from_pretrained(name: str | Path, prompt: str | None = None, **given: Any) -> Model:
-        """A folder that diffusers saved, or a name on a hub, as a model; see `papa.models.opening.from_pretrained`."""
+        """See `papa.models.opening.from_pretrained`."""
         from papa.models.opening import from_pretrained
 
         return from_pretrained(name, prompt, **given)
@@ -75,7 +75,7 @@ class Model(ABC):
 
     @property
     def own_prompt(self) -> bool:
-        """Whether the current prompt is the model's own and not set by `prompted`."""
+        """Whether no other prompt is set by `prompted`."""
         return True
 
     @abstractmethod

@@ -51,17 +51,15 @@ class Mixture:
         object.__setattr__(self, "weights", self.weights / self.weights.sum())
 
     def to(self, device: str | torch.device) -> Mixture:
-        """The same mixture on another device."""
         return Mixture(self.weights.to(device), self.means.to(device), self.covariances.to(device))
 
     @property
     def mean(self) -> Tensor:
-        """(d,) mean of the whole mixture."""
         return self.weights @ self.means
 
     @property
     def covariance(self) -> Tensor:
-        """(d, d) covariance of the whole mixture: within the components plus between them."""
+        """(d, d): within the components plus between them."""
         centred = self.means - self.mean
         within = (self.weights[:, None, None] * self.covariances).sum(0)
         return within + (self.weights[:, None] * centred).mT @ centred
@@ -161,14 +159,16 @@ class Mixture:
     def shares(self, x: Tensor) -> Tensor:
         """(K,) share of each component among samples x (n, d): its mean posterior responsibility.
 
-        Well-posed however much components overlap: for samples of this mixture it tends to `weights`.
+        Well-posed however much components overlap.
         """
         return self.log_responsibilities(x).exp().mean(0)
 
     def errors(self, x: Tensor) -> dict[str, float]:
-        """How far equally weighted samples x (n, d) are from this mixture: the largest absolute
-        difference over the component shares, over the coordinates of the mean, and over the entries of
-        the covariance. Keys: share, mean, covariance. Units: 1, data, data squared."""
+        """Largest absolute differences between equally weighted samples x (n, d) and this mixture.
+
+        Returns:
+            share (of a component), mean (units of the data), covariance (data squared).
+        """
         x = x.double().to(self.means.device)
         return {
             "share": (self.shares(x) - self.weights).abs().max().item(),
@@ -190,12 +190,7 @@ def _is_positive_definite(matrices: Tensor) -> bool:
 class MixtureModel(Model):
     """A mixture as a diffusion model with an exact score: the golden reference of every sampler.
 
-    Latents are the points themselves, float64.
-
-    Args:
-        mixture: the data's density.
-        steps, sigma_max, sigma_min: log-spaced noise levels, then 0.
-        device: of the computation.
+    Latents are the points themselves, float64; noise levels are log-spaced, then 0.
     """
 
     def __init__(
@@ -210,7 +205,6 @@ class MixtureModel(Model):
         return log_spaced_sigmas(*self._range, self.steps)
 
     def denoiser(self, cost: Cost, network: nn.Module | None = None) -> Denoiser:
-        """The exact posterior mean; one evaluation per point is counted in `cost`."""
         if network is not None:
             self.network()  # raises: there is none to replace
 

@@ -71,20 +71,17 @@ def from_pretrained(
     revision: str | None = None,
     **given: Any,
 ) -> Model:
-    """A folder that diffusers saved, or a name on a hub, as a model.
+    """A folder that diffusers saved (nothing is downloaded), or a name on a hub, as a model.
 
     Args:
-        name: nothing is downloaded for a folder.
-        prompt: as in `from_pipeline`, also for the other settings.
+        name, prompt, given: prompt and settings as in `from_pipeline`.
         dtype: of the weights, a torch type or "fp16", "bf16", "fp32".
         variant: of the weight files, for example "fp16"; found by itself in a folder that has no others.
         revision: commit of the hub's repository.
-        given: as in `from_pipeline`.
 
     Raises:
         ArtefactError: where it cannot be loaded.
-        ModelError: for an unsupported pipeline.
-        SettingsError: for a setting that does not fit.
+        ModelError, SettingsError: as `from_pipeline`.
     """
     return from_pipeline(load_pipeline(name, as_dtype(dtype), variant, revision), prompt, **given)
 

@@ -245,14 +245,8 @@ def _missing_parts(folder: Path) -> dict[str, None]:
     if found != PIXELS and found not in FAMILIES:
         raise ModelError(f"{folder} holds a {found}; supported are {PIXELS}, {', '.join(FAMILIES)}.")
     parts = ("safety_checker", *(name for name in OPTIONAL if not (folder / name).exists()))
-    known = _signature(found)
+    known, _ = getattr(diffusers, found)._get_signature_keys(getattr(diffusers, found))
     return {name: None for name in parts if name in known}
-
-
-def _signature(pipeline: str) -> set[str]:
-    """The parts that a pipeline's class in diffusers takes."""
-    parts, _ = getattr(diffusers, pipeline)._get_signature_keys(getattr(diffusers, pipeline))
-    return set(parts)
 
 
 def _only_variant(folder: Path) -> str | None:

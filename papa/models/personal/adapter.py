@@ -75,11 +75,7 @@ def save_adapter(file: Path, net: nn.Module, about: About) -> None:
 
 
 def read_adapter(file: Path) -> Adapter:
-    """An adapter file.
-
-    Raises:
-        ArtefactError: for a file that is missing, damaged, or not an adapter.
-    """
+    """An adapter file; one that is missing, damaged or no adapter is an ArtefactError."""
     if not file.is_file():
         raise ArtefactError(f"the adapter {file} is missing; give the path of a file that a PPD training wrote.")
     try:

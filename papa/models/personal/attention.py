@@ -82,17 +82,14 @@ def cross_attention(net: nn.Module) -> list[tuple[str, Attention]]:
     found = [
         (name, module)
         for name, module in net.named_modules()
-        if isinstance(module, Attention) and (module.is_cross_attention or _of_cascade(net, name))
+        if isinstance(module, Attention)
+        and (module.is_cross_attention or hasattr(net.get_submodule(name.rpartition(".")[0]), "kv_mapper"))
     ]
     if not found:
         raise ModelError(
             "this network has no cross-attention, so it cannot be conditioned on a user; take a model with prompts."
         )
     return found
-
-
-def _of_cascade(net: nn.Module, name: str) -> bool:
-    return hasattr(net.get_submodule(name.rpartition(".")[0]), "kv_mapper")
 
 
 def add_user_attention(net: nn.Module, width: int, stream: Stream) -> UserConditioning:

@@ -48,10 +48,7 @@ class ImageEncoder(UserEncoder):
 
     The second token concatenates the features of preferred images, of rejected images, and their difference, each
     summed over the pairs and divided by N + `SHRINK` (attention could not distinguish three tokens). Features are
-    standardized on images outside the choices.
-
-    Args:
-        mean, deviation: (d,) of the features of such images.
+    standardized on images outside the choices, with their (d,) mean and deviation.
     """
 
     tokens = 2
@@ -65,7 +62,6 @@ class ImageEncoder(UserEncoder):
 
     @torch.no_grad()
     def standardized(self, images: Tensor) -> Tensor:
-        """(n, d) features of mean 0 and deviation 1."""
         return (self.features(images).cpu() - self.mean) / self.deviation
 
     def encode(self, choices: Choices) -> Tensor:
@@ -132,7 +128,6 @@ def standardization(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def some_of(choices: Choices, which: np.ndarray) -> Choices:
-    """A subset of the choices."""
     index = torch.from_numpy(which)
     captions = [choices.captions[int(i)] for i in which] if choices.captions else []
     return Choices(choices.preferred[index], choices.rejected[index], captions)

@@ -85,7 +85,7 @@ class VisionLanguageEncoder(UserEncoder):
                 {"type": "image"},
                 {"type": "image"},
             ]
-            pictures += [picture(choices.preferred[i]), picture(choices.rejected[i])]
+            pictures += [Image.fromarray(stored(image)) for image in (choices.preferred[i], choices.rejected[i])]
         said.append({"type": "text", "text": ASKED})
         text = self.processor.apply_chat_template([{"role": "user", "content": said}], add_generation_prompt=True)
         given = {"text": text, "images": pictures, "return_tensors": "pt"}
@@ -139,8 +139,3 @@ def content(preferred: Tensor, rejected: Tensor) -> str:
 def stored(image: Tensor) -> np.ndarray:
     """(C, H, W) in [-1, 1] -> (H, W, C) uint8."""
     return ((image.detach().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).numpy()
-
-
-def picture(image: Tensor) -> Image.Image:
-    """The same as a PIL image."""
-    return Image.fromarray(stored(image))
