@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +21,20 @@ from diffusers import (
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
-    UNet2DModel,
 )
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
+    CLIPTokenizer,
     PreTrainedTokenizerFast,
     T5Config,
     T5EncoderModel,
 )
 
 from support import tiny_sd15
+from support.nets import small_unet
 
 _TEMPORARY = tempfile.TemporaryDirectory(prefix="papa-tiny-families-")  # goes with the process
 WIDTH, TOKENS = 16, 77
@@ -95,25 +96,12 @@ def unet(**given: Any) -> UNet2DConditionModel:
 
 
 def _tokenizer(folder: Path) -> tuple[Any, int]:
-    from transformers import CLIPTokenizer
-
     words = tiny_sd15._write_tokenizer(folder)
     return CLIPTokenizer.from_pretrained(folder), words
 
 
 def _ddpm(place: Path) -> Any:
-    net = UNet2DModel(
-        sample_size=8,
-        in_channels=1,
-        out_channels=1,
-        block_out_channels=(8, 16),
-        layers_per_block=1,
-        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
-        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
-        attention_head_dim=8,
-        norm_num_groups=4,
-    )
-    return DDPMPipeline(net, DDPMScheduler())
+    return DDPMPipeline(small_unet(), DDPMScheduler())
 
 
 def _stable_diffusion(place: Path, predicts: str = "epsilon") -> Any:
@@ -128,10 +116,6 @@ def _stable_diffusion(place: Path, predicts: str = "epsilon") -> Any:
         feature_extractor=None,
         requires_safety_checker=False,
     )
-
-
-def _velocity(place: Path) -> Any:
-    return _stable_diffusion(place, "v_prediction")
 
 
 def _xl(place: Path) -> Any:
@@ -182,10 +166,6 @@ def _three(place: Path, encoder: bool = True) -> Any:
     )
 
 
-def _three_without_t5(place: Path) -> Any:
-    return _three(place, encoder=False)
-
-
 def _flux(place: Path) -> Any:
     tokenizer, words = _tokenizer(place / "words")
     fast, second = t5()
@@ -201,7 +181,7 @@ def _flux(place: Path) -> Any:
         guidance_embeds=True,
         axes_dims_rope=(4, 4, 8),
     )
-    pipe = FluxPipeline(
+    return FluxPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
         vae=vae(4, scaling_factor=0.36, shift_factor=0.12),
         text_encoder=clip(words),
@@ -210,16 +190,15 @@ def _flux(place: Path) -> Any:
         tokenizer_2=fast,
         transformer=transformer,
     )
-    return pipe
 
 
 MAKERS = {
     "DDPM": _ddpm,
     "Stable Diffusion": _stable_diffusion,
-    "Stable Diffusion, v": _velocity,
+    "Stable Diffusion, v": partial(_stable_diffusion, predicts="v_prediction"),
     "Stable Diffusion XL": _xl,
     "Stable Diffusion 3": _three,
-    "Stable Diffusion 3 without T5": _three_without_t5,
+    "Stable Diffusion 3 without T5": partial(_three, encoder=False),
     "Flux": _flux,
 }
 PROMPTED = [name for name in MAKERS if name != "DDPM"]
@@ -234,18 +213,6 @@ def folder(name: str) -> Path:
         pipe = MAKERS[name](place)
     pipe.save_pretrained(place / "pipeline")
     return place / "pipeline"
-
-
-MADE = {
-    "DDPM": "DDPMPipeline",
-    "Stable Diffusion": "StableDiffusionPipeline",
-    "Stable Diffusion, v": "StableDiffusionPipeline",
-    "Stable Diffusion XL": "StableDiffusionXLPipeline",
-    "Stable Diffusion 3": "StableDiffusion3Pipeline",
-    "Stable Diffusion 3 without T5": "StableDiffusion3Pipeline",
-    "Flux": "FluxPipeline",
-}
-"""The classes of diffusers."""
 
 
 def own_task(family: str = "Stable Diffusion 3", **given: Any) -> dict[str, Any]:
