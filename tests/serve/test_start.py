@@ -25,9 +25,7 @@ def arguments(*given: str) -> argparse.Namespace:
 def test_the_command_refuses_what_does_not_fit(tmp_path: Path, refused: Callable[..., str]) -> None:
     here = ("--log", str(tmp_path / "me.jsonl"), "--port", "0")
     refused("serve", *here, "--host", "0.0.0.0", words=("--token",))
-    refused("serve", *here, "--token", "short", words=("can be guessed",))
     refused("serve", *here, "--settings", "{", words=("not JSON",))
-    refused("serve", *here, "--settings", "[]", words=("not a JSON object",))
     refused("serve", *here, "--settings", '{"lrr": 1}', words=("unknown setting 'lrr'; did you mean 'lr'?",))
     refused("serve", *here, "--given", str(tmp_path / "none.csv"), words=("none.csv",))
     refused("serve", *here, "--model", str(tmp_path), words=("model_index.json",))

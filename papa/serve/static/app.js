@@ -35,8 +35,6 @@ let timer = 0; // of the next look at the state
 let lost = false; // no connection, or the server refuses this page
 let singleKeys = true; // whether letters and digits are shortcuts (WCAG 2.1.4: speech input types them)
 
-// ---------------------------------------------------------------- the queue
-
 function load(storage, key) {
   try {
     return window[storage].getItem(key);
@@ -125,15 +123,11 @@ async function ask(path, body) {
   }
 }
 
-// ---------------------------------------------------------------- letters and digits as keys
-
 function useSingleKeys(yes) {
   singleKeys = yes;
   $("single-keys").checked = yes;
   document.body.dataset.keys = yes ? "on" : "off";
 }
-
-// ---------------------------------------------------------------- the state
 
 async function look() {
   clearTimeout(timer);
@@ -179,8 +173,6 @@ function describe(item) {
   if (!state.question || item >= state.question.answers.length) return "";
   return `${thing()} ${item + 1} of ${state.question.answers.length}: ${WORDS[answers()[item] || ""][1]}.`;
 }
-
-// ---------------------------------------------------------------- what is seen
 
 function say(text) {
   $("said").textContent = text;
@@ -365,8 +357,6 @@ function imageOf(src, alt) {
   image.addEventListener("load", () => image.classList.toggle("small", image.naturalWidth < 128));
   return image;
 }
-
-// ---------------------------------------------------------------- what is done
 
 function goTo(item, focus) {
   if (!state.question) return;
