@@ -58,17 +58,6 @@ def staging(name: str, steps: int | None) -> Path:
     return place
 
 
-def once(place: Path, make: Callable[[Path], object]) -> None:
-    """Make a folder under a temporary name and rename it, unless it exists."""
-    if place.exists():
-        return
-    new = place.with_name(f".{place.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    make(new)
-    new.rename(place)
-
-
 def hashes(home: Path) -> dict[str, str]:
     """sha256 of every artefact in a folder, by relative path; hidden files are skipped."""
     files = (p for p in sorted(home.rglob("*")) if p.is_file() and p.name not in NOT_HASHED and p.suffix != ".tmp")

@@ -24,8 +24,6 @@ PICTURES = 160
 STEPS = 400
 HELD_OUT = 2048
 """Renders for measuring its accuracy."""
-
-
 ABOUT = {
     "command": "python -m recipes.fruits.hasty",
     "Data": "160 renders with their true (kind, colour, count).",

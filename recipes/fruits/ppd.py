@@ -27,7 +27,7 @@ from papa.models.personal.encoder import standardization
 from papa.models.pipeline import PipelineModel
 from papa.rng import Stream
 from recipes.fruits.judging import train_clip
-from recipes.shared import Log, hashes, install, main, once, staging, write_card
+from recipes.shared import Log, hashes, install, main, staging, write_card
 
 SEED = 2026
 STREAM = Stream(SEED).at("fruits", "ppd")
@@ -79,12 +79,6 @@ def sampled_pool(model: PipelineModel, log: Log) -> Pool:
         images.append(model.pack(samples).transpose(0, 2, 3, 1))
         log(f"pool: {n} samples of {prompt!r}")
     return Pool(np.concatenate(images), np.repeat(np.arange(len(images)), counts), PROMPTS)
-
-
-def train_encoder(place: Path, log: Log, steps: int | None = None) -> None:
-    """The OpenCLIP model whose image tower encodes users."""
-    images, shown = pictures(ENCODER_PICTURES, STREAM.at("encoder", "pictures").generator())
-    once(place, lambda new: train_clip("encoder", to_range(images), shown, new, STREAM.at("encoder"), log, steps))
 
 
 def standardize(place: Path, pool: Pool) -> None:
@@ -143,7 +137,8 @@ def train_adapter(
 def retrain(log: Log, steps: int | None = None) -> None:
     """Train everything in a staging folder and install it; finished adapters are kept."""
     place, task = staging(NAME, steps), Fruits(FruitsSettings())
-    train_encoder(place / ENCODER, log, steps)
+    images, shown = pictures(ENCODER_PICTURES, STREAM.at("encoder", "pictures").generator())
+    train_clip("encoder", to_range(images), shown, place / ENCODER, STREAM.at("encoder"), log, steps)
     pool = sampled_pool(task.model, log)
     standardize(place / ENCODER, pool)
     data = choices(place, pool, task)

@@ -2,19 +2,17 @@
 
     python -m recipes.fruits.recipe [--steps N]
 
-About two hours of one CPU thread; a run that was stopped resumes at the first unfinished part. The results are package
-data, so users need not run this.
+About two hours of one CPU thread. The results are package data, so users need not run this.
 """
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline
+from diffusers import StableDiffusionPipeline
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -27,8 +25,8 @@ from papa.rng import Stream
 from recipes.fruits import measure
 from recipes.fruits.autoencoder import train_autoencoder
 from recipes.fruits.diffusion import new_scheduler, train_diffusion
-from recipes.fruits.judging import CLASSIFIER_STEPS, train_attributes, train_clip
-from recipes.shared import Log, half, install, main, once, only_figures_missing, staging
+from recipes.fruits.judging import train_attributes, train_clip
+from recipes.shared import Log, half, install, main, only_figures_missing, staging
 
 SEED = 2026
 BLOCKS, BLOCK = 14, 1600
@@ -50,34 +48,26 @@ def training_pictures(log: Log) -> tuple[Tensor, list[Attributes]]:
 
 
 def train(place: Path, log: Log, steps: int | None = None) -> None:
-    """Make every artefact of the task in `place`; finished parts are kept.
+    """Make every artefact of the task in `place`.
 
     The labelling proxy and the feature network are trained on the first half of the images, the held-out judges on the
     second half, the autoencoder and the diffusion model on all of them.
     """
     x, shown = training_pictures(log)
     first, second = (x[:HALF], shown[:HALF]), (x[HALF:], shown[HALF:])
-    once(place / "pipeline", lambda new: pipeline(new, x, shown, place, log, steps))
-    for name, part in (("proxy", first), ("held_out_clip", second)):
-        once(place / name, lambda new, name=name, part=part: train_clip(name, *part, new, STREAM.at(name), log, steps))
-    for name, new_net, part in (("attributes", attribute_judge, second), ("features", feature_network, first)):
-        if not (place / f"{name}.safetensors").exists():
-            net = train_attributes(new_net, *part, STREAM.at(name), log, steps or CLASSIFIER_STEPS)
-            save_file(half(net.state_dict()), place / f"{name}.safetensors")
-
-
-def pipeline(new: Path, x: Tensor, shown: list[Attributes], place: Path, log: Log, steps: int | None) -> None:
-    """The autoencoder, kept on its own as it takes half an hour, then UNet and text encoder."""
-    kept, own = place / "autoencoder", {} if steps is None else {"steps": steps}
-    once(kept, lambda part: train_autoencoder(x, STREAM.at("autoencoder"), log, **own).save_pretrained(part))
-    vae = AutoencoderKL.from_pretrained(kept, low_cpu_mem_usage=False).eval()
+    own = {} if steps is None else {"steps": steps}
+    vae = train_autoencoder(x, STREAM.at("autoencoder"), log, **own)
     unet, text_encoder, tokenizer = train_diffusion(x, shown, vae, STREAM.at("diffusion"), log, **own)
     parts: dict[str, Any] = {"vae": vae, "text_encoder": text_encoder, "tokenizer": tokenizer, "unet": unet}
     parts |= {"scheduler": new_scheduler(), "safety_checker": None, "feature_extractor": None}
     pipe = StableDiffusionPipeline(**parts, requires_safety_checker=False)
-    pipe.to(dtype=torch.float16).save_pretrained(new)
-    forget_paths(new)
-    shutil.rmtree(kept)
+    pipe.to(dtype=torch.float16).save_pretrained(place / "pipeline")
+    forget_paths(place / "pipeline")
+    for name, part in (("proxy", first), ("held_out_clip", second)):
+        train_clip(name, *part, place / name, STREAM.at(name), log, steps)
+    for name, new_net, part in (("attributes", attribute_judge, second), ("features", feature_network, first)):
+        net = train_attributes(new_net, *part, STREAM.at(name), log, **own)
+        save_file(half(net.state_dict()), place / f"{name}.safetensors")
 
 
 def retrain(log: Log, steps: int | None = None) -> None:
