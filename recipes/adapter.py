@@ -134,11 +134,6 @@ def base_of(settings: StableCascade | Pipeline, device: str) -> Base:
     )
 
 
-def squared(image: np.ndarray, side: int) -> np.ndarray:
-    """An image scaled and centre-cropped to side x side pixels."""
-    return np.asarray(ImageOps.fit(Image.fromarray(image), (side, side), Image.Resampling.BICUBIC))
-
-
 def pairs_of(settings: Users, log: Log) -> tuple[Gathered, Gathered]:
     """Pairs of the training users and of the held-out users."""
     files = sorted({Path(found) for pattern in settings.files for found in glob.glob(pattern, recursive=True)})
@@ -152,10 +147,12 @@ def pairs_of(settings: Users, log: Log) -> tuple[Gathered, Gathered]:
             "lower `seen` and `held_out`."
         )
 
+    def squared(image: np.ndarray) -> np.ndarray:
+        return np.asarray(ImageOps.fit(Image.fromarray(image), (settings.side,) * 2, Image.Resampling.BICUBIC))
+
     def chosen(users: Sequence[str]) -> Iterator[pick_a_pic.Choice]:
         for choice in pick_a_pic.read(files, dict.fromkeys(users, settings.pairs)):
-            first, second = (squared(image, settings.side) for image in (choice.first, choice.second))
-            yield replace(choice, first=first, second=second)
+            yield replace(choice, first=squared(choice.first), second=squared(choice.second))
 
     log(f"users: {settings.seen} for training and {settings.held_out} held out, from {len(files)} files")
     return gathered(chosen(busiest[: settings.seen])), gathered(chosen(busiest[settings.seen :]))

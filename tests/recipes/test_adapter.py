@@ -24,7 +24,7 @@ from papa.models.pipeline import PipelineModel
 from papa.rng import Stream
 from papa.settings import validated
 from recipes import adapter as recipe
-from recipes.adapter import AdapterSettings, squared
+from recipes.adapter import AdapterSettings
 
 ROOT = Path(__file__).parents[2]
 USERS = ("ann", "bob", "cyd")
@@ -114,12 +114,6 @@ def test_user_embeddings_are_cached(home: Path, monkeypatch: pytest.MonkeyPatch,
     assert first.about.base == weights_hash(cast(Any, PipelineModel.from_folder(pipeline()).pipe.unet))
 
 
-def test_images_are_centre_cropped() -> None:
-    wide = np.zeros((10, 30, 3), np.uint8)
-    wide[:, 10:20] = 200
-    assert np.array_equal(squared(wide, 10), np.full((10, 10, 3), 200, np.uint8))
-
-
 @pytest.mark.parametrize(
     "changed",
     [
@@ -127,8 +121,6 @@ def test_images_are_centre_cropped() -> None:
         {"users": {"seen": 9}},
         {"telling": {"told": 8, "shots": [2]}},
         {"base": {"images": "none.safetensors"}},
-        {"base": {"prior": "nowhere"}},
-        {"trainig": {}},
     ],
 )
 def test_bad_input(changed: dict[str, Any], home: Path, tmp_path: Path) -> None:

@@ -65,13 +65,6 @@ def test_a_draft_that_was_cut_anywhere_holds_the_whole_lines_before(file: Path) 
         assert again.version == whole + 1 and again.answers[5] == {0: "like"}, "it continues after the cut"
 
 
-def test_steps_are_identified_by_client_and_number(file: Path) -> None:
-    filled(file)
-    draft = Draft(file, HEAD)
-    assert draft.sent("a", 5) and draft.sent("b", 4) and not draft.sent("a", 6) and not draft.sent("c", 1)
-    assert draft.changed_by_others("a", 5) and not draft.changed_by_others("b", 5), "`cut` has no client"
-
-
 def test_an_undone_confirmation_stays_reopened_until_it_is_cut_from_the_log(file: Path) -> None:
     draft = Draft(file, HEAD)
     for index in range(3):
