@@ -147,8 +147,10 @@ def pairs_of(settings: Users, log: Log) -> tuple[Gathered, Gathered]:
             "lower `seen` and `held_out`."
         )
 
+    side = (settings.side, settings.side)
+
     def squared(image: np.ndarray) -> np.ndarray:
-        return np.asarray(ImageOps.fit(Image.fromarray(image), (settings.side,) * 2, Image.Resampling.BICUBIC))
+        return np.asarray(ImageOps.fit(Image.fromarray(image), side, Image.Resampling.BICUBIC))
 
     def chosen(users: Sequence[str]) -> Iterator[pick_a_pic.Choice]:
         for choice in pick_a_pic.read(files, dict.fromkeys(users, settings.pairs)):
