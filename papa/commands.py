@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from papa.benchmark.grid import Grid
     from papa.benchmark.specs import BaseSpec, RunSpec, TaskSpec
     from papa.benchmark.tasks.interface import Task
-
-CLAIMS, PAGE, TUNING = "claims", "page", "tuning"
 
 
 def log(message: str) -> None:
@@ -192,43 +189,30 @@ def collect(args: argparse.Namespace) -> None:
 def make(args: argparse.Namespace) -> None:
     """Write one table, figure, the claims, the page or the chosen settings of a search."""
     grid = load_grid(args)
-    from papa.paper.figures import FIGURES
+    from papa.paper import figures, page, tables, tuning
     from papa.paper.long_table import gather
     from papa.paper.shown import shown
-    from papa.paper.tables import TABLES
+    from papa.paper.tables import ledger
 
-    names = [*TABLES, *FIGURES, CLAIMS, PAGE, TUNING]
+    names = [*tables.TABLES, *figures.FIGURES, "claims", "page", "tuning"]
     if args.name not in names:
         raise PapaError(unknown("table or figure", args.name, names))
-    if args.name == TUNING:
-        from papa.paper.tuning import candidates
-
-        candidates(grid)  # before anything is read
-    specs = list(grid) if args.name in (PAGE, TUNING) else shown(args.name, grid)
-    rows = gather(specs, args.available)
-    for path in _writer(args, grid)(rows):
-        log(f"{path}: written")
-
-
-def _writer(args: argparse.Namespace, grid: Grid) -> Callable[..., Sequence[Path]]:
-    from papa.paper import figures, tables
-
+    if args.name == "tuning":
+        tuning.candidates(grid)  # before anything is read
+    rows = gather(list(grid) if args.name in ("page", "tuning") else shown(args.name, grid), args.available)
     results = Path(grid.config.results)
     if args.name in tables.TABLES:
-        return lambda rows: tables.write(args.name, rows, grid, results / "tables")
-    if args.name in figures.FIGURES:
-        return lambda rows: figures.plot(args.name, rows, grid, Path(grid.config.figures))
-    if args.name == CLAIMS:
-        from papa.paper.tables import ledger
-
-        return lambda rows: ledger.write(rows, grid, results)
-    if args.name == TUNING:
-        from papa.paper import tuning
-
-        return lambda rows: tuning.write(rows, grid, results, args.config)
-    from papa.paper import page
-
-    return lambda rows: [page.write(rows, grid, args.config)]
+        paths = tables.write(args.name, rows, grid, results / "tables")
+    elif args.name in figures.FIGURES:
+        paths = figures.plot(args.name, rows, grid, Path(grid.config.figures))
+    elif args.name == "claims":
+        paths = ledger.write(rows, grid, results)
+    elif args.name == "tuning":
+        paths = tuning.write(rows, grid, results, args.config)
+    else:
+        paths = [page.write(rows, grid, args.config)]
+    for path in paths:
+        log(f"{path}: written")
 
 
 def reference(args: argparse.Namespace) -> None:

@@ -76,7 +76,7 @@ def configuration(folder: Path) -> str:
     port, *ports = free_ports(1 + len(NODES))
     cores = max(1, (os.cpu_count() or 1) // len(NODES))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
-    # A host name each: Debian's Slurm takes two nodes of one name for a mistake.
+    # Debian's Slurm refuses two nodes with one host name.
     nodes = [
         f"NodeName={name} NodeHostname=papa-{name} NodeAddr=127.0.0.1 Port={at} CPUs={cores} RealMemory={memory}"
         for name, at in zip(NODES, ports, strict=True)
@@ -87,7 +87,6 @@ def configuration(folder: Path) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     try:
         return [each.getsockname()[1] for each in sockets]
@@ -167,14 +166,14 @@ def wait_until(holds: Callable[[], bool], what: str) -> None:
     until = time.monotonic() + PATIENCE
     while not holds():
         if time.monotonic() > until:
-            sys.exit(f"After {PATIENCE} seconds it does not hold that {what}.")
+            sys.exit(f"Not after {PATIENCE} seconds: {what}.")
         time.sleep(0.2)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["start", "stop"])
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the cluster lives (default: %(default)s)")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="folder of the cluster (default: %(default)s)")
     options = parser.parse_args()
     folder = options.folder.absolute()
     if options.what == "start":

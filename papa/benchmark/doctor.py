@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from papa.benchmark.grid import Grid
+from papa.benchmark.machine import pick_device
 from papa.benchmark.runs.record import is_finished
 from papa.benchmark.specs import BaseSpec, RunSpec
 from papa.errors import PapaError
@@ -87,7 +88,12 @@ def missing_runs(grid: Grid, cores: int) -> str:
 
 def examine(grid: Grid, say: Callable[[str], None]) -> int:
     """Print one line per need of the configuration; returns the number of problems."""
-    checks = [lambda: _device(grid), lambda: _folder(grid.config.results), lambda: _folder(grid.config.figures)]
+    wanted = grid.config.device
+    checks = [
+        lambda: f"device: {wanted} -> {pick_device(wanted)}",
+        lambda: _folder(grid.config.results),
+        lambda: _folder(grid.config.figures),
+    ]
     for task in grid.used:
         checks += _needs(grid, task) or [lambda task=task: _artefacts(grid, task)]
     problems = 0
@@ -99,12 +105,6 @@ def examine(grid: Grid, say: Callable[[str], None]) -> int:
             say(f"problem  {error}")
     say(f"         {missing_runs(grid, os.cpu_count() or 1)}")
     return problems
-
-
-def _device(grid: Grid) -> str:
-    from papa.benchmark.machine import pick_device
-
-    return f"device: {grid.config.device} -> {pick_device(grid.config.device)}"
 
 
 def _folder(name: str) -> str:

@@ -36,7 +36,7 @@ class Plan:
     Attributes:
         chunks: task -> its seeds in chunks. A new seed at the end leaves the earlier chunks as they are.
         runs: stamp of an alignment job -> its runs.
-        bases: stamp of a job of base samples -> its base samples.
+        base_stamps: (task, chunk) -> the stamp of the job of its base samples.
     """
 
     def __init__(self, grid: Grid, groups: Groups) -> None:
@@ -56,12 +56,11 @@ class Plan:
                         name = some[0] if len(some) == 1 else f"{some[0]}~{len(some)}"  # no label has a ~
                         self.runs[self._stamp(f"align/{task}/{method}/{name}/chunk{chunk}", specs)] = specs
                         self._jobs[task, method, name, chunk] = specs
-        self._base_stamps = {
+        self.base_stamps = {
             (task, chunk): self._stamp(f"base/{task}/chunk{chunk}", self._base_specs(task, chunk))
             for task, chunks in self.chunks.items()
             for chunk in range(len(chunks))
         }
-        self.bases = {stamp: self._base_specs(*axes) for axes, stamp in self._base_stamps.items()}
         self._made_by = {spec.folder: stamp for stamp, specs in self.runs.items() for spec in specs}
 
     def _base_specs(self, task: str, chunk: int) -> list[BaseSpec]:
@@ -86,14 +85,10 @@ class Plan:
         """The runs that are not there."""
         return [spec for spec in self.grid if not self.is_finished(spec)]
 
-    def base_stamp(self, task: str, chunk: int) -> str:
-        """The stamp of the base samples of a chunk of seeds."""
-        return self._base_stamps[task, chunk]
-
     def base_of(self, task: str, seed: int) -> list[str]:
         """The stamp of the base samples of one seed, if the grid makes them."""
         chunks = enumerate(self.chunks.get(task, []))
-        return [self.base_stamp(task, chunk) for chunk, seeds in chunks if seed in seeds]
+        return [self.base_stamps[task, chunk] for chunk, seeds in chunks if seed in seeds]
 
     def stamps_of(self, specs: Iterable[RunSpec]) -> list[str]:
         """The stamps of the jobs that make these runs."""

@@ -37,7 +37,7 @@ def test_every_run_is_in_one_job_whose_users_and_seeds_fit_into_a_process(tmp_pa
     stamp = next(stamp for stamp in plan.runs if "papa/likes-1479~2/chunk1" in stamp)
     assert plan.axes("digits", "papa", "likes-1479~2", 1) == "--user likes-1479 likes-3 --seeds 2 10"
     assert plan.stamps_of(of.select("digits", "papa", "likes-3", [10])) == [stamp]
-    assert plan.base_of("digits", 10) == [plan.base_stamp("digits", 1)] and plan.base_of("fruits", 0) == []
+    assert plan.base_of("digits", 10) == [plan.base_stamps["digits", 1]] and plan.base_of("fruits", 0) == []
     assert plan.memory() == plan.memory("digits") and len(plan.missing) == len(of)
 
 
@@ -77,4 +77,4 @@ def test_a_stamp_is_used_as_long_as_the_runs_of_its_job_are_finished(finished: t
     assert stamps(planned()) == {"0", "1"}, "made again, so the later stamp is the job's"
     samples = results / "gmm2d/base/seed0/samples.npz"
     samples.write_bytes(samples.read_bytes()[:-1])
-    assert planned().base_stamp("gmm2d", 0).endswith("chunk0.0.done")  # it was never stamped here
+    assert planned().base_stamps["gmm2d", 0].endswith("chunk0.0.done")  # it was never stamped here

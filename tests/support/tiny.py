@@ -1,4 +1,4 @@
-"""Small runs: settings that keep every method to a fraction of a second, and what the tests say of messages."""
+"""Small runs: settings that keep every method to a fraction of a second; and a check of messages."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def small(settings: type[MethodSettings], **given: Any) -> Any:
 
 
 def config(folder: Path, block: dict[str, Any] = PLANE, **given: Any) -> dict[str, Any]:
-    """A tiny experiment whose results lie in `folder`; what is given replaces top-level settings."""
+    """A tiny experiment with its results in `folder`; what is given replaces top-level settings."""
     methods = {
         "base": {"labels": 4, "per_round": 2},
         "best_of_n": {name: SMALL[name] for name in ("labels", "per_round", "n", "surrogate")},

@@ -5,7 +5,7 @@
 
 rule align:
     input:
-        lambda wildcards: PLAN.base_stamp(wildcards.task, int(wildcards.chunk)),
+        lambda wildcards: PLAN.base_stamps[wildcards.task, int(wildcards.chunk)],
     output:
         touch(f"{STAMPS}/align/{{task}}/{{method}}/{{users}}/chunk{{chunk}}.{{times}}.done"),
     log:
