@@ -77,9 +77,6 @@ def device_for(base: BaseSpec) -> str:
         raise PapaError(f"the base samples in {base.folder} were sampled on CUDA; or delete them. {error}") from None
 
 
-# ---------------------------------------------------------------- making and measuring
-
-
 def doctor(args: argparse.Namespace) -> None:
     grid = load_grid(args)
     from papa.benchmark.doctor import examine
@@ -177,9 +174,6 @@ def export(args: argparse.Namespace) -> None:
         export_run(spec, task, Path(args.to) if len(specs) == 1 else Path(args.to, f"seed{spec.seed}"), log)
 
 
-# ---------------------------------------------------------------- results of finished runs
-
-
 def collect(args: argparse.Namespace) -> None:
     from papa.paper.long_table import collect as collect_runs
 
@@ -235,9 +229,6 @@ def reference(args: argparse.Namespace) -> None:
         log(f"{reference.submit(read_table(grid), grid, args.method, Path(args.bundle))}: written")
     else:
         log(f"{reference.write(read_table(grid), grid, args.config)}: written")
-
-
-# ---------------------------------------------------------------- commands that need no experiment
 
 
 def labels(args: argparse.Namespace) -> None:
