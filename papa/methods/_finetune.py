@@ -9,7 +9,6 @@ half-precision model the networks run under autocast; trained weights, losses an
 
 from __future__ import annotations
 
-import copy
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -283,23 +282,6 @@ class FineTuned(Method[F]):
         values = dict(zip(self.terms, self._losses, strict=True))
         return values if self.loss_scale is None else values | {"loss_scale": self.loss_scale}
 
-    def state(self) -> dict[str, Any]:
-        return super().state() | {
-            "trained": {name: p.detach().clone() for name, p in self.trained.items()},
-            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
-            "loss_scale": self.loss_scale,
-            "seen": self.seen.state(),
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        super().restore(state)
-        with torch.no_grad():
-            for name, parameter in self.trained.items():
-                parameter.copy_(state["trained"][name])
-        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))  # which keeps references
-        self.loss_scale = state["loss_scale"]
-        self.seen.restore(state["seen"])
-
 
 class OnTrajectories(FineTuned[F]):
     """A method that learns from the transitions of its own samples (policy gradients).
@@ -336,10 +318,6 @@ class OnTrajectories(FineTuned[F]):
                 f"{type(self).__name__} learns from the trajectories of its own samples, and these items are not "
                 "samples of this round. Give labels of other images to a method that learns from images: papa."
             )
-
-    def restore(self, state: dict[str, Any]) -> None:
-        super().restore(state)
-        self._latest = None
 
     def denoisers(self) -> tuple[Denoiser, Denoiser]:
         """The network in training and the base, as denoisers that count no cost; `count` does."""

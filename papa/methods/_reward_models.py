@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -56,14 +55,6 @@ class RewardModel(ABC):
     @abstractmethod
     def fit(self, latents: Tensor, preference: np.ndarray, stream: Stream) -> float:
         """Fit all labels (NaN = unanswered); returns the mean squared error of those with an answer."""
-
-    @abstractmethod
-    def state(self) -> dict[str, Any]:
-        """Everything learned, as copies."""
-
-    @abstractmethod
-    def restore(self, state: dict[str, Any]) -> None:
-        """Restore a state made by `state`."""
 
     def features(self, latents: Tensor) -> Tensor:
         """(n, F) float64 features in which distances are measured; the latents themselves by default."""
@@ -132,14 +123,6 @@ class ConvRewardModel(RewardModel):
         if not math.isfinite(loss.item()):
             raise DivergedError("the surrogate's error is NaN or infinite; lower surrogate.lr")
         return loss.item()
-
-    def state(self) -> dict[str, Any]:
-        return copy.deepcopy({"weights": self.net.state_dict(), "optimizer": self.optimizer.state_dict()})
-
-    def restore(self, state: dict[str, Any]) -> None:
-        state = copy.deepcopy(state)
-        self.net.load_state_dict(state["weights"])
-        self.optimizer.load_state_dict(state["optimizer"])
 
 
 def initialize(net: nn.Module, stream: Stream) -> None:
@@ -232,13 +215,6 @@ class FeatureRewardModel(RewardModel):
             return 0.5 + 0.0 * latents.flatten(1).sum(1)
         return self.posterior.probability(self.features(latents)).to(latents)
 
-    def state(self) -> dict[str, Any]:
-        return {"standard": self.standard, "posterior": None if self.posterior is None else vars(self.posterior).copy()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.standard = state["standard"]
-        self.posterior = None if state["posterior"] is None else Posterior(**state["posterior"])
-
 
 def spatial_means(net: nn.Module, x_t: Tensor, t: Tensor) -> Tensor:
     """(n, F) spatial means of activations: of a UNet's mid and up blocks, or of three blocks of a transformer (after
@@ -308,12 +284,6 @@ class KernelRewardModel(RewardModel):
         self.h = self.bandwidth * (median or 1.0)
         with torch.no_grad():
             return (self(latents[answered]).double() - self.preference).square().mean().item()
-
-    def state(self) -> dict[str, Any]:
-        return {"latents": self.latents, "preference": self.preference, "h": self.h}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.latents, self.preference, self.h = state["latents"], state["preference"], state["h"]
 
 
 KINDS: dict[str, type[RewardModel]] = {

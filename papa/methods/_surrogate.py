@@ -118,13 +118,6 @@ class Surrogate:
         stream = self.method.stream.at("surrogate", "fit", round=self.method.round)
         return self.model.fit(self.seen.latents, self.seen.preference, stream)
 
-    def state(self) -> dict[str, Any]:
-        return {"seen": self.seen.state(), "surrogate": self.model.state()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.seen.restore(state["seen"])
-        self.model.restore(state["surrogate"])
-
 
 def context_of(method: Method[Any], **axes: int) -> SurrogateContext:
     """What a reward model of this method may use. axes: of its stream."""

@@ -166,13 +166,6 @@ class Tilted(Method[T]):
         """One row for each step of the last population (of `sample`: means over its populations)."""
         return [dict(row) for row in self._trace]
 
-    def state(self) -> dict[str, Any]:
-        return super().state() | self.surrogate.state()
-
-    def restore(self, state: dict[str, Any]) -> None:
-        super().restore(state)
-        self.surrogate.restore(state)
-
 
 def round_robin(populations: int, n: int, stream: Stream) -> Tensor:
     """(P N,) int64 particles, one of each population in turn, in random order within a population."""

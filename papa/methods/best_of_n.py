@@ -69,12 +69,5 @@ class BestOfN(Method[B]):
     def diagnostics(self) -> dict[str, float]:
         return {"surrogate_mse": self._error}
 
-    def state(self) -> dict[str, Any]:
-        return super().state() | self.surrogate.state()
-
-    def restore(self, state: dict[str, Any]) -> None:
-        super().restore(state)
-        self.surrogate.restore(state)
-
 
 BEST_OF_N = Declaration(BestOfNSettings, BestOfN, "rejection by a reward model, a standard", draws="picked")

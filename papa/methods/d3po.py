@@ -79,15 +79,5 @@ class D3po(OnTrajectories[D3poSettings]):
                 total += loss.item()
         return (total,)
 
-    def state(self) -> dict[str, Any]:
-        kept = [{"states": of.states, "log_probs": of.log_probs} for of in self._kept]
-        return super().state() | {"trajectories": kept}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        super().restore(state)
-        self._kept = [
-            trajectory.Trajectory(of["states"], self._sigmas, of["log_probs"]) for of in state["trajectories"]
-        ]
-
 
 D3PO = Declaration(D3poSettings, D3po, "D3PO (arXiv 2311.13231)", pictures=frozenset())

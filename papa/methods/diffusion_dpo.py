@@ -74,13 +74,6 @@ class DiffusionDpo(FineTuned[DiffusionDpoSettings]):
             total += loss.item()
         return (total,)
 
-    def state(self) -> dict[str, Any]:
-        return super().state() | {"given": list(self._given)}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        super().restore(state)
-        self._given = list(state["given"])
-
 
 DIFFUSION_DPO = Declaration(
     DiffusionDpoSettings,

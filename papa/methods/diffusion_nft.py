@@ -77,14 +77,5 @@ class DiffusionNft(FineTuned[DiffusionNftSettings]):
         """The trained weights' moving average, by name."""
         return {name: weight for name, weight in self.old.named_parameters() if name in self.trained}
 
-    def state(self) -> dict[str, Any]:
-        return super().state() | {"old": {name: weight.detach().clone() for name, weight in self._average().items()}}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        super().restore(state)
-        with torch.no_grad():
-            for name, average in self._average().items():
-                average.copy_(state["old"][name])
-
 
 DIFFUSION_NFT = Declaration(DiffusionNftSettings, DiffusionNft, "DiffusionNFT (arXiv 2509.16117)")

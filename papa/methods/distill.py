@@ -116,18 +116,6 @@ class Distill(Method[DistillSettings]):
     def diagnostics(self) -> dict[str, float]:
         return dict(self._values) | ({} if self.trained is None else self.trained.diagnostics())
 
-    def state(self) -> dict[str, Any]:
-        trained = None if self.trained is None else self.trained.state()
-        return super().state() | self.surrogate.state() | {"trained": trained}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        super().restore(state)
-        self.surrogate.restore(state)
-        self.trained = None
-        if state["trained"] is not None:
-            self.trained = self._start()
-            self.trained.restore(state["trained"])
-
 
 DISTILL = Declaration(
     DistillSettings,

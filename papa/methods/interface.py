@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
@@ -166,14 +166,6 @@ class Method(ABC, Generic[S]):
         """One row for each step of the last sampling, for the record; empty for most methods."""
         return []
 
-    def state(self) -> dict[str, Any]:
-        """Everything learned; a method made with the same arguments and restored from it samples the same."""
-        return {"round": self.round, "beforehand": self.beforehand}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Restore a state made by `state`."""
-        self.round, self.beforehand = state["round"], state["beforehand"]
-
 
 def evaluations_per_sample(model: Model) -> int:
     """Denoiser evaluations per sample."""
@@ -216,9 +208,3 @@ class Labelled:
     def last(self) -> tuple[Tensor, np.ndarray]:
         """The last round."""
         return self._latents[-1], self._preference[-1]
-
-    def state(self) -> dict[str, Any]:
-        return {"latents": list(self._latents), "preference": list(self._preference)}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self._latents, self._preference = list(state["latents"]), list(state["preference"])

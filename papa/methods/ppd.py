@@ -88,12 +88,6 @@ class ChosenPairs:
         caption = model.prompt or ""
         return encoder.Choices(images[: len(preferred)], images[len(preferred) :], [caption] * len(preferred))
 
-    def state(self) -> dict[str, Any]:
-        return {"preferred": list(self._preferred), "rejected": list(self._rejected)}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self._preferred, self._rejected = list(state["preferred"]), list(state["rejected"])
-
 
 class Ppd(Method[Any]):
     """Samples conditioned on the choices so far; without choices it is the base.
@@ -139,13 +133,6 @@ class Ppd(Method[Any]):
 
     def diagnostics(self) -> dict[str, float]:
         return {"pairs": float(len(self.chosen))}
-
-    def state(self) -> dict[str, Any]:
-        return super().state() | {"chosen": self.chosen.state()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        super().restore(state)
-        self.chosen.restore(state["chosen"])
 
 
 class WarmStart(Ppd):
@@ -193,16 +180,6 @@ class WarmStart(Ppd):
 
     def trace(self) -> list[dict[str, float]]:
         return [] if self.inner is None else self.inner.trace()
-
-    def state(self) -> dict[str, Any]:
-        return super().state() | {"inner": None if self.inner is None else self.inner.state()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        super().restore(state)
-        if state["inner"] is not None:
-            self._start()
-            assert self.inner is not None
-            self.inner.restore(state["inner"])
 
 
 class WarmPapa(WarmStart):

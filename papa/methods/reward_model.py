@@ -64,13 +64,6 @@ class RewardModel(BestOfN[RewardModelSettings]):
         super().learn(query, feedback)
         self.papa.tell(query, feedback)
 
-    def state(self) -> dict[str, Any]:
-        return super().state() | {"papa": self.papa.state()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        super().restore(state)
-        self.papa.restore(state["papa"])
-
 
 REWARD_MODEL = Declaration(
     RewardModelSettings,

@@ -144,13 +144,5 @@ class Seiko(FineTuned[SeikoSettings]):
     def diagnostics(self) -> dict[str, float]:
         return super().diagnostics() | {"surrogate_mse": self._error}
 
-    def state(self) -> dict[str, Any]:
-        return super().state() | {"surrogates": [surrogate.state() for surrogate in self.surrogates]}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        super().restore(state)
-        for surrogate, of in zip(self.surrogates, state["surrogates"], strict=True):
-            surrogate.restore(of)
-
 
 SEIKO = Declaration(SeikoSettings, Seiko, "SEIKO (arXiv 2402.16359)")

@@ -71,17 +71,6 @@ def test_a_reward_model_on_papas_labels_asks_what_papa_asks(digits: Digits) -> N
     assert not torch.equal(picked, papa.sample(4))
 
 
-def test_a_reward_model_on_papas_labels_survives_a_restart(digits: Digits) -> None:
-    settings = tiny.small(RewardModelSettings, papa=tiny.small(PapaSettings))
-    one, other = (
-        RewardModel(settings, digits.model, Stream(0), lambda n: torch.zeros(n, *digits.model.shape)) for _ in range(2)
-    )
-    query = one.ask(2)
-    one.tell(query, Feedback(np.array([1.0, 0.0]), np.array([1.0, 0.0])))
-    other.restore(one.state())
-    assert torch.equal(one.ask(2).latents, other.ask(2).latents)
-
-
 def test_papa_asks_within_the_budget_of_the_reward_model() -> None:
     settings = RewardModelSettings(labels=16, per_round=4, papa=PapaSettings(labels=80, c_qpde=0.5))
     assert (settings.asker.labels, settings.asker.per_round, settings.asker.c_qpde) == (16, 4, 0.5)

@@ -110,14 +110,6 @@ def test_the_gradient_goes_through_the_network_and_nothing_is_known_before_an_an
     assert gradient.isfinite().all() and gradient.abs().max() > 0
 
 
-def test_a_restored_surrogate_says_the_same(digits: Digits) -> None:
-    one, two = surrogate(digits), surrogate(digits)
-    x = one.context.base(6)
-    one.fit(x, np.array([1.0, 0, 1, 0, 0, 1]), Stream(0))
-    two.restore(one.state())
-    assert torch.equal(one(x), two(x))
-
-
 def test_a_model_without_a_network_is_refused(plane: Gmm2d) -> None:
     with pytest.raises(ModelError, match="kind: conv"):
         FeatureRewardModel(FEATURES, SurrogateContext(plane.model, Stream(0), lambda n: torch.zeros(n, 2), Cost))
@@ -171,6 +163,3 @@ def test_every_method_with_a_surrogate_takes_it(digits: Digits, name: str, kind:
     for liked in ([1.0, 0.0], [0.0, 1.0]):
         method.tell(method.ask(2), Feedback(np.array(liked), np.array(liked)))
     assert method.sample(3).isfinite().all()
-    restored = declaration(name).method(settings, digits.model, Stream(0), lambda n: base[:n])
-    restored.restore(method.state())
-    assert torch.equal(restored.sample(3), method.sample(3))
