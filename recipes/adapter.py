@@ -190,7 +190,7 @@ def train(settings: AdapterSettings, log: Log) -> Path:
     checkpoint = file.with_name(f".{file.stem}.checkpoint")
     trainer = Trainer(base.net, base.abar, settings.training, stream.at("training"), checkpoint, device)
     curve = trainer.run(seen, held_out, log)
-    recipe = settings.training.model_dump() | {"pairs": len(seen), "persons": len(seen.persons), "curve": curve}
+    recipe = settings.training.model_dump() | {"pairs": len(seen), "persons": len(seen.users), "curve": curve}
     save_adapter(file, base.inner, About(weights, encoder.name, encoder.tokens, encoder.width, 1.0, recipe))
     write_json(file.with_suffix(".curve.json"), curve)
     checkpoint.unlink(missing_ok=True)

@@ -220,7 +220,7 @@ def test_what_should_be_quick_loads_nothing_heavy(code: str) -> None:
 
 
 def test_smc_loads_without_diffusers_and_no_model() -> None:
-    modules = loaded("import papa.smc.fkc, papa.smc.diversity, papa.smc.resampling, papa.smc.weights")
+    modules = loaded("import papa.smc.fkc, papa.smc.resampling, papa.smc.weights")
     assert "torch" in modules
     assert not modules & (HEAVY - {"torch"})
     assert not {name for name in modules if name.startswith(("papa.models", "papa.methods"))}

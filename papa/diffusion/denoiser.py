@@ -23,11 +23,8 @@ Denoiser = Callable[[Tensor, float], Tensor]
 
 @dataclass
 class Cost:
-    """Denoiser evaluations, one per item and noise level.
-
-    forward: of the model that is sampled or trained. backward: gradients through it.
-    frozen: forward evaluations of the frozen base that a loss compares with.
-    """
+    """Denoiser evaluations, one per item and noise level: of the sampled or trained model, gradients through it, and
+    evaluations of the frozen base that a loss compares with."""
 
     forward: int = 0
     backward: int = 0
@@ -79,15 +76,3 @@ class UNetDenoiser:
                 "lower its learning rate or bound its negatives; if it is the base model, prepare it again."
             )
         return x0.clamp(*self.clip) if self.clip else x0
-
-
-@dataclass
-class SwitchedDenoiser:
-    """`noisy` where sigma >= `threshold`, `clean` below: EPAPA's sampler (theta for t >= k, base below)."""
-
-    noisy: Denoiser
-    clean: Denoiser
-    threshold: float
-
-    def __call__(self, y: Tensor, sigma: float) -> Tensor:
-        return (self.noisy if sigma >= self.threshold else self.clean)(y, sigma)

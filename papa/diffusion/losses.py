@@ -83,7 +83,6 @@ def backward(loss: Tensor, scale: float = 1.0) -> None:
 
     Raises:
         DivergedError: where the loss is NaN or infinite.
-        RuntimeError: where it has no gradient (PyTorch's own).
     """
     if not torch.isfinite(loss):
         raise DivergedError("the loss is NaN or infinite; lower lr, or bound what pushes away from disliked items")
@@ -104,17 +103,11 @@ def denoising_gradient(
     """Add the gradient of the weighted sum of denoising errors, times `scale`, to `net.parameters()`.
 
     Args:
-        net: the network in training.
         weights: (m, K) of the pairs, signs and means included.
         x0, timesteps, eps, alphas_cumprod, chunk: as in `noised`.
-        cost: counts the evaluations.
-        scale: factor on the loss.
 
     Returns:
         The sum, without `scale`.
-
-    Raises:
-        DivergedError: where it is NaN or infinite.
     """
     total, flat = 0.0, weights.flatten()
     for part in noised(x0, timesteps, eps, alphas_cumprod, chunk):
@@ -125,15 +118,10 @@ def denoising_gradient(
 
 
 def stratified_timesteps(uniforms: np.ndarray, first: int, total: int) -> Tensor:
-    """One timestep in each of K equal strata of {first, ..., total - 1}.
+    """(m, K) int64: one timestep in each of K equal strata of {first, ..., total - 1}; uniforms: (m, K) in [0, 1).
 
-    Args:
-        uniforms: (m, K) in [0, 1).
-        first, total: the range.
-
-    Returns:
-        (m, K) int64. (total - first) / K times the sum of f over a row is an unbiased estimate of the sum of f over all
-        timesteps, whether or not K divides their number.
+    (total - first) / K times the sum of f over a row is an unbiased estimate of the sum of f over all timesteps,
+    whether or not K divides their number.
     """
     count, strata = total - first, uniforms.shape[1]
     position = (np.arange(strata) + uniforms) * (count / strata)

@@ -1,7 +1,7 @@
 """What networks predict, seen as noise: samplers and losses know one sort of network, (x_t, t) -> eps.
 
-x_t is the VP view with `alphas_cumprod` = abar, t an index into it (fractional ones lie between two levels). A network
-that predicts something else, or looks at another view, is translated:
+x_t is the VP view with `alphas_cumprod` = abar, t an index into it (fractional ones are between two levels). A network
+with another prediction or in another view is translated:
 
     epsilon       eps
     v_prediction  eps = sqrt(abar) v + sqrt(1 - abar) x_t                          (Salimans & Ho 2022, appendix D)
@@ -23,21 +23,21 @@ from papa.diffusion.schedule import sigmas_of
 
 
 class Prediction(Protocol):
-    """How a network is asked for the noise."""
+    """The inputs and the output of a network, for (n, ...) x_t and (n,) t."""
 
-    def asked(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """What the network is handed, for (n, ...) x_t and (n,) t."""
+    def inputs(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """The network's inputs."""
         ...
 
     def noise(self, x_t: Tensor, t: Tensor, predicted: Tensor) -> Tensor:
-        """The noise, from (n, ...) what the network predicted for `asked(x_t, t)`."""
+        """(n, ...) noise from the network's output at `inputs(x_t, t)`."""
         ...
 
 
 class Epsilon:
     """The network predicts the noise itself."""
 
-    def asked(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    def inputs(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         return x_t, t
 
     def noise(self, x_t: Tensor, t: Tensor, predicted: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ class _OnLevels:
         return cls(sigmas_of(alphas_cumprod.double()))
 
     def sigma(self, t: Tensor, like: Tensor) -> Tensor:
-        """(n, 1, ...) the levels of (n,) steps, in the shape that multiplies `like`; linear between two steps."""
+        """(n, 1, ...) levels of (n,) steps, to multiply `like` by; linear between two steps."""
         levels = self.sigmas.to(t.device)
         below = t.detach().double().floor().long().clamp(0, len(levels) - 2)
         part = t.double() - below
@@ -66,7 +66,7 @@ class _OnLevels:
 class Velocity(_OnLevels):
     """v = sqrt(abar) eps - sqrt(1 - abar) x_0 of the VP view."""
 
-    def asked(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    def inputs(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         return x_t, t
 
     def noise(self, x_t: Tensor, t: Tensor, predicted: Tensor) -> Tensor:
@@ -75,9 +75,9 @@ class Velocity(_OnLevels):
 
 
 class Flow(_OnLevels):
-    """The velocity eps - x_0 of a straight path, at the time tau in (0, 1) that has the level of a step."""
+    """The velocity eps - x_0 of a straight path, at the time tau in (0, 1) of the noise level of a step."""
 
-    def asked(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    def inputs(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """z and (n,) tau."""
         sigma = self.sigma(t, x_t)
         return x_t * (1 + sigma**2).sqrt() / (1 + sigma), (sigma / (1 + sigma)).flatten()
@@ -87,39 +87,41 @@ class Flow(_OnLevels):
         return (x_t * (1 + sigma**2).sqrt() + predicted) / (1 + sigma)
 
 
-class Asked(nn.Module):
-    """A network that is asked for noise: (x_t, t) -> an object whose `sample` is eps."""
+class NoisePredictor(nn.Module):
+    """A network as a predictor of noise: (x_t, t) -> an object whose `sample` is eps."""
 
     def __init__(self, network: Any, prediction: Prediction) -> None:
         super().__init__()
         self.network, self.prediction = network, prediction
 
     def forward(self, x_t: Tensor, t: Tensor) -> SimpleNamespace:
-        found = self.network(*self.prediction.asked(x_t, t)).sample
+        found = self.network(*self.prediction.inputs(x_t, t)).sample
         return SimpleNamespace(sample=self.prediction.noise(x_t, t, found))
 
 
 def alphas_of_flow(times: Tensor) -> Tensor:
-    """`alphas_cumprod` of a flow's training times, so that both have the same noise levels.
+    """(T,) float64 `alphas_cumprod` with the noise levels of a flow's training times.
 
-    Args:    times: (T,) rising, in (0, 1]. At 1 nothing is left of the data and the level is infinite; it is taken
-             half-way between the time before and 1.
-    Returns: (T,) float64, falling, above 0.
-    Raises:  ValueError for times that do not rise, or that are not in (0, 1].
+    Args:
+        times: (T,) rising, in (0, 1]. At 1, where the level is infinite, half-way between the time before and 1.
+
+    Raises:
+        ValueError: for other times.
     """
     tau = times.double().clone()
     if len(tau) < 2 or not (float(tau[0]) > 0 and float(tau[-1]) <= 1 and bool((tau.diff() > 0).all())):
-        raise ValueError("the times of a flow must rise, and lie above 0 and not above 1")
+        raise ValueError("the times of a flow must rise within (0, 1]")
     if tau[-1] == 1:
         tau[-1] = (1 + tau[-2]) / 2
     return 1 / (1 + (tau / (1 - tau)) ** 2)
 
 
 def flow_sigmas(times: Tensor, largest: float) -> Tensor:
-    """VE noise levels of a flow's sampling times.
+    """(n + 1,) float64 VE noise levels of a flow's sampling times.
 
-    Args:    times: (n + 1,) falling from at most 1 to 0. largest: level of the pure noise, in place of infinity.
-    Returns: (n + 1,) float64, falling, the last one 0.
+    Args:
+        times: (n + 1,) falling from at most 1 to 0.
+        largest: level of the pure noise, in place of infinity.
     """
     tau = times.double()
     return torch.where(tau < 1, tau / (1 - tau), torch.inf).clamp(max=largest)

@@ -48,16 +48,13 @@ def euler_ancestral(
     noise: Noise,
     on_step: Callable[[int, Tensor], None] | None = None,
 ) -> Tensor:
-    """Sample the base chain, from pure noise to the data.
+    """(n, ...) clean samples of the base chain.
 
     Args:
         denoise: the model.
         sigmas: (n_steps + 1,) decreasing noise levels, the last one 0.
         noise: step -> (n, ...) standard normal.
         on_step: called with (step, state) after every step.
-
-    Returns:
-        (n, ...) clean samples.
     """
     levels = sigmas.tolist()
     y = levels[0] * noise(0)

@@ -24,8 +24,10 @@ from papa.diffusion.sampler import Noise, ancestral_kernel, euler_ancestral
 class Trajectory:
     """A batch of trajectories.
 
-    states: (steps + 1, n, ...), from pure noise to the clean samples. sigmas: (steps + 1,) their noise levels, the
-    last one 0. log_probs: (steps - 1, n) float64 log-densities of the transitions that have one, in nats.
+    Attributes:
+        states: (steps + 1, n, ...), from pure noise to the clean samples.
+        sigmas: (steps + 1,) their noise levels, the last one 0.
+        log_probs: (steps - 1, n) float64 log-densities of the transitions that have one, nats.
     """
 
     states: Tensor
@@ -34,7 +36,6 @@ class Trajectory:
 
     @property
     def samples(self) -> Tensor:
-        """(n, ...) clean samples."""
         return self.states[-1]
 
     @property
@@ -43,14 +44,10 @@ class Trajectory:
         return len(self.states) - 2
 
     def take(self, items: Tensor) -> Trajectory:
-        """Some of the trajectories; items: (m,) int64."""
         return Trajectory(self.states[:, items], self.sigmas, self.log_probs[:, items])
 
     def levels(self, step: int) -> tuple[float, float]:
-        """The noise levels before and after a transition.
-
-        Raises:  ValueError for a step that has no density.
-        """
+        """The noise levels before and after a transition; `ValueError` for a step without a density."""
         if not 0 <= step < self.transitions:
             raise ValueError(f"step {step} is not one of the {self.transitions} transitions that have a density")
         sigma, sigma_next = self.sigmas[step : step + 2].tolist()
@@ -64,18 +61,10 @@ def together(batches: list[Trajectory]) -> Trajectory:
 
 
 def log_prob(denoise: Denoiser, y: Tensor, y_next: Tensor, sigma: float, sigma_next: float) -> Tensor:
-    """log p(y' | y) of one Euler-ancestral transition under a denoiser, differentiable through it.
+    """(n,) float64 log p(y' | y), nats, of one Euler-ancestral transition, differentiable through the denoiser.
 
     Args:
-        denoise: the model.
         y, y_next: (n, ...) states at the noise levels sigma > sigma_next > 0.
-        sigma, sigma_next: the levels.
-
-    Returns:
-        (n,) float64, nats.
-
-    Raises:
-        ValueError: at sigma_next = 0, where the transition is deterministic.
     """
     if sigma_next == 0:
         raise ValueError("the transition to noise level 0 is deterministic and has no density")
@@ -87,13 +76,9 @@ def log_prob(denoise: Denoiser, y: Tensor, y_next: Tensor, sigma: float, sigma_n
 
 @torch.no_grad()
 def sample_trajectory(denoise: Denoiser, sigmas: Tensor, noise: Noise) -> Trajectory:
-    """Sample a batch as `papa.diffusion.sampler.euler_ancestral` does, and keep every state.
+    """Sample as `papa.diffusion.sampler.euler_ancestral` does, to the last bit, and keep every state.
 
-    Args:
-        denoise, sigmas, noise: as there; the samples are the same to the last bit.
-
-    Returns:
-        The trajectory; its log-probabilities follow from the noise, so they cost no evaluation.
+    The log-probabilities follow from the noise, so they cost no evaluation.
     """
     levels, log_probs = sigmas.tolist(), []
     first = noise(0)
@@ -108,10 +93,7 @@ def sample_trajectory(denoise: Denoiser, sigmas: Tensor, noise: Noise) -> Trajec
 
 
 def step_log_prob(denoise: Denoiser, trajectory: Trajectory, step: int) -> Tensor:
-    """log p of one transition of stored trajectories under a denoiser, differentiable: (n,) float64.
-
-    Args:    step: in [0, trajectory.transitions).
-    """
+    """`log_prob` of one transition of stored trajectories; step: in [0, trajectory.transitions)."""
     sigma, sigma_next = trajectory.levels(step)
     return log_prob(denoise, trajectory.states[step], trajectory.states[step + 1], sigma, sigma_next)
 

@@ -38,20 +38,12 @@ METHODS: dict[str, str] = {
 
 
 def declaration(name: str) -> Declaration:
-    """The declaration of a method.
-
-    Raises:
-        SettingsError: that names the nearest known method.
-    """
+    """The declaration of a method; for an unknown name a `SettingsError` that names the nearest known one."""
     return find("method", METHODS, name)
 
 
 def load_method(name: str) -> type[Method]:
-    """The class of a method.
-
-    Raises:
-        SettingsError: that names the nearest known method.
-    """
+    """The class of a method; as `declaration`."""
     return declaration(name).method
 
 
@@ -61,16 +53,7 @@ def learning_from(kind: Pictures) -> list[str]:
 
 
 def refuse_given(name: str, settings: MethodSettings, kind: Pictures) -> None:
-    """Refuse labels of given images for a method that cannot learn from them.
-
-    Args:
-        name: the method.
-        settings: its settings.
-        kind: of the labels.
-
-    Raises:
-        LabelsError: that names methods which can.
-    """
+    """Refuse labels of given images (`LabelsError`) for a method that cannot learn from them."""
     pictures = declaration(name).pictures
     if kind not in pictures:
         what = f"{' or '.join(sorted(pictures))} of images, not from {kind}" if pictures else "its own samples only"

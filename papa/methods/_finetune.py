@@ -1,10 +1,10 @@
 """Fine-tuning, as every method that trains the diffusion model does it: networks, items, Adam steps.
 
 A method defines the gradient of an update (`gradient`) and the items that it learns from (`learn`, by `train`). This
-file has the rest: the whole network or adapters, Adam, the order of items, the loss scale of half precision, the state.
+file has the rest: the whole network or adapters, Adam, the order of items, the loss scale of half precision.
 
 On a guided model the branch with the prompt is trained, and both branches of the sampler use the tuned network. On a
-half-precision model the networks run under autocast; trained weights, losses and Adam are float32. Imports no torch.
+half-precision model the networks run under autocast; trained weights, losses and Adam are float32.
 """
 
 from __future__ import annotations
@@ -12,32 +12,17 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, cast
+from typing import Any, ClassVar, Literal, TypeVar, cast
 
 import numpy as np
 
 from papa.errors import AnswerError, DivergedError
 from papa.feedback import Feedback, Query
+from papa.methods._lazy import Denoiser, Tensor, Trajectory, denoiser, denoising, lora, nn, torch, trajectory
 from papa.methods.declaration import MethodSettings
 from papa.methods.interface import Labelled, Method
-from papa.registry import lazy
 from papa.rng import Stream
 from papa.settings import Positive, Rate
-
-if TYPE_CHECKING:
-    import torch
-    from diffusers import ModelMixin
-    from torch import Tensor, nn
-
-    from papa.diffusion import denoiser, trajectory
-    from papa.diffusion import losses as denoising
-    from papa.diffusion.denoiser import Cost, Denoiser
-    from papa.diffusion.trajectory import Trajectory
-    from papa.models import lora
-else:
-    torch, denoiser, trajectory, denoising, lora = lazy(
-        "torch", "papa.diffusion.denoiser", "papa.diffusion.trajectory", "papa.diffusion.losses", "papa.models.lora"
-    )
 
 LOSS_SCALE = 2.0**16
 """Initial factor on a half-precision loss, so that its gradients do not vanish."""
@@ -77,14 +62,8 @@ F = TypeVar("F", bound=FinetuneSettings)
 
 @dataclass(frozen=True)
 class Update:
-    """The items of one Adam step.
-
-    Attributes:
-        x0: (m, ...) clean latents.
-        preference: (m,) in [0, 1].
-        stream: random numbers of this update.
-        scale: factor on the loss (half precision).
-    """
+    """The items of one Adam step: (m, ...) clean latents, their (m,) preference in [0, 1], the random numbers of the
+    update, and a factor on the loss (half precision)."""
 
     x0: Tensor
     preference: np.ndarray
@@ -93,14 +72,7 @@ class Update:
 
 
 class FineTuned(Method[F]):
-    """A method that trains the model's network, or adapters beside it.
-
-    Attributes:
-        network: in training.
-        base: the pre-trained one.
-        trained: name -> parameter.
-        seen: all labels so far.
-    """
+    """A method that trains `network`, or adapters beside it; `base` is the pre-trained one, `seen` has all labels."""
 
     terms: tuple[str, ...] = ("loss",)
     """Names of the loss terms that `gradient` returns, for the record."""
@@ -128,15 +100,9 @@ class FineTuned(Method[F]):
 
         Returns:
             The values of the loss's terms, without the scale.
-
-        Raises:
-            DivergedError: where a term is NaN or infinite.
         """
 
-    # ------------------------------------------------------------ ask, sample
-
     def denoiser(self) -> Denoiser:
-        """The denoiser of the aligned model."""
         return self.model.denoiser(self.cost, self.network)
 
     def ask(self, k: int) -> Query:
@@ -147,20 +113,13 @@ class FineTuned(Method[F]):
             return self.base_latents(n)
         return self.draw(self.denoiser(), n, self.stream.at("sample"))
 
-    # ------------------------------------------------------------ training
-
     @property
     def items(self) -> int:
         """Items per update; half as many where an item is a pair, so that updates of all methods cost the same."""
         return self.settings.items
 
     def train(self, x0: Tensor, preference: np.ndarray) -> None:
-        """The Adam steps of one round; gradients are recorded whatever mode the caller is in.
-
-        Args:
-            x0: (n, ...) items. Without any nothing happens.
-            preference: (n,) in [0, 1].
-        """
+        """The Adam steps of one round on (n, ...) items; gradients are recorded whatever mode the caller is in."""
         if not len(x0) or self.first >= self.total:
             return
         stream = self.stream.at("train", round=self.round)
@@ -177,9 +136,6 @@ class FineTuned(Method[F]):
 
         In half precision the loss is scaled; where that makes a gradient infinite, the scale is halved and the update
         computed again, so no update is lost.
-
-        Raises:
-            DivergedError: where even the loss itself has gradients that are not finite.
         """
         scale = self.loss_scale
         while True:
@@ -198,12 +154,9 @@ class FineTuned(Method[F]):
         order = np.concatenate([rng.permutation(n) for _ in range(-(-needed // n))])
         return order[:needed].reshape(self.settings.updates, self.items)
 
-    # ------------------------------------------------------------ parts of a gradient
-
     @property
     def strata(self) -> int:
-        """Timesteps per item. A method that trains part of the chain has proportionally fewer, rounded, so that the
-        strata keep their width."""
+        """Timesteps per item; proportionally fewer where part of the chain is trained: the strata keep their width."""
         trained = self.total - self.first
         if self.settings.timesteps == "exact":
             return trained
@@ -237,15 +190,8 @@ class FineTuned(Method[F]):
         return denoising.frozen(net, part, torch.ones_like(part.t), self.cost)
 
     def denoising_gradient(self, update: Update, weights: np.ndarray) -> float:
-        """The gradient of the sum over items of weight times mean denoising error over all trained timesteps.
-
-        Args:
-            update: the items.
-            weights: (m,), signs and means included.
-
-        Returns:
-            The loss.
-        """
+        """The loss, and its gradient: the sum over items of weight times mean denoising error over all trained
+        timesteps. weights: (m,), signs and means included."""
         timesteps = self.timesteps(update)
         each = torch.from_numpy(np.asarray(weights, dtype=np.float64))[:, None] / timesteps.shape[1]
         return denoising.denoising_gradient(
@@ -260,10 +206,8 @@ class FineTuned(Method[F]):
             update.scale,
         )
 
-    # ------------------------------------------------------------ the network and the record
-
     def _network(self) -> nn.Module:
-        """The network in training: a copy of the base network, or adapters beside its own weights."""
+        """A copy of the base network, or adapters beside its own weights."""
         if self.settings.trainable == "all":
             net = self.model.network()
         else:
@@ -272,7 +216,7 @@ class FineTuned(Method[F]):
         if self.settings.gradient_checkpointing:
             for module in net.modules():
                 if hasattr(module, "enable_gradient_checkpointing"):  # the whole diffusers model, not its parts
-                    cast("ModelMixin", module).enable_gradient_checkpointing()
+                    cast(Any, module).enable_gradient_checkpointing()
         return net
 
     def aligned(self) -> nn.Module:
@@ -286,16 +230,14 @@ class FineTuned(Method[F]):
 class OnTrajectories(FineTuned[F]):
     """A method that learns from the transitions of its own samples (policy gradients).
 
-    Updates name trajectories by their numbers. The trajectories of a round are sampled again, with the same bits, where
-    they are not in memory any more (a resumed session).
+    Updates name trajectories by their numbers. A resumed session samples those of a round again, with the same bits.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._latest: tuple[int, Trajectory] | None = None
 
-    def trajectories(self, k: int, cost: Cost) -> Trajectory:
-        """The k trajectories of this round."""
+    def trajectories(self, k: int, cost: denoiser.Cost) -> Trajectory:
         noise = self.latent_noise(self.stream.at("ask", round=self.round), k)
         return trajectory.sample_trajectory(self.model.denoiser(cost, self.network), self._sigmas, noise)
 
@@ -338,5 +280,4 @@ class OnTrajectories(FineTuned[F]):
         return denoising.stratified_timesteps(uniforms, 0, transitions)[0].tolist()
 
     def parts(self, items: Tensor) -> tuple[Tensor, ...]:
-        """Chunks of items."""
         return items.split(max(1, self.settings.chunk))

@@ -25,7 +25,7 @@ STEPS, CLOSE = 100, 1e-9
 
 @dataclass(frozen=True)
 class Posterior:
-    """The posterior.
+    """The posterior of f.
 
     Attributes:
         phi: (n, F) features of the labelled items.
@@ -45,16 +45,18 @@ class Posterior:
 
     def at(self, phi: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance of f at (m, F) features: (m,) each, differentiable."""
-        cross = kernel(phi, self.phi, self.tau)
+        cross, solved = self._solved(phi)
         own = self.tau**2 * phi.square().mean(1) + TAU_BIAS**2
-        solved = torch.linalg.solve_triangular(self.factor, (self.root * cross).mT, upper=False)
         return cross @ self.residual, (own - solved.square().sum(0)).clamp(min=0)
 
     def joint(self, phi: Tensor) -> tuple[Tensor, Tensor]:
         """Mean (m,) and covariance (m, m) of f at (m, F) features."""
-        cross = kernel(phi, self.phi, self.tau)
-        solved = torch.linalg.solve_triangular(self.factor, (self.root * cross).mT, upper=False)
+        cross, solved = self._solved(phi)
         return cross @ self.residual, kernel(phi, phi, self.tau) - solved.mT @ solved
+
+    def _solved(self, phi: Tensor) -> tuple[Tensor, Tensor]:
+        cross = kernel(phi, self.phi, self.tau)
+        return cross, torch.linalg.solve_triangular(self.factor, (self.root * cross).mT, upper=False)
 
     def probability(self, phi: Tensor) -> Tensor:
         """(m,) predictive probability of a like."""
@@ -72,12 +74,7 @@ def kernel(one: Tensor, other: Tensor, tau: float) -> Tensor:
 
 
 def fitted(phi: Tensor, preference: Tensor) -> Posterior:
-    """The posterior with the tau of the largest evidence.
-
-    Args:
-        phi: (n, F) features.
-        preference: (n,) labels in [0, 1].
-    """
+    """The posterior with the tau of the largest evidence. phi: (n, F). preference: (n,) in [0, 1]."""
     return max((_fitted(phi, preference, tau) for tau in TAUS), key=lambda found: found.evidence)
 
 

@@ -34,13 +34,7 @@ JITTER = 1e-6
 
 
 class Pool:
-    """Base samples to label, each at most once.
-
-    Args:
-        settings: of the surrogate.
-        draw: (n, stream) -> n base samples; counts their evaluations.
-        stream: of the pool.
-    """
+    """Base samples to label, each at most once. draw: (n, stream) -> n base samples; counts their evaluations."""
 
     def __init__(self, settings: SurrogateSettings, draw: Callable[[int, Stream], Tensor], stream: Stream) -> None:
         self.settings, self.draw, self.stream = settings, draw, stream
@@ -63,7 +57,7 @@ class Pool:
 
     @torch.no_grad()
     def choose(self, model: RewardModel, seen: Labelled, k: int, stream: Stream) -> Tensor:
-        """The next k items, fewer where the pool is empty. seen: all labelled items."""
+        """The next k items, fewer where the pool is empty."""
         free = self._free(seen)
         query = self.query_after(seen)
         rng = stream.generator()
@@ -80,7 +74,6 @@ class Pool:
         return self.latents[torch.from_numpy(chosen)]
 
     def query_after(self, seen: Labelled) -> str:
-        """The strategy of the next round."""
         query = self.settings.query
         if query in ("random", "diverse"):
             return query
@@ -115,7 +108,6 @@ def k_center(features: Tensor, free: np.ndarray, k: int, rng: np.random.Generato
 
 
 def greedy(mean: np.ndarray, covariance: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
-    """The largest means."""
     return np.argsort(-mean, kind="stable")[:k]
 
 

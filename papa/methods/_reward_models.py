@@ -22,14 +22,8 @@ from papa.rng import Stream
 
 @dataclass(frozen=True)
 class SurrogateContext:
-    """What a reward model may use of its method.
-
-    Attributes:
-        model: the diffusion model.
-        stream: random numbers.
-        base: n -> the first n base samples.
-        cost: returns the method's cost, to count evaluations in.
-    """
+    """What a reward model may use of its method: the diffusion model, random numbers, n -> the first n base samples,
+    and the cost to count evaluations in."""
 
     model: Model
     stream: Stream
@@ -38,13 +32,10 @@ class SurrogateContext:
 
 
 class RewardModel(ABC):
-    """A reward model: (n, ...) clean latents -> (n,) preference, differentiable.
-
-    Attributes:
-        has_variance: whether it predicts a standard deviation too (`predict`, `joint`).
-    """
+    """A reward model: (n, ...) clean latents -> (n,) preference, differentiable."""
 
     has_variance: ClassVar[bool] = False
+    """Whether it predicts a standard deviation too (`predict`, `joint`)."""
 
     @abstractmethod
     def __init__(self, settings: SurrogateSettings, context: SurrogateContext) -> None: ...
@@ -52,9 +43,16 @@ class RewardModel(ABC):
     @abstractmethod
     def __call__(self, latents: Tensor) -> Tensor: ...
 
-    @abstractmethod
     def fit(self, latents: Tensor, preference: np.ndarray, stream: Stream) -> float:
         """Fit all labels (NaN = unanswered); returns the mean squared error of those with an answer."""
+        answered = torch.from_numpy(np.flatnonzero(~np.isnan(preference)))
+        if not len(answered):
+            return math.nan
+        return self._fit(latents[answered], torch.from_numpy(preference)[answered], stream)
+
+    @abstractmethod
+    def _fit(self, latents: Tensor, preference: Tensor, stream: Stream) -> float:
+        """Fit (n, ...) latents to their (n,) float64 preference."""
 
     def features(self, latents: Tensor) -> Tensor:
         """(n, F) float64 features in which distances are measured; the latents themselves by default."""
@@ -67,9 +65,6 @@ class RewardModel(ABC):
     def joint(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Mean (n,) and covariance (n, n) of the logits at (n, F) features."""
         raise NotImplementedError
-
-
-# ------------------------------------------------------------ a network on latents
 
 
 class ConvRewardModel(RewardModel):
@@ -95,21 +90,13 @@ class ConvRewardModel(RewardModel):
     def __call__(self, latents: Tensor) -> Tensor:
         return self.net(latents.float()).squeeze(-1)
 
-    def fit(self, latents: Tensor, preference: np.ndarray, stream: Stream) -> float:
-        """Fit all labels in at most `epochs` passes.
-
-        Raises:
-            DivergedError: where the error is NaN or infinite.
-        """
-        answered = np.flatnonzero(~np.isnan(preference))
-        if not len(answered):
-            return math.nan
-        x = latents[torch.from_numpy(answered)].float()
-        y = torch.from_numpy(preference[answered]).to(x)
+    def _fit(self, latents: Tensor, preference: Tensor, stream: Stream) -> float:
+        x = latents.float()
+        y = preference.to(x)
         rng, loss = stream.generator(), torch.zeros(())
         with torch.enable_grad():
             for _ in range(self.settings.epochs):
-                order = torch.from_numpy(rng.permutation(len(answered))).to(latents.device)
+                order = torch.from_numpy(rng.permutation(len(x))).to(latents.device)
                 largest = []
                 for part in order.split(self.settings.batch):
                     error = self(x[part]) - y[part]
@@ -135,18 +122,12 @@ def initialize(net: nn.Module, stream: Stream) -> None:
                 parameter.data.copy_(torch.from_numpy(values))
 
 
-# ------------------------------------------------------------ a head on the diffusion model's activations
-
-
 class FeatureRewardModel(RewardModel):
     """A Bayesian logistic head (`papa.methods._laplace`) on the base network's activations.
 
     Features: spatial means of the mid block and of every up block (of the branch with the prompt) at a few low noise
     levels, with one noise for all items, and mean and standard deviation of each channel of the latent; all
     standardized on base samples.
-
-    Raises:
-        ModelError: for a model without a network.
     """
 
     has_variance = True
@@ -180,7 +161,6 @@ class FeatureRewardModel(RewardModel):
         return torch.cat([of.double().cpu() for of in found], 1)
 
     def features(self, latents: Tensor) -> Tensor:
-        """(n, F) standardized features."""
         if self.standard is None:
             with torch.no_grad():
                 reference = self.raw(self.context.base(self.settings.reference))
@@ -200,15 +180,11 @@ class FeatureRewardModel(RewardModel):
         assert self.posterior is not None
         return self.posterior.joint(features)
 
-    def fit(self, latents: Tensor, preference: np.ndarray, stream: Stream) -> float:
-        answered = np.flatnonzero(~np.isnan(preference))
-        if not len(answered):
-            return math.nan
-        y = torch.from_numpy(preference[answered]).double()
+    def _fit(self, latents: Tensor, preference: Tensor, stream: Stream) -> float:
         with torch.no_grad():
-            phi = self.features(latents[torch.from_numpy(answered)])
-            self.posterior = fitted(phi, y)
-            return (self.posterior.probability(phi) - y).square().mean().item()
+            phi = self.features(latents)
+            self.posterior = fitted(phi, preference)
+            return (self.posterior.probability(phi) - preference).square().mean().item()
 
     def __call__(self, latents: Tensor) -> Tensor:
         if self.posterior is None:
@@ -218,11 +194,7 @@ class FeatureRewardModel(RewardModel):
 
 def spatial_means(net: nn.Module, x_t: Tensor, t: Tensor) -> Tensor:
     """(n, F) spatial means of activations: of a UNet's mid and up blocks, or of three blocks of a transformer (after
-    one third, two thirds and all of its depth).
-
-    Raises:
-        ModelError: for another network.
-    """
+    one third, two thirds and all of its depth)."""
     inner: Any = getattr(net, "network", net)  # without its prompt
     tokens = not hasattr(inner, "mid_block")
     if not tokens:
@@ -249,9 +221,6 @@ def spatial_means(net: nn.Module, x_t: Tensor, t: Tensor) -> Tensor:
     return torch.cat(found, 1)
 
 
-# ------------------------------------------------------------ kernel regression on latents
-
-
 class KernelRewardModel(RewardModel):
     """Nadaraya-Watson regression of the labels on the latents with a Gaussian kernel; nothing is trained.
 
@@ -273,17 +242,14 @@ class KernelRewardModel(RewardModel):
         squared = (x[:, None] - self.latents).square().sum(-1)
         return ((-squared / (2 * self.h**2)).softmax(1) @ self.preference).to(latents)
 
-    def fit(self, latents: Tensor, preference: np.ndarray, stream: Stream) -> float:
-        answered = torch.from_numpy(np.flatnonzero(~np.isnan(preference))).to(latents.device)
-        if not len(answered):
-            return math.nan
-        self.latents = latents[answered].flatten(1).double()
-        self.preference = torch.from_numpy(preference).to(self.latents)[answered]
+    def _fit(self, latents: Tensor, preference: Tensor, stream: Stream) -> float:
+        self.latents = latents.flatten(1).double()
+        self.preference = preference.to(self.latents)
         distances = torch.pdist(self.latents)
         median = float(distances.quantile(0.5)) if len(distances) else 0.0
         self.h = self.bandwidth * (median or 1.0)
         with torch.no_grad():
-            return (self(latents[answered]).double() - self.preference).square().mean().item()
+            return (self(latents).double() - self.preference).square().mean().item()
 
 
 KINDS: dict[str, type[RewardModel]] = {

@@ -1,27 +1,16 @@
-"""The surrogate reward of a method: its settings, the labels, the reward model, and the queries that it chooses.
-
-Imports no torch; the reward models are in `_reward_models.py`, the queries in `_queries.py`.
-"""
+"""The surrogate reward of a method: its settings, the labels, the reward model, and the queries that it chooses."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from papa.errors import SettingsError
-from papa.feedback import Feedback, Query
+from papa.feedback import Query
+from papa.methods._lazy import Tensor, _queries, _reward_models
 from papa.methods.interface import Labelled, Method
-from papa.registry import lazy
 from papa.settings import Fraction, Positive, Rate, Settings
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from papa.methods import _queries, _reward_models
-    from papa.methods._reward_models import SurrogateContext
-else:
-    _queries, _reward_models = lazy("papa.methods._queries", "papa.methods._reward_models")
 
 
 class SurrogateSettings(Settings):
@@ -64,16 +53,7 @@ class SurrogateSettings(Settings):
 
 
 class Surrogate:
-    """The reward model of a method with the labels that it is fitted to, and the queries that it chooses.
-
-    Args:
-        method: the method that has it.
-        settings: the settings of the surrogate.
-
-    Raises:
-        SettingsError: for a pool with fewer base samples than labels.
-        ModelError: for `features` and a model without a network.
-    """
+    """The reward model of a method with the labels that it is fitted to, and the queries that it chooses."""
 
     def __init__(self, method: Method[Any], settings: SurrogateSettings) -> None:
         self.from_pool = settings.query != "own"
@@ -85,7 +65,7 @@ class Surrogate:
             )
         self.method = method
         self.seen = Labelled()
-        self.model = reward_model_of(settings, context_of(method))
+        self.model = reward_model(settings, method)
         self.pool = _queries.Pool(settings, self.base_draw, method.stream.at("pool"))
 
     def __call__(self, latents: Tensor) -> Tensor:
@@ -96,11 +76,6 @@ class Surrogate:
         """n base samples from another stream."""
         return self.method.draw(self.method.model.denoiser(self.method.cost), n, stream)
 
-    @property
-    def asks_the_base(self) -> bool:
-        """As `Method.asks_the_base`, for methods that show base samples."""
-        return not self.from_pool
-
     def ask(self, k: int) -> Query:
         """Base samples to label: fresh ones, or items of the pool."""
         method = self.method
@@ -109,22 +84,14 @@ class Surrogate:
         items = self.pool.choose(self.model, self.seen, k, method.stream.at("ask", round=method.round))
         return Query(items, method.condition(len(items)))
 
-    def add(self, query: Query, feedback: Feedback) -> None:
-        """Append the labels of a round."""
-        self.seen.add(query, feedback)
-
     def fit(self) -> float:
         """Fit the reward model to all labels; returns its mean squared error."""
         stream = self.method.stream.at("surrogate", "fit", round=self.method.round)
         return self.model.fit(self.seen.latents, self.seen.preference, stream)
 
 
-def context_of(method: Method[Any], **axes: int) -> SurrogateContext:
-    """What a reward model of this method may use. axes: of its stream."""
+def reward_model(settings: SurrogateSettings, method: Method[Any], **axes: int) -> _reward_models.RewardModel:
+    """The reward model of a method before any label. axes: of its random numbers."""
     stream = method.stream.at("surrogate", **axes)
-    return _reward_models.SurrogateContext(method.model, stream, method.base_latents, lambda: method.cost)
-
-
-def reward_model_of(settings: SurrogateSettings, context: SurrogateContext) -> _reward_models.RewardModel:
-    """The reward model of the settings, before any label."""
+    context = _reward_models.SurrogateContext(method.model, stream, method.base_latents, lambda: method.cost)
     return _reward_models.KINDS[settings.kind](settings, context)

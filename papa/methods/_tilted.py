@@ -1,36 +1,28 @@
 """Methods that tilt the base by a reward while they sample; the model's weights do not change.
 
 A surrogate learns the user's preference. The first round shows base samples, later rounds show samples at the inverse
-temperature of the round, and the final samples have that of the last round. Imports no torch.
+temperature of the round, and the final samples have that of the last round.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
 
 import numpy as np
 from pydantic import Field
 
 from papa.feedback import Feedback, Query
+from papa.methods._lazy import Particles, Tensor, torch
 from papa.methods._surrogate import Surrogate, SurrogateSettings
 from papa.methods.declaration import MethodSettings
 from papa.methods.interface import Method
-from papa.registry import lazy
 from papa.rng import Stream
 from papa.settings import NonNegative
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-    from papa.smc.population import Particles
-else:
-    torch = lazy("torch")
-
 
 class TiltedSettings(MethodSettings):
-    """Settings of every method that tilts: the inverse temperature along the rounds, and the reward."""
+    """The inverse temperature along the rounds, and the reward."""
 
     dial: ClassVar = "beta_max"
 
@@ -77,8 +69,6 @@ class Tilted(Method[T]):
     def population(self, populations: int, last: bool, stream: Stream) -> Particles:
         """Equally weighted populations of N particles, tilted as in this round or as in the last one."""
 
-    # ------------------------------------------------------------ schedules and the reward
-
     def along_rounds(self, first: float, end: float, last: bool) -> float:
         """Linear over the tilted rounds 1..H-1; `end` for the last one."""
         if last:
@@ -96,10 +86,8 @@ class Tilted(Method[T]):
         return self.round > 0 or self.settings.reward == "true"
 
     def preference(self, z: Tensor) -> Tensor:
-        """(n,) reward of (n, ...) clean points: the surrogate, or the true preference."""
+        """(n,) reward of (n, ...) clean points."""
         return self.oracle(self.model.decode(z)) if self.oracle is not None else self.surrogate(z)
-
-    # ------------------------------------------------------------ ask, learn, sample
 
     def ask(self, k: int) -> Query:
         self._trace = []
@@ -126,7 +114,7 @@ class Tilted(Method[T]):
         return {}
 
     def learn(self, query: Query, feedback: Feedback) -> None:
-        self.surrogate.add(query, feedback)
+        self.surrogate.seen.add(query, feedback)
         if self.settings.reward == "surrogate":
             self._values["surrogate_mse"] = self.surrogate.fit()
 
@@ -145,7 +133,6 @@ class Tilted(Method[T]):
 
     @property
     def particles(self) -> int:
-        """Particles N of one population."""
         return cast("ParticleSettings", self.settings).particles
 
     def uniforms(self, stream: Stream, populations: int) -> Any:
@@ -157,13 +144,10 @@ class Tilted(Method[T]):
 
         return uniforms
 
-    # ------------------------------------------------------------ the record
-
     def diagnostics(self) -> dict[str, float]:
         return dict(self._values)
 
     def trace(self) -> list[dict[str, float]]:
-        """One row for each step of the last population (of `sample`: means over its populations)."""
         return [dict(row) for row in self._trace]
 
 
@@ -174,16 +158,7 @@ def round_robin(populations: int, n: int, stream: Stream) -> Tensor:
 
 
 def distinct_first(parents: Tensor, ancestors: Tensor, k: int, stream: Stream) -> Tensor:
-    """k uniform particles: distinct points first, and among them distinct ancestors first.
-
-    Args:
-        parents, ancestors: (N,) as in `papa.smc.population.Particles`.
-        k: how many.
-        stream: random numbers.
-
-    Returns:
-        (k,) int64 slots.
-    """
+    """(k,) int64 slots of uniform particles: distinct points first, and among them distinct ancestors first."""
     order = stream.generator().permutation(len(parents))
     repeat = _occurrence_index(parents.cpu().numpy()[order])
     relative = _occurrence_index(ancestors.cpu().numpy()[order])

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from papa.methods._lazy import Tensor, torch
 from papa.methods.best_of_n import BestOfN, BestOfNSettings
 from papa.methods.declaration import Declaration
 from papa.methods.interface import evaluations_per_sample
-from papa.registry import lazy
 from papa.settings import Fraction, Positive
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-else:
-    torch = lazy("torch")
 
 
 class AcceptSettings(BestOfNSettings):

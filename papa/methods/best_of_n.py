@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from papa.feedback import Feedback, Query
+from papa.methods._lazy import Tensor, torch
 from papa.methods._surrogate import Surrogate, SurrogateSettings
 from papa.methods.declaration import Declaration, MethodSettings
 from papa.methods.interface import Method
-from papa.registry import lazy
 from papa.settings import Positive
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-else:
-    torch = lazy("torch")
 
 
 class BestOfNSettings(MethodSettings):
@@ -36,7 +30,7 @@ B = TypeVar("B", bound=BestOfNSettings)
 
 
 class BestOfN(Method[B]):
-    """No amortization: every returned sample costs n base samples, which `cost` counts."""
+    """Every returned sample costs n base samples, which `cost` counts."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -45,13 +39,13 @@ class BestOfN(Method[B]):
 
     @property
     def asks_the_base(self) -> bool:
-        return self.surrogate.asks_the_base
+        return not self.surrogate.from_pool
 
     def ask(self, k: int) -> Query:
         return self.surrogate.ask(k)
 
     def learn(self, query: Query, feedback: Feedback) -> None:
-        self.surrogate.add(query, feedback)
+        self.surrogate.seen.add(query, feedback)
         if self.settings.n > 1:  # with one candidate there is nothing to choose
             self._error = self.surrogate.fit()
 

@@ -9,28 +9,16 @@ Source: Yang et al. 2023, "Using Human Feedback to Fine-tune Diffusion Models wi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
 
 from papa.feedback import Feedback, Query
 from papa.methods._finetune import FinetuneSettings, OnTrajectories, Update
+from papa.methods._lazy import Trajectory, denoising, losses, torch, trajectory
 from papa.methods.declaration import Declaration
-from papa.registry import lazy
 from papa.settings import Rate
-
-if TYPE_CHECKING:
-    import torch
-
-    from papa.diffusion import losses as denoising
-    from papa.diffusion import trajectory
-    from papa.diffusion.trajectory import Trajectory
-    from papa.methods import losses
-else:
-    torch, denoising, trajectory, losses = lazy(
-        "torch", "papa.diffusion.losses", "papa.diffusion.trajectory", "papa.methods.losses"
-    )
 
 
 class D3poSettings(FinetuneSettings):

@@ -5,21 +5,14 @@ Source: Kim et al. 2025 (arXiv 2501.05803).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from papa.methods._lazy import Particles, smc, tempering
 from papa.methods._tilted import ParticleSettings, Tilted
 from papa.methods.declaration import Declaration
-from papa.registry import lazy
 from papa.rng import Stream
 from papa.settings import Fraction
 from papa.smc import FkcOptions
-
-if TYPE_CHECKING:
-    from papa.smc import fkc as smc
-    from papa.smc import tempering
-    from papa.smc.population import Particles
-else:
-    smc, tempering = lazy("papa.smc.fkc", "papa.smc.tempering")
 
 
 class DasSettings(ParticleSettings):

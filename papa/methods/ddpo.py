@@ -11,27 +11,15 @@ Fan et al. 2023, "DPOK" (arXiv 2305.16381), section 4.2. Samplers with eta = 1 a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from papa.feedback import Feedback, Query
 from papa.methods._finetune import FinetuneSettings, OnTrajectories, Update
+from papa.methods._lazy import Trajectory, denoising, losses, torch, trajectory
 from papa.methods.declaration import Declaration
-from papa.registry import lazy
 from papa.settings import NonNegative, Rate
-
-if TYPE_CHECKING:
-    import torch
-
-    from papa.diffusion import losses as denoising
-    from papa.diffusion import trajectory
-    from papa.diffusion.trajectory import Trajectory
-    from papa.methods import losses
-else:
-    torch, denoising, trajectory, losses = lazy(
-        "torch", "papa.diffusion.losses", "papa.diffusion.trajectory", "papa.methods.losses"
-    )
 
 LARGEST = 20.0
 """Largest log-ratio, nats: beyond it exp overflows, and the gradient of a clipped ratio would be NaN."""

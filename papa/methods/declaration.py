@@ -1,36 +1,18 @@
-"""The declaration of a method: its settings, its class, its source and its capabilities. Imports no torch."""
+"""The declaration of a method: its settings, its class, its source and its capabilities."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from papa.settings import Positive, Settings
 
 if TYPE_CHECKING:
+    from papa.methods._finetune import FinetuneSettings
     from papa.methods.interface import Method
 
 Pictures = Literal["grades", "pairs"]
 """Labels of given images: a grade of each (likes and dislikes among them), or which of two is better."""
-
-
-class Training(Protocol):
-    """The settings of fine-tuning that decide its memory."""
-
-    @property
-    def chunk(self) -> int:
-        """(item, timestep) pairs per forward pass."""
-        ...
-
-    @property
-    def trainable(self) -> Literal["all", "lora"]:
-        """Every weight, or adapters."""
-        ...
-
-    @property
-    def gradient_checkpointing(self) -> bool:
-        """Whether activations are computed again in the backward pass."""
-        ...
 
 
 class MethodSettings(Settings):
@@ -74,8 +56,8 @@ class MethodSettings(Settings):
         return None
 
     @property
-    def training(self) -> Training | None:
-        """How the model is fine-tuned; None for methods that do not change its weights."""
+    def training(self) -> FinetuneSettings | None:
+        """The settings of fine-tuning; None for methods that do not change the model's weights."""
         return None
 
 
@@ -102,5 +84,4 @@ class Declaration:
 
     @property
     def module(self) -> str:
-        """The module of the implementation."""
         return self.method.__module__

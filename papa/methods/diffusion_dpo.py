@@ -9,23 +9,15 @@ Source: Wallace et al. 2023 (arXiv 2311.12908).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from papa.feedback import Feedback, Query
 from papa.methods._finetune import FineTuned, FinetuneSettings, Update
+from papa.methods._lazy import denoising, losses, torch
 from papa.methods.declaration import Declaration
-from papa.registry import lazy
 from papa.settings import Rate
-
-if TYPE_CHECKING:
-    import torch
-
-    from papa.diffusion import losses as denoising
-    from papa.methods import losses
-else:
-    torch, denoising, losses = lazy("torch", "papa.diffusion.losses", "papa.methods.losses")
 
 
 class DiffusionDpoSettings(FinetuneSettings):

@@ -9,22 +9,11 @@ Source: Li et al. 2024 (arXiv 2404.04465), equation 8; see `papa.methods.losses.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from papa.feedback import Feedback, Query
 from papa.methods._finetune import FineTuned, FinetuneSettings, Update
+from papa.methods._lazy import Tensor, denoising, losses, torch
 from papa.methods.declaration import Declaration
-from papa.registry import lazy
 from papa.settings import Rate
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-    from papa.diffusion import losses as denoising
-    from papa.methods import losses
-else:
-    torch, denoising, losses = lazy("torch", "papa.diffusion.losses", "papa.methods.losses")
 
 
 class DiffusionKtoSettings(FinetuneSettings):

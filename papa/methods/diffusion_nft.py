@@ -19,23 +19,13 @@ Source: Zheng et al. 2025, "DiffusionNFT: Online Diffusion Reinforcement with Fo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from papa.feedback import Feedback, Query
 from papa.methods._finetune import FineTuned, FinetuneSettings, Update
+from papa.methods._lazy import Tensor, denoising, lora, losses, nn, torch
 from papa.methods.declaration import Declaration
-from papa.registry import lazy
 from papa.settings import Fraction, Rate
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
-
-    from papa.diffusion import losses as denoising
-    from papa.methods import losses
-    from papa.models import lora
-else:
-    torch, denoising, losses, lora = lazy("torch", "papa.diffusion.losses", "papa.methods.losses", "papa.models.lora")
 
 
 class DiffusionNftSettings(FinetuneSettings):

@@ -6,26 +6,20 @@ likes, NFT's both.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from papa.feedback import Feedback, Query
 from papa.methods._finetune import FineTuned, FinetuneSettings
+from papa.methods._lazy import Tensor, nn, torch
 from papa.methods._surrogate import Surrogate, SurrogateSettings
 from papa.methods.declaration import Declaration, MethodSettings
 from papa.methods.diffusion_nft import DiffusionNft, DiffusionNftSettings
 from papa.methods.interface import Method
 from papa.methods.papa import Papa, PapaSettings
 from papa.methods.raft import Raft, RaftSettings
-from papa.registry import lazy
 from papa.settings import Fraction, Positive
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
-else:
-    torch = lazy("torch")
 
 TRAINERS: dict[str, type[FineTuned[Any]]] = {"papa": Papa, "raft": Raft, "diffusion_nft": DiffusionNft}
 
@@ -46,14 +40,10 @@ class DistillSettings(MethodSettings):
     diffusion_nft: DiffusionNftSettings = DiffusionNftSettings(updates=80)
 
     @property
-    def trainer(self) -> FinetuneSettings:
+    def training(self) -> FinetuneSettings:
         """The settings of the loss, with the budget of this method."""
         chosen: FinetuneSettings = getattr(self, self.loss)
         return chosen.model_copy(update={"labels": self.labels, "per_round": self.per_round})
-
-    @property
-    def training(self) -> FinetuneSettings:
-        return self.trainer
 
 
 def with_likes(guessed: np.ndarray, least: int) -> np.ndarray:
@@ -78,25 +68,19 @@ class Distill(Method[DistillSettings]):
 
     @property
     def asks_the_base(self) -> bool:
-        return self.surrogate.asks_the_base
+        return not self.surrogate.from_pool
 
     def ask(self, k: int) -> Query:
         return self.surrogate.ask(k)
 
     def learn(self, query: Query, feedback: Feedback) -> None:
-        self.surrogate.add(query, feedback)
+        self.surrogate.seen.add(query, feedback)
         self._values = {"surrogate_mse": self.surrogate.fit()}
         if self.round == self.rounds - 1 and not np.isnan(self.surrogate.seen.preference).all():
             self._distill()
 
-    def _start(self) -> FineTuned[Any]:
-        """The method that trains, on the same streams: it samples from the noise that all methods share."""
-        trained = TRAINERS[self.settings.loss](self.settings.trainer, self.model, self.stream, self._base)
-        trained.cost = self.cost
-        return trained
-
     def _distill(self) -> None:
-        """Label base samples with the surrogate, and fine-tune once."""
+        """Label base samples with the surrogate, and fine-tune once, on the noise that all methods share."""
         latents = self.surrogate.base_draw(self.settings.guesses, self.stream.at("guesses"))
         with torch.no_grad():
             guessed = torch.cat([self.surrogate(part) for part in latents.split(self.model.chunk)])
@@ -104,7 +88,8 @@ class Distill(Method[DistillSettings]):
         if (self.surrogate.seen.preference > 0.5).any():  # else their order is meaningless
             preference = with_likes(preference, round(self.settings.least_likes * len(preference)))
         self._values["guessed_likes"] = float(preference.mean())
-        self.trained = self._start()
+        self.trained = TRAINERS[self.settings.loss](self.settings.training, self.model, self.stream, self._base)
+        self.trained.cost = self.cost
         self.trained.tell(Query(latents, self.condition(len(latents))), Feedback(preference, preference))
 
     def sample(self, n: int) -> Tensor:

@@ -5,19 +5,13 @@ Source: Singhal et al. 2025 (arXiv 2501.06848); the mathematics is in `papa.smc.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from papa.methods._lazy import Particles, steering
 from papa.methods._tilted import ParticleSettings, Tilted
 from papa.methods.declaration import Declaration
-from papa.registry import lazy
 from papa.rng import Stream
 from papa.settings import Fraction, Positive
-
-if TYPE_CHECKING:
-    from papa.smc import steering
-    from papa.smc.population import Particles
-else:
-    steering = lazy("papa.smc.steering")
 
 
 class FkSteeringSettings(ParticleSettings):

@@ -6,25 +6,14 @@ Source: the FKC draft (Active Preference Alignment) and Skreta et al. 2025 (arXi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from papa.methods._lazy import Particles, Tensor, smc, torch
 from papa.methods._tilted import ParticleSettings, Tilted
 from papa.methods.declaration import Declaration
-from papa.registry import lazy
 from papa.rng import Stream
 from papa.settings import NonNegative
 from papa.smc import FkcOptions
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-    from papa.smc import diversity
-    from papa.smc import fkc as smc
-    from papa.smc.fkc import Reward
-    from papa.smc.population import Particles
-else:
-    torch, smc, diversity = lazy("torch", "papa.smc.fkc", "papa.smc.diversity")
 
 HISTORY = 64
 """Past items that the diversity term also keeps away from."""
@@ -65,14 +54,14 @@ class Fkc(Tilted[FkcSettings]):
             return beta * spread / (spread + self._sigmas**2)
         return torch.linspace(0, beta, len(self._sigmas), dtype=torch.float64)
 
-    def _reward(self, gamma: float, populations: int) -> Reward:
+    def _reward(self, gamma: float, populations: int) -> smc.Reward:
         """u of (P N, ...) clean points: the preference and, where gamma > 0, the diversity term."""
         past = self.surrogate.seen.latents[-HISTORY:] if gamma > 0 and self.round else None
 
         def reward(z: Tensor) -> Tensor:
             preference = self.preference(z)
             if gamma > 0:
-                spread = diversity.diversity(z.view(populations, -1, *z.shape[1:]), past)
+                spread = smc.diversity(z.view(populations, -1, *z.shape[1:]), past)
                 preference = preference + gamma * spread.flatten()
             return preference
 

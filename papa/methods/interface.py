@@ -1,33 +1,18 @@
-"""What an alignment method is, and what all of them share. A method is given a model: no user, judge or file.
-
-Imports no torch.
-"""
+"""What an alignment method is, and what all of them share. A method is given a model: no user, judge or file."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from papa.errors import ModelError
 from papa.feedback import Feedback, Query
+from papa.methods._lazy import Model, Tensor, base_samples, denoiser, nn, sampler, torch
 from papa.methods.declaration import MethodSettings
-from papa.registry import lazy
 from papa.rng import Stream
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
-
-    from papa.diffusion import denoiser, sampler
-    from papa.models import base_samples
-    from papa.models.interface import Model
-else:
-    torch, denoiser, sampler, base_samples = lazy(
-        "torch", "papa.diffusion.denoiser", "papa.diffusion.sampler", "papa.models.base_samples"
-    )
 
 S = TypeVar("S", bound=MethodSettings)
 Preference = Callable[["Tensor"], "Tensor"]
@@ -66,8 +51,6 @@ class Method(ABC, Generic[S]):
         self._base = base or (lambda n: base_samples.base_latents(model, stream, n, denoiser.Cost()))
         self._sigmas = model.sigmas()
 
-    # ------------------------------------------------------------ what a method implements
-
     @abstractmethod
     def ask(self, k: int) -> Query:
         """The next k items to label. Does not change the method's state."""
@@ -85,23 +68,13 @@ class Method(ABC, Generic[S]):
         """Whether `ask` returns `base_query` whatever the answers were, so that it can be computed in advance."""
         return False
 
-    # ------------------------------------------------------------ what all share
-
     @property
     def rounds(self) -> int:
         """Rounds in all, the one of given labels included."""
         return self.settings.rounds + self.beforehand
 
     def begin(self, query: Query, feedback: Feedback) -> None:
-        """Learn from labels given before the first question: a round of its own, which costs no label.
-
-        Args:
-            query: latents of images that this method did not sample.
-            feedback: their labels.
-
-        Raises:
-            AnswerError: as `tell` does.
-        """
+        """Learn from labels of images that this method did not sample: a first round, which costs no label."""
         self.beforehand = 1
         self.tell(query, feedback)
 
@@ -116,11 +89,7 @@ class Method(ABC, Generic[S]):
         self.round += 1
 
     def check(self, query: Query, feedback: Feedback) -> None:
-        """Refuse answers that this method cannot learn from. A session calls this before it writes them to its log.
-
-        Raises:
-            AnswerError: that says what is expected.
-        """
+        """Refuse answers that this method cannot learn from (`AnswerError`), before a session logs them."""
         feedback.check(len(query.latents))
 
     def base_latents(self, n: int) -> Tensor:
@@ -148,11 +117,7 @@ class Method(ABC, Generic[S]):
         return None if self.model.prompt is None else [self.model.prompt] * k
 
     def aligned(self) -> nn.Module:
-        """The network of the aligned model, for methods that train one.
-
-        Raises:
-            ModelError: where there is no such network.
-        """
+        """The network of the aligned model; `ModelError` for a method that trains none."""
         raise ModelError(
             f"{type(self).__name__} does not change the model's weights, so there is no aligned model to save; "
             "use a method that fine-tunes, such as papa."
@@ -168,7 +133,6 @@ class Method(ABC, Generic[S]):
 
 
 def evaluations_per_sample(model: Model) -> int:
-    """Denoiser evaluations per sample."""
     return (len(model.sigmas()) - 1) * model.evaluations_per_step
 
 
@@ -180,7 +144,6 @@ class Labelled:
         self._preference: list[np.ndarray] = []
 
     def add(self, query: Query, feedback: Feedback) -> None:
-        """Append a round."""
         self._latents.append(query.latents.detach())
         self._preference.append(feedback.preference)
 
@@ -202,7 +165,6 @@ class Labelled:
         return self.where(~np.isnan(self.preference))
 
     def rounds(self) -> list[np.ndarray]:
-        """The preferences of each round."""
         return list(self._preference)
 
     def last(self) -> tuple[Tensor, np.ndarray]:

@@ -19,8 +19,6 @@ from papa.diffusion.denoiser import Cost
 from papa.diffusion.losses import Noised, backward, errors, frozen, noised, predicted
 from papa.rng import Stream
 
-# ------------------------------------------------------------ PAPA
-
 
 @dataclass(frozen=True)
 class Pairs:
@@ -69,20 +67,13 @@ def papa_gradient(
     pairs (item, timestep) with other weights.
 
     Args:
-        nets: the networks.
-        alphas_cumprod: (T,).
-        x0: (m, ...) clean latents.
-        eps: item -> (K, ...) noise of its pairs, keyed by the item.
-        pairs: timesteps and weights.
-        chunk: pairs per forward pass.
+        nets, pairs: the networks, and the timesteps with their weights.
+        alphas_cumprod, x0, eps, chunk: as in `papa.diffusion.losses.noised`.
         cost: counts forward, backward and frozen evaluations.
         scale: see `papa.diffusion.losses.unscaled`.
 
     Returns:
         The values of the two terms, without `scale`.
-
-    Raises:
-        DivergedError: where the loss is NaN or infinite.
     """
     preference, near = pairs.preference.flatten(), pairs.anchor.flatten()
     totals = [0.0, 0.0]
@@ -159,15 +150,11 @@ def _lambda(abar: Tensor, first: str) -> Tensor:
     return weights
 
 
-# ------------------------------------------------------------ DPO
-
-
 def preference_margin(model: Tensor, reference: Tensor) -> Tensor:
     """m_rejected - m_preferred of each pair: positive where the model has learned the preference.
 
     Args:
-        model: (2, n) denoising errors of the preferred items (row 0) and the rejected ones (row 1).
-        reference: the same under the reference model.
+        model, reference: (2, n) denoising errors of the preferred items (row 0) and the rejected ones (row 1).
 
     Returns:
         (n,), in units of the squared error.
@@ -191,9 +178,6 @@ def dpo_loss(model: Tensor, reference: Tensor, beta: float) -> Tensor:
     Args:
         model, reference: as in `preference_margin`.
         beta: beta T omega of the mean over entries, > 0.
-
-    Returns:
-        (n,).
     """
     return nn.functional.softplus(-beta * preference_margin(model, reference))
 
@@ -202,9 +186,7 @@ def matched(preference: np.ndarray, stream: Stream) -> tuple[np.ndarray, np.ndar
     """Pairs of a liked item (s > 1/2) and a disliked one, as many as the larger class has items.
 
     Each item of the larger class is in one pair; the items of the other class are repeated evenly, in random order.
-
-    Returns:
-        Indices of the liked and of the disliked items, (pairs,) each; empty where a class is empty.
+    Returns (pairs,) indices of the liked and of the disliked items, empty where a class is empty.
     """
     classes = np.flatnonzero(preference > 0.5), np.flatnonzero(preference <= 0.5)
     if not all(map(len, classes)):
@@ -223,20 +205,10 @@ def d3po_loss(log_ratios: Tensor, beta: float, clip: float) -> Tensor:
         L = -log sigma( beta (log rho_preferred - log rho_rejected) )
 
     Source: Yang et al. 2023 (arXiv 2311.13231), equation 13 with h = +1, -1; the clipping is that of the release.
-
-    Args:
-        log_ratios: (2, n), preferred and rejected.
-        beta: weight of the log-ratios.
-        clip: c.
-
-    Returns:
-        (n,).
+    log_ratios: (2, n), preferred and rejected.
     """
     preferred, rejected = log_ratios.clamp(math.log(1 - clip), math.log(1 + clip))  # clipped before exp can overflow
     return nn.functional.softplus(-beta * (preferred - rejected))
-
-
-# ------------------------------------------------------------ KTO, NFT, PPO
 
 
 def kto_loss(gain: Tensor, point: float, preference: Tensor) -> Tensor:
@@ -249,9 +221,6 @@ def kto_loss(gain: Tensor, point: float, preference: Tensor) -> Tensor:
         gain: (n,) g = beta T omega (||eps - eps_ref||^2 - ||eps - eps_theta||^2).
         point: the reference point z.
         preference: (n,) s.
-
-    Returns:
-        (n,).
     """
     kept = torch.sigmoid(gain - point)
     return preference * (1 - kept) + (1 - preference) * kept
@@ -269,9 +238,6 @@ def nft_loss(predicted: Tensor, old: Tensor, noise: Tensor, preference: Tensor, 
         predicted, old, noise: (n, ...) of the trained network, of the older one, and the truth.
         preference: (n,) s.
         beta: b.
-
-    Returns:
-        (n,).
     """
     positive = (1 - beta) * old + beta * predicted
     negative = (1 + beta) * old - beta * predicted

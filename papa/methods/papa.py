@@ -38,7 +38,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import model_validator
@@ -46,28 +46,9 @@ from pydantic import model_validator
 from papa.errors import SettingsError
 from papa.feedback import Feedback, Query
 from papa.methods._finetune import FineTuned, FinetuneSettings, Update
+from papa.methods._lazy import Denoiser, Tensor, lora, losses, nn, schedule, switched, torch
 from papa.methods.declaration import Declaration
-from papa.registry import lazy
 from papa.settings import Fraction, NonNegative, Positive
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
-
-    from papa.diffusion import denoiser, schedule
-    from papa.diffusion.denoiser import Denoiser
-    from papa.methods import losses
-    from papa.models import lora, switched
-else:
-    torch, denoiser, schedule, losses, lora, switched = lazy(
-        "torch",
-        "papa.diffusion.denoiser",
-        "papa.diffusion.schedule",
-        "papa.methods.losses",
-        "papa.models.lora",
-        "papa.models.switched",
-    )
-
 
 LEAST_SHARE = 1 / 8
 """Minimum share of likes, and of dislikes, where they are balanced."""
@@ -84,9 +65,8 @@ class PapaSettings(FinetuneSettings):
     c_pref: NonNegative = 1.0
     """Weight of the preference term (the timestep weights sum to 1, unless they are the published ones)."""
     c_qpde: NonNegative = 0.75
-    """Weight of the anchor term (a mean over timesteps). At 1 the optimum is the model
-    conditioned on being liked (see the top of this file); a few dozen steps fall short of it, which a
-    smaller weight compensates (docs/tuning.md)."""
+    """Weight of the anchor term (a mean over timesteps). At 1 the optimum is the model conditioned on being liked (see
+    the top of this file); a few dozen steps fall short of it, which a smaller weight compensates (docs/tuning.md)."""
     weights: Literal["uniform", "lambda", "published"] = "uniform"
     """Timestep weights of the preference term: 1/T, the paper's lambda_t (normalized), or lambda_t with the sum that
     they have in the release, 20.3 at T = 1000: its coefficients belong to those."""
@@ -136,7 +116,7 @@ class PapaSettings(FinetuneSettings):
     def cannot_begin(self) -> str | None:
         if self.balance == "equal" and self.queries == "own":
             return (
-                "balance: equal takes the share of likes among base samples from the first round, and given pictures "
+                "balance: equal takes the share of likes among base samples from the first round, and given images "
                 "are no base samples; set balance: none, or queries: base"
             )
         return None
@@ -208,12 +188,10 @@ class Papa(FineTuned[PapaSettings]):
         tuned = super().denoiser()
         if self.first == 0:
             return tuned
-        threshold = (
-            schedule.sigmas_of(self.alphas_cumprod.double())[self.first].item()
-            if self.first < self.total
-            else float("inf")
-        )
-        return denoiser.SwitchedDenoiser(tuned, self.model.denoiser(self.cost, self.base), threshold)
+        base = self.model.denoiser(self.cost, self.base)
+        levels = schedule.sigmas_of(self.alphas_cumprod.double())
+        threshold = levels[self.first].item() if self.first < self.total else float("inf")
+        return lambda y, sigma: (tuned if sigma >= threshold else base)(y, sigma)
 
     @property
     def asks_the_base(self) -> bool:
@@ -226,9 +204,8 @@ class Papa(FineTuned[PapaSettings]):
         self.seen.add(query, feedback)
         if self.settings.anchor == "previous":
             self.anchor = lora.copy_sharing_frozen(self.network)
-        latents, preference = (
-            (self.seen.latents, self.seen.preference) if self.settings.accumulate else self.seen.last()
-        )
+        seen = self.seen
+        latents, preference = (seen.latents, seen.preference) if self.settings.accumulate else seen.last()
         usable = ~np.isnan(preference)
         if self.settings.negatives == "none":
             usable &= preference > 0.5
@@ -238,12 +215,12 @@ class Papa(FineTuned[PapaSettings]):
         self.train(latents[torch.from_numpy(chosen)], preference[chosen])
 
     def _of_the_base(self) -> np.ndarray:
-        """The preferences of items that the base drew. Given pictures are none."""
+        """The preferences of base samples; given images are none."""
         asked = self.seen.rounds()[self.beforehand :]
         return np.concatenate([np.empty(0), *(asked if self.settings.queries == "base" else asked[:1])])
 
     def noise(self, update: Update, shared: bool = False) -> Callable[[int], Tensor]:
-        """As the class above; shared among the timesteps of a process, where there are several."""
+        """As in `FineTuned`; where there are several processes, shared noise is shared within each."""
         draws = self.settings.processes
         if not shared or draws == 1:
             return super().noise(update, shared)
@@ -300,7 +277,7 @@ class Papa(FineTuned[PapaSettings]):
         return weights * losses.released_sum() if self.settings.weights == "published" else weights
 
     def aligned(self) -> nn.Module:
-        """The tuned network; EPAPA's is one for the timesteps from k on."""
+        """The tuned network; EPAPA's is for the timesteps from k on."""
         return switched.FromTimestep(self.network, self.first) if self.first else self.network
 
 

@@ -11,27 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from papa.errors import ModelError
 from papa.feedback import Feedback, Query
+from papa.methods._lazy import Tensor, encoder, nn, torch
 from papa.methods.declaration import Declaration, MethodSettings, Pictures
 from papa.methods.fkc import Fkc, FkcSettings
 from papa.methods.interface import Method
 from papa.methods.papa import Papa, PapaSettings
-from papa.registry import lazy
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
-
-    from papa.models.interface import Model
-    from papa.models.personal import encoder
-    from papa.models.personal.encoder import Choices
-else:
-    torch, encoder = lazy("torch", "papa.models.personal.encoder")
 
 
 class PpdSettings(MethodSettings):
@@ -51,8 +41,7 @@ class PpdPapaSettings(PapaSettings):
 
     @property
     def cannot_begin(self) -> None:
-        """The given pairs condition the model, and PAPA's own first round follows."""
-        return None
+        return None  # the given pairs condition the model, and PAPA's own first round follows
 
 
 class PpdFkcSettings(FkcSettings):
@@ -63,38 +52,8 @@ class PpdFkcSettings(FkcSettings):
         return True
 
 
-class ChosenPairs:
-    """A user's choices as latents, (n, ...) each."""
-
-    def __init__(self) -> None:
-        self._preferred: list[Tensor] = []
-        self._rejected: list[Tensor] = []
-
-    def add(self, query: Query, feedback: Feedback) -> None:
-        """Append the pairs of an answer; ties are ignored."""
-        pairs = np.asarray([] if feedback.pairs is None else feedback.pairs, dtype=np.int64).reshape(-1, 2)
-        index = torch.from_numpy(pairs)
-        self._preferred.append(query.latents[index[:, 0]].detach())
-        self._rejected.append(query.latents[index[:, 1]].detach())
-
-    def __len__(self) -> int:
-        return sum(map(len, self._preferred))
-
-    def choices(self, model: Model) -> Choices:
-        """The choices as images."""
-        preferred, rejected = torch.cat(self._preferred), torch.cat(self._rejected)
-        with torch.no_grad():
-            images = model.decode(torch.cat([preferred, rejected])).float().cpu()
-        caption = model.prompt or ""
-        return encoder.Choices(images[: len(preferred)], images[len(preferred) :], [caption] * len(preferred))
-
-
 class Ppd(Method[Any]):
-    """Samples conditioned on the choices so far; without choices it is the base.
-
-    Raises:
-        ModelError: for a model without an adapter.
-    """
+    """Samples conditioned on the choices so far; without choices it is the base."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -104,7 +63,9 @@ class Ppd(Method[Any]):
                 "and set `model.personal`, or take a method that learns from one user alone, such as papa or fkc."
             )
         self.personal = self.model.personal()
-        self.chosen = ChosenPairs()
+        self.preferred: list[Tensor] = []
+        self.rejected: list[Tensor] = []
+        """Latents of each round's pairs."""
         self.conditioned = self.model.with_adapter(self.personal)
 
     @property
@@ -112,18 +73,29 @@ class Ppd(Method[Any]):
         return True
 
     def base_query(self, k: int, ahead: int = 0) -> Query:
-        """k base samples, to be compared in pairs."""
         return replace(super().base_query(k, ahead), kind="pairs")
 
     def ask(self, k: int) -> Query:
         return self.base_query(k)
 
     def learn(self, query: Query, feedback: Feedback) -> None:
-        self.chosen.add(query, feedback)
+        pairs = np.asarray([] if feedback.pairs is None else feedback.pairs, dtype=np.int64).reshape(-1, 2)
+        index = torch.from_numpy(pairs)
+        self.preferred.append(query.latents[index[:, 0]].detach())
+        self.rejected.append(query.latents[index[:, 1]].detach())
+
+    @property
+    def pairs(self) -> int:
+        """Pairs chosen so far; ties are none."""
+        return sum(map(len, self.preferred))
 
     def user_tokens(self) -> Tensor | None:
         """The encoded choices; None without any."""
-        return self.personal.encoder.encode(self.chosen.choices(self.model)) if len(self.chosen) else None
+        if not (n := self.pairs):
+            return None
+        with torch.no_grad():
+            images = self.model.decode(torch.cat([*self.preferred, *self.rejected])).float().cpu()
+        return self.personal.encoder.encode(encoder.Choices(images[:n], images[n:], [self.model.prompt or ""] * n))
 
     def sample(self, n: int) -> Tensor:
         user = self.user_tokens()
@@ -132,19 +104,16 @@ class Ppd(Method[Any]):
         return self.draw(self.conditioned.conditioned_on(user).denoiser(self.cost), n, self.stream.at("sample"))
 
     def diagnostics(self) -> dict[str, float]:
-        return {"pairs": float(len(self.chosen))}
+        return {"pairs": float(self.pairs)}
 
 
 class WarmStart(Ppd):
-    """A method that continues from the conditioned model.
-
-    Attributes:
-        continued_by: the class of that method; it has the same settings.
-        inner: that method, from the first answers on.
-    """
+    """A method that continues from the conditioned model."""
 
     continued_by: ClassVar[Callable[..., Method[Any]]]
+    """Its class; it has the same settings."""
     inner: Method[Any] | None = None
+    """The method itself, from the first answers on; it counts in the cost of this one."""
 
     @property
     def asks_the_base(self) -> bool:
@@ -160,11 +129,7 @@ class WarmStart(Ppd):
         if self.inner is not None:
             self.inner.tell(query, feedback)
             return
-        self.chosen.add(query, feedback)
-        self._start()
-
-    def _start(self) -> None:
-        """Make the method that continues; it counts in the cost of this one."""
+        super().learn(query, feedback)
         model = self.conditioned.conditioned_on(self.user_tokens())
         self.inner = type(self).continued_by(self.settings, model, self.stream.at("warm"), None, self.oracle)
         self.inner.cost = self.cost
@@ -183,14 +148,10 @@ class WarmStart(Ppd):
 
 
 class WarmPapa(WarmStart):
-    """PAPA from the conditioned model."""
-
     continued_by = Papa
 
 
 class WarmFkc(WarmStart):
-    """FKC from the conditioned model."""
-
     continued_by = Fkc
 
 

@@ -1,7 +1,7 @@
 """Training of a PPD adapter: one network for a population, conditioned on each user by a few of their choices.
 
-Only the new projections of `papa.models.personal.attention` are trained. A stopped training resumes from its last
-checkpoint with the same numbers: every step has random numbers of its own.
+Only the new projections of `papa.models.personal.attention` are trained. Every step has random numbers of its own, so a
+stopped training resumes from its last checkpoint with the same numbers.
 """
 
 from __future__ import annotations
@@ -27,57 +27,54 @@ from papa.settings import Fraction, NonNegative, Positive, Rate, Settings
 
 Log = Callable[[str], None]
 Curve = list[dict[str, float]]
-"""Rows of step, loss (nats), right (share of pairs with a positive margin), and the same for held-out users
-("held_out_loss", "held_out_right")."""
+"""Rows of step, loss (nats), right (share of pairs with a positive margin), held_out_loss and held_out_right."""
 
 
 class PpdTraining(Settings):
-    """Settings of the training of an adapter."""
+    """The training of an adapter by AdamW."""
 
     steps: Positive = 3000
-    """AdamW steps."""
     batch: Positive = 48
-    """Pairs of one step."""
+    """Pairs per step."""
     chunk: Positive | None = None
     """Pairs per forward pass; None: the whole batch. Fewer need less memory and change the last bits."""
     lr: Rate = 1e-3
-    """Learning rate, warmed up over a twentieth of the steps and then falling to zero on a cosine."""
+    """Learning rate: warm-up over a twentieth of the steps, then a cosine to zero."""
     decay: NonNegative = 1e-2
-    """Weight decay."""
     strength: Rate = 15.0
     """beta T of the loss, for errors that are means over the entries of a latent."""
     weights: Literal["clean", "noise"] = "clean"
-    """omega(lambda_t): the errors are those of the clean estimate, (1 - alpha-bar) / alpha-bar times those of the
-    noise, or those of the noise. The content of an image is decided at high noise, where errors of the noise are small
-    (docs/ppd.md)."""
+    """omega(lambda_t): errors of the clean estimate, (1 - alpha-bar) / alpha-bar times those of the noise, or errors of
+    the noise, which are small at high noise, where the content of an image is decided (docs/ppd.md)."""
     above: Annotated[float, Field(ge=0, lt=1)] = 0.4
-    """Share of the timesteps, from 0 on, that is left out; margins there are independent of the image's content."""
+    """Share of the timesteps, from 0 on, without training: margins there do not depend on an image's content."""
     dropout: Fraction = 0.1
-    """Share of pairs without their user, so that the adapter learns the unconditional case. 1: Diffusion-DPO without
-    users."""
+    """Share of pairs without their user (the unconditional case). 1: Diffusion-DPO without users."""
     shuffled: bool = False
-    """Assign every pair to a random user: a control, whose adapter cannot learn users."""
+    """Every pair has a random user: a control, which cannot learn users."""
     every: Positive = 250
     """Steps between two lines of the learning curve, each with a checkpoint."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Labelled pairs of many persons, ready for training.
+    """Labelled pairs of many users.
 
-    latents: (images, C, H, W) clean latents. preferred, rejected: (n,) which images. prompt: (n,) which of `prompts`.
-    person: (n,) which of `persons`. prompts: (prompts, tokens, width) text embeddings. persons: (persons, draws,
-    tokens, width) descriptions of each person, each draw from other choices than the pairs here. unknown: (tokens,
-    width), the description of a person of whom nothing is known.
+    Attributes:
+        latents: (images, C, H, W) clean latents.
+        preferred, rejected, prompt, user: (n,) indices of the images, the prompt and the user of each pair.
+        prompts: (prompts, tokens, width) text embeddings.
+        users: (users, draws, tokens, width) conditioning of each user, on other choices than the pairs here.
+        unknown: (tokens, width) conditioning without a user.
     """
 
     latents: Tensor
     preferred: np.ndarray
     rejected: np.ndarray
     prompt: np.ndarray
-    person: np.ndarray
+    user: np.ndarray
     prompts: Tensor
-    persons: Tensor
+    users: Tensor
     unknown: Tensor
 
     def __len__(self) -> int:
@@ -86,8 +83,14 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Batch:
-    """Noised pairs. x_t: (2, n, C, H, W), preferred and rejected. t: (n,). noise: (n, C, H, W). omega: (n,), weights of
-    the errors. prompt: (n, tokens, width). tokens: (n, tokens, width) of the persons."""
+    """Noised pairs.
+
+    Attributes:
+        x_t: (2, n, C, H, W), preferred and rejected.
+        t, noise: (n,) timesteps and (n, C, H, W) noise, the same for both.
+        omega: (n,) weights of the errors.
+        prompt, tokens: (n, tokens, width) of the prompts and of the users.
+    """
 
     x_t: Tensor
     t: Tensor
@@ -97,20 +100,23 @@ class Batch:
     tokens: Tensor
 
     def split(self, size: int) -> Iterator[Batch]:
-        """The same in parts of at most `size` pairs."""
         rest = (part.split(size) for part in (self.t, self.noise, self.omega, self.prompt, self.tokens))
         return (Batch(*part) for part in zip(self.x_t.split(size, 1), *rest, strict=True))
 
     def to(self, device: str) -> Batch:
-        """The same on a device."""
         return Batch(*(getattr(self, part.name).to(device) for part in fields(self)))
 
 
 class Trainer:
     """One training.
 
-    Args:    net: a prompted UNet with user attention, `net(x_t, t, prompt).sample`. abar: (T,) its training schedule.
-             stream: all random numbers. checkpoint: a file to go on from; None keeps none.
+    Args:
+        net: a prompted UNet with user attention, `net(x_t, t, prompt).sample`.
+        abar: (T,) its training schedule.
+        settings: of the training.
+        stream: all random numbers.
+        checkpoint: a file to resume from; None keeps none.
+        device: of the network.
     """
 
     def __init__(
@@ -122,9 +128,9 @@ class Trainer:
         checkpoint: Path | None = None,
         device: str = "cpu",
     ) -> None:
-        told = user_state(net)
-        assert told is not None
-        self.net, self.told, self.abar, self.settings, self.stream = net, told, abar, settings, stream
+        conditioning = user_state(net)
+        assert conditioning is not None
+        self.net, self.conditioning, self.abar, self.settings, self.stream = net, conditioning, abar, settings, stream
         self.device, self.checkpoint, self.done = device, Checkpoint(checkpoint, settings.model_dump_json()), 0
         self.curve: Curve = []
         net.requires_grad_(False)
@@ -136,8 +142,9 @@ class Trainer:
     def run(self, pairs: Pairs, held_out: Pairs, log: Log) -> Curve:
         """Train to the end.
 
-        Raises:  DivergedError where the loss is NaN or infinite. PapaError for a checkpoint that is damaged, or of
-                 another training.
+        Raises:
+            DivergedError: where the loss is NaN or infinite.
+            PapaError: for a damaged checkpoint, or one of another training.
         """
         self._resume(log)
         began, first, losses, right = time.monotonic(), self.done, [], []
@@ -162,10 +169,9 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = settings.lr * scheduled(self.done, settings.steps)
         chosen = rng.integers(len(pairs), size=settings.batch)
-        person = rng.integers(len(pairs.persons), size=len(chosen)) if settings.shuffled else pairs.person[chosen]
-        tokens = pairs.persons[
-            torch.from_numpy(person), torch.from_numpy(rng.integers(pairs.persons.shape[1], size=len(chosen)))
-        ]
+        user = rng.integers(len(pairs.users), size=len(chosen)) if settings.shuffled else pairs.user[chosen]
+        draw = rng.integers(pairs.users.shape[1], size=len(chosen))
+        tokens = pairs.users[torch.from_numpy(user), torch.from_numpy(draw)]
         dropped = torch.from_numpy(rng.random(len(chosen)) < settings.dropout)
         tokens = torch.where(dropped[:, None, None], pairs.unknown, tokens)
         batch = self.noised(pairs, chosen, tokens, rng)
@@ -185,26 +191,20 @@ class Trainer:
         return mean.item(), torch.cat(right).float().mean().item()
 
     def noised(self, pairs: Pairs, chosen: np.ndarray, tokens: Tensor, rng: np.random.Generator) -> Batch:
-        """Pairs with noise on them. One timestep and one noise for both items of a pair; the timesteps are stratified
-        over the batch."""
+        """Noised pairs, with timesteps stratified over the batch."""
         n, total = len(chosen), len(self.abar)
         strata = (rng.permutation(n) + rng.random(n)) / n
         first = self.settings.above * total
         t = torch.from_numpy((first + strata * (total - first)).astype(np.int64))
         noise = torch.from_numpy(rng.standard_normal((n, *pairs.latents.shape[1:]), dtype=np.float32))
         a = self.abar[t].float().view(-1, 1, 1, 1)
-        x_t = torch.stack(
-            [
-                a.sqrt() * pairs.latents[torch.from_numpy(which[chosen])] + (1 - a).sqrt() * noise
-                for which in (pairs.preferred, pairs.rejected)
-            ]
-        )
+        clean = (pairs.latents[torch.from_numpy(which[chosen])] for which in (pairs.preferred, pairs.rejected))
+        x_t = torch.stack([a.sqrt() * x0 + (1 - a).sqrt() * noise for x0 in clean])
         omega = ((1 - a) / a).flatten() if self.settings.weights == "clean" else torch.ones(n)
         return Batch(x_t, t, noise, omega, pairs.prompts[torch.from_numpy(pairs.prompt[chosen])], tokens)
 
     def errors(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """(2, n) weighted denoising errors of the network with the persons, and without them: of what was preferred,
-        then of what was rejected."""
+        """(2, n) weighted errors of the preferred and the rejected items, conditioned on the users and without them."""
         batch = batch.to(self.device)
         x_t, t, prompt = batch.x_t.flatten(0, 1), batch.t.repeat(2), batch.prompt.repeat(2, 1, 1)
 
@@ -212,33 +212,25 @@ class Trainer:
             eps = self.net(x_t, t, prompt).sample.unflatten(0, (2, -1))
             return batch.omega * (eps - batch.noise).square().flatten(2).mean(2)
 
-        with user_conditioning(self.told, None), torch.no_grad():
+        with user_conditioning(self.conditioning, None), torch.no_grad():
             reference = error()
-        with user_conditioning(self.told, batch.tokens.repeat(2, 1, 1)):
+        with user_conditioning(self.conditioning, batch.tokens.repeat(2, 1, 1)):
             return error(), reference
 
     @torch.no_grad()
     def evaluate(self, held_out: Pairs) -> dict[str, float]:
-        """The loss and the share of right margins on other persons' pairs: always the same ones, noises included."""
+        """The loss and the share of right margins on held-out users' pairs, always with the same noise."""
         stream, found = self.stream.at("held-out"), []
         for index, begin in enumerate(range(0, len(held_out), 128)):
             chosen = np.arange(begin, min(begin + 128, len(held_out)))
-            tokens = held_out.persons[torch.from_numpy(held_out.person[chosen]), 0]
+            tokens = held_out.users[torch.from_numpy(held_out.user[chosen]), 0]
             batch = self.noised(held_out, chosen, tokens, stream.at(part=index).generator())
             errors = [self.errors(part) for part in batch.split(self.settings.chunk or len(chosen))]
             model, reference = (torch.cat(of, 1) for of in zip(*errors, strict=True))
-            found.append(
-                torch.stack(
-                    [
-                        dpo_loss(model, reference, self.settings.strength),
-                        (preference_margin(model, reference) > 0).float(),
-                    ]
-                )
-            )
-        loss, right = torch.cat(found, 1).mean(1).tolist()
-        return {"held_out_loss": loss, "held_out_right": right}
-
-    # ------------------------------------------------------------ going on
+            right = (preference_margin(model, reference) > 0).float()
+            found.append(torch.stack([dpo_loss(model, reference, self.settings.strength), right]))
+        loss, share = torch.cat(found, 1).mean(1).tolist()
+        return {"held_out_loss": loss, "held_out_right": share}
 
     def _keep(self) -> None:
         weights = {name: weight.detach() for name, weight in self.weights.items()}

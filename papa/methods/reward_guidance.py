@@ -9,22 +9,13 @@ FKC correct. Source: Dhariwal & Nichol 2021 (arXiv 2105.05233), section 4; at th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from papa.methods._lazy import Particles, Tensor, smc, torch
 from papa.methods._tilted import Tilted, TiltedSettings
 from papa.methods.declaration import Declaration
-from papa.registry import lazy
 from papa.rng import Stream
 from papa.smc import FkcOptions
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-    from papa.smc import fkc as smc
-    from papa.smc.population import Particles
-else:
-    torch, smc = lazy("torch", "papa.smc.fkc")
 
 
 class RewardGuidanceSettings(TiltedSettings):
@@ -40,7 +31,7 @@ class RewardGuidance(Tilted[RewardGuidanceSettings]):
     """Guided sampling with an online surrogate reward."""
 
     def population(self, populations: int, last: bool, stream: Stream) -> Particles:
-        """One population of as many particles, without resampling."""
+        """One population of this many particles, without resampling."""
         n, unused = populations, torch.zeros(1, populations)
         options = FkcOptions(gradient=self.settings.gradient, guidance=self.settings.guidance, resampling="none")
         return smc.fkc(

@@ -8,15 +8,12 @@ from pydantic import model_validator
 
 from papa.feedback import Feedback, Query
 from papa.methods.best_of_n import BestOfN, BestOfNSettings
-from papa.methods.declaration import Declaration, Training
+from papa.methods.declaration import Declaration
 from papa.methods.papa import Papa, PapaSettings
 
 
 class RewardModelSettings(BestOfNSettings):
-    """Best of n by a surrogate that is fitted to the labels of PAPA's queries.
-
-    The queries take PAPA's training, which is counted as this method's.
-    """
+    """Best of n by a surrogate of PAPA's queries; PAPA's training is counted as this method's."""
 
     papa: PapaSettings = PapaSettings()
     """PAPA's settings; labels and per_round are this method's."""
@@ -37,7 +34,7 @@ class RewardModelSettings(BestOfNSettings):
         return self.papa.cannot_begin
 
     @property
-    def training(self) -> Training:
+    def training(self) -> PapaSettings:
         return self.papa
 
 

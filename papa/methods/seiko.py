@@ -15,35 +15,17 @@ and section 5.2 (bootstrap).
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from pydantic import model_validator
 
 from papa.feedback import Feedback, Query
 from papa.methods._finetune import FineTuned, FinetuneSettings, Update
-from papa.methods._surrogate import SurrogateSettings, context_of, reward_model_of
+from papa.methods._lazy import Tensor, _reward_models, denoiser, denoising, lora, nn, sampler, torch
+from papa.methods._surrogate import SurrogateSettings, reward_model
 from papa.methods.declaration import Declaration
-from papa.registry import lazy
 from papa.settings import NonNegative, Positive
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
-
-    from papa.diffusion import denoiser, sampler
-    from papa.diffusion import losses as denoising
-    from papa.methods import _reward_models
-    from papa.models import lora
-else:
-    torch, denoiser, sampler, denoising, _reward_models, lora = lazy(
-        "torch",
-        "papa.diffusion.denoiser",
-        "papa.diffusion.sampler",
-        "papa.diffusion.losses",
-        "papa.methods._reward_models",
-        "papa.models.lora",
-    )
 
 
 class SeikoSettings(FinetuneSettings):
@@ -76,7 +58,7 @@ class Seiko(FineTuned[SeikoSettings]):
         super().__init__(*args, **kwargs)
         surrogate = self.settings.surrogate
         members = 1 if _reward_models.KINDS[surrogate.kind].has_variance else self.settings.ensemble
-        self.surrogates = [reward_model_of(surrogate, context_of(self, member=member)) for member in range(members)]
+        self.surrogates = [reward_model(surrogate, self, member=member) for member in range(members)]
         self.previous: nn.Module = self.base
         self._error = float("nan")
 

@@ -77,7 +77,7 @@ class Prompted(nn.Module):
     def _noise(self, x_t: Tensor, t: Tensor, given: Condition | None) -> SimpleNamespace:
         dtype = next(self.network.parameters()).dtype
         condition = {name: value.to(dtype) for name, value in rows(given or self.given, len(x_t)).items()}
-        x, time = self.prediction.asked(x_t, t)
+        x, time = self.prediction.inputs(x_t, t)
         with torch.autocast(x_t.device.type, self.autocast) if self.autocast else nullcontext():
             found = self.family.predicted(self.network, x.to(dtype), time, condition)
         return SimpleNamespace(sample=self.prediction.noise(x_t, t, found.to(x_t.dtype)))

@@ -11,7 +11,7 @@ from diffusers import DDPMPipeline, UNet2DModel
 from torch import Tensor, nn
 
 from papa.diffusion.denoiser import Cost, Denoiser, UNetDenoiser
-from papa.diffusion.predictions import Asked, Epsilon
+from papa.diffusion.predictions import Epsilon, NoisePredictor
 from papa.errors import ModelError
 from papa.files import forget_paths, write_json
 from papa.models.interface import Model
@@ -82,7 +82,7 @@ class UNetModel(Model):
 
     def _asked(self, unet: nn.Module) -> nn.Module:
         """The UNet as a network that predicts noise."""
-        return unet if isinstance(self._prediction, Epsilon) else Asked(unet, self._prediction)
+        return unet if isinstance(self._prediction, Epsilon) else NoisePredictor(unet, self._prediction)
 
     def decode(self, latents: Tensor) -> Tensor:
         return latents
@@ -106,7 +106,7 @@ class UNetModel(Model):
         from papa.models.lora import merged
 
         tuned = network.network if isinstance(network, FromTimestep) else network
-        unet = tuned.network if isinstance(tuned, Asked) else tuned
+        unet = tuned.network if isinstance(tuned, NoisePredictor) else tuned
         DDPMPipeline(unet=cast(Any, merged(unet)), scheduler=self._scheduler).save_pretrained(folder)
         sampling = {"steps": self.steps, "scheduler": "EulerAncestralDiscreteScheduler", "clip": self._clip}
         if isinstance(network, FromTimestep):

@@ -1,7 +1,4 @@
-"""Sequential Monte Carlo: log-weights, resampling, and the Feynman-Kac corrector. Pure functions.
-
-This file imports no torch.
-"""
+"""Sequential Monte Carlo: log-weights, resampling, and the Feynman-Kac corrector. Pure functions."""
 
 from __future__ import annotations
 

@@ -85,9 +85,6 @@ class Population:
 
         Returns:
             (P N,) index of the particle that each slot takes over, to gather states with; None if nothing is resampled.
-
-        Raises:
-            ValueError: where weights are NaN or all zero.
         """
         none = options.resampling == "none"
         scheme, below = ("systematic", -1.0) if none else (options.resampling, options.ess_threshold * slack)

@@ -45,20 +45,14 @@ def steer(
     """Sample populations of particles from the base chain tilted by exp(beta u).
 
     Args:
-        denoise: the base model.
-        reward: u of clean points.
-        sigmas: (n + 1,) decreasing noise levels, the last one 0.
+        denoise, reward, sigmas, noise, uniforms: as in `papa.smc.fkc.fkc`; the reward is of clean points.
         beta: inverse temperature.
         potential: see the module.
         every: steps from one potential to the next; the last step always has one.
-        noise, uniforms: as in `papa.smc.fkc.fkc`.
         ess_threshold: resample where the effective sample size is below this share of N.
 
     Returns:
         The particles, equally weighted.
-
-    Raises:
-        ValueError: where weights are NaN or all zero.
     """
     options = FkcOptions(ess_threshold=ess_threshold)
     levels, last = sigmas.tolist(), len(sigmas) - 2

@@ -37,16 +37,11 @@ def scheduled_betas(full: float, steps: int) -> Tensor:
 
 
 def largest_beta(log_w: Tensor, reward: Tensor, lower: Tensor, full: float, share: float) -> Tensor:
-    """The largest beta up to `full` for which the weights log_w + beta u have an effective sample size of share N.
+    """(P,) largest beta up to `full` for which the weights log_w + beta u have an effective sample size of share N.
 
     Args:
         log_w, reward: (P, N).
-        lower: (P,) fallback if even it violates the constraint.
-        full: upper end.
-        share: of N.
-
-    Returns:
-        (P,) float64.
+        lower: (P,) result where even it has a smaller one.
     """
     target = share * log_w.shape[1]
 
@@ -78,9 +73,6 @@ def adaptively_tempered(
         full: inverse temperature at the data.
         denoise, reward, sigmas, noise, uniforms, spread: as in `papa.smc.fkc.fkc`.
         options: the effective sample size is kept at `ess_threshold` N.
-
-    Raises:
-        ValueError: where weights are NaN or all zero.
     """
     levels, last = sigmas.tolist(), len(sigmas) - 2
     populations, n = uniforms(0).shape

@@ -130,7 +130,7 @@ def train_adapter(
     assert model.alphas_cumprod is not None
     trainer = Trainer(unet, model.alphas_cumprod, settings, stream, place / f".{kind}.checkpoint")
     curve = trainer.run(seen, held_out, lambda line: log(f"{kind}: {line}"))
-    recipe = settings.model_dump() | {"pairs": len(seen), "persons": len(seen.persons), "curve": curve}
+    recipe = settings.model_dump() | {"pairs": len(seen), "persons": len(seen.users), "curve": curve}
     save_adapter(file, unet, About(weights_hash(unet), encoder.name, encoder.tokens, encoder.width, SCALE, recipe))
 
 

@@ -80,8 +80,8 @@ def test_a_training_learns_from_the_rows_behind_those_that_describe(rows: list[C
         better, worse = (row.first, row.second) if row.label == 1 else (row.second, row.first)
         assert torch.equal(pairs.latents[pairs.preferred[i]], to_range(np.stack([better]))[0])
         assert torch.equal(pairs.latents[pairs.rejected[i]], to_range(np.stack([worse]))[0])
-        assert pairs.person[i] == int(row.user[-1])
-    assert pairs.persons.shape == (2, 3, 2, 3 * D) and not pairs.unknown[1].any()
+        assert pairs.user[i] == int(row.user[-1])
+    assert pairs.users.shape == (2, 3, 2, 3 * D) and not pairs.unknown[1].any()
     assert len(pairs.latents) == len({image.tobytes() for row in rows for image in (row.first, row.second)})
 
 

@@ -72,9 +72,6 @@ def accumulated(net: Small, chunk: int, cost: Cost | None = None, scale: float =
     )
 
 
-# ---------------------------------------------------------------- the gradient
-
-
 @pytest.mark.parametrize("chunk", [1, 7, TOTAL, TOTAL + 1, ITEMS * TOTAL, 1000])
 def test_the_gradient_over_chunks_is_that_of_the_whole_sum(chunk: int) -> None:
     exact, net = Small(), Small()
@@ -120,9 +117,6 @@ def test_the_noise_of_a_pair_does_not_depend_on_the_chunk(chunk: int) -> None:
     assert [index for part in parts for index in range(5 * ITEMS)[part.chosen]] == [*range(5 * ITEMS)]
 
 
-# ---------------------------------------------------------------- stratified timesteps
-
-
 @settings(max_examples=40)
 @given(strata=st.integers(1, 30), first=st.integers(0, 50), count=st.integers(1, 150))
 def test_every_timestep_is_drawn_equally_often_whether_or_not_k_divides_their_number(
@@ -147,30 +141,3 @@ def test_uniforms_next_to_one_stay_in_range() -> None:
     u = np.full((1, 7), np.nextafter(1.0, 0.0))
     drawn = stratified_timesteps(u, 3, 10)
     assert drawn.min() >= 3 and drawn.max() == 9
-
-
-@pytest.mark.parametrize("strata", [1, 3, 8])  # 3 does not divide the number of timesteps
-def test_the_mean_of_the_stratified_estimator_is_the_exact_sum(strata: int) -> None:
-    """Of the loss itself: one item on many draws of timesteps, against all of its timesteps. Noise is zero, so that
-    nothing but the timesteps is drawn."""
-    draws, net = 4000, Small()
-    one = X0[:1]
-
-    def values(timesteps: Tensor, weight: float) -> list[float]:
-        """The loss of each row of timesteps."""
-        return [
-            denoising_gradient(
-                net, one, row[None], torch.full((1, len(row)), weight), silence(len(row)), ABAR, 1000, Cost()
-            )
-            for row in timesteps
-        ]
-
-    (exact,) = values(torch.arange(TOTAL)[None], 1.0)
-    found = np.array(values(stratified_timesteps(Stream(4).uniform(draws, strata), 0, TOTAL), TOTAL / strata))
-    error = 4.5 * found.std() / draws**0.5
-    assert abs(found.mean() - exact) <= error + 1e-5 * abs(exact)
-    assert error < 0.1 * abs(exact), "so loose a bound sees nothing"
-
-
-def silence(strata: int) -> Callable[[int], Tensor]:
-    return lambda item: torch.zeros(strata, *SHAPE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from papa.diffusion.denoiser import UNetDenoiser
-from papa.diffusion.predictions import Asked, Epsilon, Flow, Velocity, alphas_of_flow, flow_sigmas
+from papa.diffusion.predictions import Flow, NoisePredictor, Velocity, alphas_of_flow, flow_sigmas
 from papa.diffusion.schedule import sigmas_of
 
 ABAR = torch.linspace(0.9999, 0.0047, 1000, dtype=torch.float64)
@@ -47,8 +48,6 @@ class FlowNet(torch.nn.Module):
 
 
 def _level(abar: Tensor, t: Tensor) -> float:
-    import numpy as np
-
     return float(np.interp(float(t[0]), np.arange(len(abar)), sigmas_of(abar).numpy()))
 
 
@@ -68,15 +67,9 @@ def test_a_network_is_the_denoiser_that_it_was_trained_as(
     levels = sigmas_of(abar)
     sigma = float(levels[0] * (levels[-2] / levels[0]) ** where)
     y = (MEAN + sigma * torch.randn(4, 2, generator=torch.Generator().manual_seed(0))).double()
-    found = UNetDenoiser(Asked(network, prediction), abar)(y, sigma)
+    found = UNetDenoiser(NoisePredictor(network, prediction), abar)(y, sigma)
     # The timestep is handed over in single precision, which moves the level by as much.
     torch.testing.assert_close(found, clean(y, torch.tensor(sigma)).double(), rtol=3e-4, atol=3e-4)
-
-
-def test_noise_is_taken_as_it_is() -> None:
-    x, t, predicted = torch.randn(2, 3), torch.tensor([1.0, 2.0]), torch.randn(2, 3)
-    of = Epsilon()
-    assert of.asked(x, t) == (x, t) and of.noise(x, t, predicted) is predicted
 
 
 def test_a_flow_and_its_schedule_have_the_same_levels() -> None:
@@ -102,5 +95,5 @@ def test_gradients_reach_the_network_through_the_translation() -> None:
 
     x = torch.randn(3, 2, dtype=torch.float64, requires_grad=True)
     for prediction in (Velocity.of(ABAR), Flow.of(alphas_of_flow(TIMES))):
-        Asked(Wrapped(), prediction)(x, torch.tensor([10.0, 500.0, 900.5])).sample.square().sum().backward()
+        NoisePredictor(Wrapped(), prediction)(x, torch.tensor([10.0, 500.0, 900.5])).sample.square().sum().backward()
     assert net.weight.grad is not None and x.grad is not None and x.grad.isfinite().all()

@@ -31,9 +31,6 @@ def of_digits(digits: Digits) -> tuple[Trajectory, Noise]:
     return sample_trajectory(digits.model.denoiser(Cost()), digits.model.sigmas(), noise), noise
 
 
-# ---------------------------------------------------------------- the samples and the states
-
-
 def test_samples_are_the_bits_of_the_plain_sampler(plane: Gmm2d, digits: Digits) -> None:
     assert torch.equal(of_plane(plane).samples, euler_ancestral(plane.mixture.denoise, SIGMAS, noise_of(2, N // 2)))
     drawn, noise = of_digits(digits)
@@ -73,9 +70,6 @@ def test_a_chain_of_one_step_is_deterministic(plane: Gmm2d) -> None:
     assert drawn.transitions == 0 and drawn.log_probs.shape == (0, N) and len(drawn.states) == 2
 
 
-# ---------------------------------------------------------------- log-probabilities
-
-
 def test_log_probabilities_from_the_noise_are_those_of_the_states(plane: Gmm2d) -> None:
     drawn = of_plane(plane)
     again = torch.stack([step_log_prob(plane.mixture.denoise, drawn, step) for step in range(drawn.transitions)])
@@ -99,27 +93,6 @@ def test_they_are_those_of_torch_distributions_summed_over_all_entries() -> None
         torch.testing.assert_close(found, each.sum((1, 2, 3)), rtol=1e-9, atol=1e-9)
 
 
-def test_the_density_of_a_transition_has_mass_one(plane: Gmm2d) -> None:
-    sigma, after = 1.5, 0.8
-    y = torch.tensor([[0.4, -0.3]], dtype=torch.float64)
-    axis = torch.linspace(-6, 6, 301, dtype=torch.float64)
-    points = torch.cartesian_prod(axis, axis)
-    density = log_prob(plane.mixture.denoise, y.expand(len(points), 2), points, sigma, after).exp()
-    assert density.sum().item() * (axis[1] - axis[0]).item() ** 2 == pytest.approx(1, abs=1e-9)
-
-
-def test_float32_networks_agree_within_float32(digits: Digits) -> None:
-    drawn, _ = of_digits(digits)
-    denoise = digits.model.denoiser(Cost())
-    for step in range(drawn.transitions):
-        found = step_log_prob(denoise, drawn, step)
-        assert found.dtype == torch.float64
-        torch.testing.assert_close(found, drawn.log_probs[step], rtol=1e-4, atol=1e-3)
-
-
-# ---------------------------------------------------------------- what is refused
-
-
 def test_the_last_step_is_deterministic_and_refused(plane: Gmm2d) -> None:
     drawn, y = of_plane(plane), torch.zeros(1, 2, dtype=torch.float64)
     with pytest.raises(ValueError, match="deterministic and has no density"):
@@ -127,40 +100,6 @@ def test_the_last_step_is_deterministic_and_refused(plane: Gmm2d) -> None:
     for step in (drawn.transitions, drawn.transitions + 1, -1):
         with pytest.raises(ValueError, match=f"step {step} is not one of the 11 transitions"):
             step_log_prob(plane.mixture.denoise, drawn, step)
-
-
-# ---------------------------------------------------------------- gradients
-
-
-def test_gradients_flow_to_every_part_of_a_network(digits: Digits) -> None:
-    drawn, _ = of_digits(digits)
-    network = digits.model.network()
-    denoise = digits.model.denoiser(Cost(), network)
-    for step in range(drawn.transitions):
-        network.zero_grad()
-        step_log_prob(denoise, drawn, step).sum().backward()
-        gradients = {name: p.grad for name, p in network.named_parameters()}
-        assert all(g is not None and torch.isfinite(g).all() for g in gradients.values())
-        assert sum(bool(g.abs().sum() > 0) for g in gradients.values() if g is not None) > 0.9 * len(gradients)
-
-
-def test_a_step_uphill_makes_the_trajectory_likelier(digits: Digits) -> None:
-    drawn, _ = of_digits(digits)
-    network = digits.model.network()
-    denoise = digits.model.denoiser(Cost(), network)
-
-    def total() -> Tensor:
-        return torch.stack([step_log_prob(denoise, drawn, step) for step in range(drawn.transitions)]).sum()
-
-    before = total()
-    before.backward()
-    with torch.no_grad():
-        square = sum(p.grad.square().sum() for p in network.parameters() if p.grad is not None)
-        for parameter in network.parameters():
-            if parameter.grad is not None:
-                parameter += 1e-3 / float(square) * parameter.grad
-    # To first order it rises by 1e-3.
-    assert total().item() - before.item() == pytest.approx(1e-3, rel=0.5)
 
 
 def test_the_gradient_is_that_of_finite_differences(plane: Gmm2d) -> None:

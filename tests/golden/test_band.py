@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 USER, SEED, SAMPLES = "likes-1479", 0, 1024
 # Means over five seeds with 95% half-widths: papa .805 +- .021, epapa .776 +- .040, fkc .743 +- .022. A t interval of
 # five seeds is 1.24 standard deviations, so these are .017, .032 and .018. The bands are about three of them, and .02
-# for the samples, which share ancestors in fkc. The base has about .4: a kernel that halves the effect is outside.
+# for the samples, which share ancestors in fkc. The base has .403: a kernel that halves the effect is outside.
 BANDS = {"papa": (0.805, 0.08), "epapa": (0.776, 0.10), "fkc": (0.743, 0.08)}
 
 

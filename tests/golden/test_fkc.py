@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import torch
-from pydantic import ValidationError
 from support.reference import (
     BOUNDS,
     assert_within,
@@ -26,9 +25,8 @@ from torch import Tensor
 
 from papa.benchmark.tasks.gmm2d.task import Gmm2d
 from papa.diffusion.denoiser import Cost
-from papa.diffusion.sampler import Noise, euler_ancestral
+from papa.diffusion.sampler import euler_ancestral
 from papa.diffusion.schedule import log_spaced_sigmas
-from papa.methods.fkc import FkcSettings
 from papa.models.mixture import Mixture
 from papa.smc import fkc as kernel
 from papa.smc.fkc import FkcOptions, Particles, Reward, fkc
@@ -73,9 +71,6 @@ def errors(task: Gmm2d, beta: float, form: str, user: str = "quadratic", **kwarg
 
 def out_of_bounds(found: dict[str, float]) -> set[str]:
     return {name for name, value in found.items() if abs(value) > BOUNDS[name]}
-
-
-# ---------------------------------------------------------------- against the closed form
 
 
 @pytest.mark.parametrize("beta", [0.0, 1.0, 3.0])
@@ -154,44 +149,6 @@ def test_the_exact_form_has_the_law_of_the_reweighted_chain(task: Gmm2d) -> None
     result = particles(task, preference, beta, "exact")
     assert result.log_z.mean().item() == pytest.approx(log_mean_exp(log_w).item(), abs=0.012)
     torch.testing.assert_close(result.samples.mean(0), log_w.softmax(0) @ base, rtol=0, atol=0.02)
-
-
-# ---------------------------------------------------------------- particles
-
-
-def states_of(task: Gmm2d, noise: Noise) -> tuple[list[Tensor], Particles]:
-    """The states (2 populations of 256) that the denoiser sees when every step resamples, and the result."""
-    states: list[Tensor] = []
-    denoise = task.model.denoiser(Cost())
-
-    def watched(y: Tensor, sigma: float) -> Tensor:
-        states.append(y.detach().clone().view(2, 256, 2))
-        return denoise(y, sigma)
-
-    sigmas, betas = log_spaced_sigmas(20, 0.01, 20), torch.linspace(0, 3, 21, dtype=torch.float64)
-    options = FkcOptions(ess_threshold=1.0)
-    reward = reward_user("quadratic", task).preference
-    return states, fkc(watched, reward, sigmas, betas, noise, uniforms_of(2, 256), options, task.model.spread)
-
-
-def test_two_children_of_one_ancestor_separate(task: Gmm2d) -> None:
-    """Resampling at every step copies states; at the next noise level all of them differ again."""
-    own = noise_of(2, 256)
-    states, result = states_of(task, own)
-    assert min(result.trace.resampled[1:]) == 1 and result.trace.unique_ancestors[-2] < 200
-    assert all(len(population.unique(dim=0)) == 256 for y in states for population in y)
-    # Children that shared their noise would stay one point, and this would see it.
-    states, _ = states_of(task, lambda step: own(step) if step == 0 else own(step)[:1].expand(512, 2))
-    assert len(states[-1][0].unique(dim=0)) < 256
-
-
-def test_the_leaf_gradient_is_refused_in_the_continuous_form() -> None:
-    for cls in (FkcOptions, FkcSettings):
-        with pytest.raises(ValidationError, match="gradient: through"):
-            cls(weights="continuous", gradient="leaf")
-
-
-# ---------------------------------------------------------------- the checks can fail
 
 
 @pytest.mark.parametrize("form", ["exact", "continuous-through"])

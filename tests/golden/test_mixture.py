@@ -49,9 +49,6 @@ def grid(edge: float = 8.0, n: int = 401) -> tuple[Tensor, float]:
     return torch.cartesian_prod(axis, axis), (2 * edge / (n - 1)) ** 2
 
 
-# ---------------------------------------------------------------- density, score, denoiser
-
-
 @small
 @given(mixtures, st.sampled_from(SIGMAS))
 def test_log_density_is_that_of_torch_distributions(law: Mixture, sigma: float) -> None:
@@ -104,9 +101,6 @@ def test_bad_mixtures_are_refused() -> None:
         Mixture(-one, mean, eye)
     with pytest.raises(ValueError, match="positive definite"):
         Mixture(one, mean, -eye)
-
-
-# ---------------------------------------------------------------- tilts
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.5, 1.0, 2.0, 3.0])
@@ -169,9 +163,6 @@ def test_component_reward_counts_its_component_more(task: Gmm2d) -> None:
     assert reward.min() >= 0 and reward.max() <= 0.75
 
 
-# ---------------------------------------------------------------- Theorem 4.1
-
-
 def test_reweighting_h_times_tends_to_a_point_mass(task: Gmm2d) -> None:
     """P^H(x) is proportional to w(x)^H P(x): what repeated reweighting without a diversity term does."""
     user = QuadraticReward(RewardTaste(slope=(0.5, -0.2), centre=(-0.5, 0.0), curvature=0.4))
@@ -197,9 +188,6 @@ def test_reweighting_h_times_tends_to_a_point_mass(task: Gmm2d) -> None:
     assert (weights @ x - best).norm() < 0.06
     law, _ = user.tilted(1e6)
     assert law.covariance.trace() < 1e-4 and (law.mean - best).norm() < 1e-4
-
-
-# ---------------------------------------------------------------- users and task
 
 
 def test_preference_is_differentiable_and_verdicts_keep_its_order(task: Gmm2d, user: RewardUser) -> None:

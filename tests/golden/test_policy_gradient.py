@@ -117,9 +117,6 @@ def off(terms: Tensor, truth: Tensor, other: Tensor | None = None) -> float:
     return ((terms.mean(0) - truth).abs() / variance.sqrt()).max().item()
 
 
-# ---------------------------------------------------------------- the density of a whole trajectory
-
-
 def test_a_trajectory_on_one_gaussian_is_a_multivariate_normal() -> None:
     law = gaussian()
     of = sample_trajectory(shifted(law, SHIFT), SIGMAS, noise_of(1, 200))
@@ -141,9 +138,6 @@ def test_the_expected_log_probability_is_minus_the_entropy() -> None:
         variance = after**2 * (sigma**2 - after**2) / sigma**2
         entropy = 1 + math.log(2 * math.pi * variance)  # of two coordinates
         assert off(of.log_probs[step][:, None], torch.tensor([-entropy]).double()) < ERRORS
-
-
-# ---------------------------------------------------------------- gradients
 
 
 @pytest.mark.parametrize("on", ["one Gaussian", "the mixture"])

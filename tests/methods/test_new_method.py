@@ -75,7 +75,7 @@ def dummy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def test_the_contract_holds(dummy: str) -> None:
     for task in ("digits", "gmm2d"):
-        conformance.test_shapes(dummy, task)
+        conformance.test_shapes_diagnostics_and_cost(dummy, task)
         conformance.test_asking_and_sampling_change_nothing_and_the_log_gives_the_same_method(dummy, task)
 
 

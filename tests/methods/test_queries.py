@@ -31,9 +31,6 @@ def rng(seed: int = 0) -> np.random.Generator:
     return Stream(seed).generator()
 
 
-# ---------------------------------------------------------------- the choices, by hand
-
-
 def test_greedy_and_the_upper_bound() -> None:
     mean, covariance = np.array([0.0, 1.0, 0.9, -5.0]), np.diag([4.0, 0.01, 0.25, 1.0])
     assert greedy(mean, covariance, 2, rng()).tolist() == [1, 2]
@@ -70,9 +67,6 @@ def test_the_joint_posterior_has_the_means_and_variances_of_each() -> None:
     torch.testing.assert_close(mean, alone[0])
     torch.testing.assert_close(covariance.diagonal(), alone[1])
     assert torch.linalg.eigvalsh(covariance).min() > -1e-9
-
-
-# ---------------------------------------------------------------- in a session
 
 
 def method(digits: Digits, name: str, **surrogate: Any) -> Any:
@@ -154,9 +148,6 @@ def test_while_all_answers_are_alike_the_farthest_are_shown(digits: Digits, quer
             pool = of.surrogate.pool
             farthest = k_center(pool.features(of.surrogate.model), pool._free(of.surrogate.seen), 2, rng())
             assert torch.equal(of.ask(2).latents, pool.latents[torch.from_numpy(farthest)])
-
-
-# ---------------------------------------------------------------- distil
 
 
 @pytest.mark.parametrize("loss", ["papa", "raft", "diffusion_nft"])

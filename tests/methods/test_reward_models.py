@@ -37,9 +37,6 @@ def surrogate(digits: Digits, cost: Cost | None = None) -> FeatureRewardModel:
     return FeatureRewardModel(FEATURES, SurrogateContext(digits.model, Stream(1), lambda n: base[:n], lambda: counted))
 
 
-# ---------------------------------------------------------------- the posterior
-
-
 @pytest.mark.parametrize("tau", TAUS)
 def test_the_posterior_is_that_of_a_library(tau: float) -> None:
     phi, y = answers()
@@ -65,19 +62,6 @@ def test_the_evidence_chooses_and_soft_answers_weigh_less() -> None:
     assert soft < hard
     undecided = _fitted(phi, torch.full_like(y, 0.5), 1.0)
     assert undecided.probability(phi).tolist() == pytest.approx([0.5] * N)
-
-
-def test_what_is_unknown_is_a_probability_near_one_half() -> None:
-    phi, y = answers()
-    found = fitted(phi, y)
-    far = 40 * phi[:1].clone()
-    direction = torch.linalg.svd(phi)[2][-1:]  # hardly seen among the answers
-    mean, variance = found.at(torch.cat([far, 40 * direction]))
-    assert variance[1] > 0 and (found.probability_of(mean, variance) - 0.5).abs().max() < 0.5
-    assert found.probability(phi).sub(y).abs().max() < 0.5  # every answer is on its side
-
-
-# ---------------------------------------------------------------- the features
 
 
 def test_features_are_those_of_each_item_alone_and_standardized_on_base_samples(digits: Digits) -> None:
@@ -113,9 +97,6 @@ def test_the_gradient_goes_through_the_network_and_nothing_is_known_before_an_an
 def test_a_model_without_a_network_is_refused(plane: Gmm2d) -> None:
     with pytest.raises(ModelError, match="kind: conv"):
         FeatureRewardModel(FEATURES, SurrogateContext(plane.model, Stream(0), lambda n: torch.zeros(n, 2), Cost))
-
-
-# ---------------------------------------------------------------- kernel regression
 
 
 def kernel_of(digits: Digits, bandwidth: float = 0.35) -> KernelRewardModel:

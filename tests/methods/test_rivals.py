@@ -17,7 +17,7 @@ from papa.feedback import Feedback, Query
 from papa.methods import declaration
 from papa.methods._finetune import FineTuned, Update
 from papa.methods.fkc import Fkc
-from papa.methods.losses import d3po_loss, kto_loss, matched, nft_loss, ppo_loss
+from papa.methods.losses import d3po_loss, dpo_loss, kto_loss, matched, nft_loss, ppo_loss, preference_margin
 from papa.rng import Stream
 from papa.smc.fkc import evaluate, exact_step
 
@@ -56,8 +56,6 @@ def update_of(name: str, of: Any, query: Query) -> Update:
     }.get(name, query.latents)
     return Update(x0, ANSWERS[: len(x0)], stream)
 
-
-# ---------------------------------------------------------------- gradients
 
 GIVEN: dict[str, dict[str, Any]] = {"ddpo": {"clip": 0.9, "kl": 0.3}, "d3po": {"clip": 0.9}, "seiko": {"kl": 0.1}}
 WHOLE = {"seiko": {"through": Toy.steps}}
@@ -107,9 +105,6 @@ def test_learning_moves_the_network_and_not_the_base(name: str) -> None:
     assert all(torch.equal(weight, before[key]) for key, weight in of.base.state_dict().items())
 
 
-# ---------------------------------------------------------------- RAFT and reward-weighted regression
-
-
 def test_raft_learns_from_liked_items_alone_and_from_nothing_where_nothing_is_liked() -> None:
     weights = []
     for noise in (0.0, 3.0):  # what is disliked may be anything
@@ -137,9 +132,6 @@ def test_the_weights_of_regression_are_a_softmax() -> None:
         assert weight == pytest.approx(5 / 6 * wanted[graded == s][0])
 
 
-# ---------------------------------------------------------------- pairs
-
-
 def test_pairs_use_the_larger_class_once_and_deal_out_the_other() -> None:
     preference = np.array([1.0, 0.0, 0.0, np.nan, 0.0, 1.0, 0.0, 0.0])
     liked, disliked = matched(preference, Stream(0))
@@ -159,23 +151,21 @@ def test_dpo_is_log_2_at_the_base_and_swapping_a_pair_turns_the_gradient_round()
     assert gradients[0].norm() > 1e-3
 
 
+def test_dpo_by_hand() -> None:
+    model = torch.tensor([[0.10, 0.30], [0.50, 0.20]])  # preferred above, rejected below
+    reference = torch.tensor([[0.20, 0.10], [0.40, 0.30]])
+    # First pair: m+ = -0.1, m- = 0.1; -log sigma(-2 (-0.1 - 0.1)). Second: m+ = 0.2, m- = -0.1.
+    expected = [math.log(1 + math.exp(-0.4)), math.log(1 + math.exp(0.6))]
+    assert dpo_loss(model, reference, 2.0).tolist() == pytest.approx(expected, rel=1e-5)
+    assert preference_margin(model, reference).tolist() == pytest.approx([0.2, -0.3])
+
+
 def test_d3po_by_hand() -> None:
     log_ratios = torch.tensor([[0.05, 0.3], [-0.02, -0.4]])
     first = math.log(1 + math.exp(-0.1 * 0.07))
     second = math.log(1 + math.exp(-0.1 * (math.log(1.1) - math.log(0.9))))  # both are clipped
     assert d3po_loss(log_ratios, 0.1, 0.1).tolist() == pytest.approx([first, second], rel=1e-5)
     assert d3po_loss(torch.zeros(2, 3), 5.0, 0.1).tolist() == pytest.approx([math.log(2)] * 3)
-
-
-def test_d3po_is_log_2_at_the_base() -> None:
-    of = method("d3po", lr=1e-3)
-    query = of.ask(6)
-    of._all = of.shown(query)
-    pairs = torch.tensor([[0, 1], [2, 3]])
-    assert of.gradient(Update(pairs, np.ones(2), Stream(0)))[0] == pytest.approx(math.log(2))
-
-
-# ---------------------------------------------------------------- KTO and NFT
 
 
 def test_kto_by_hand() -> None:
@@ -228,9 +218,6 @@ def test_the_older_model_of_nft_is_a_slow_average() -> None:
         torch.testing.assert_close(weight, 0.75 * start[key] + 0.25 * of.network.state_dict()[key])
 
 
-# ---------------------------------------------------------------- DDPO
-
-
 def test_the_clipped_loss_by_hand() -> None:
     ratio, advantage = torch.tensor([1.5, 1.5, 0.5, 0.5]), torch.tensor([1.0, -1.0, 1.0, -1.0])
     assert ppo_loss(ratio, advantage, 0.2).tolist() == pytest.approx([-1.2, 1.5, -0.5, 0.8])
@@ -258,9 +245,6 @@ def test_trajectories_are_drawn_again_with_the_same_bits_and_other_items_are_ref
         of.tell(Query(query.latents + 0.1, None), Feedback(ANSWERS, ANSWERS))
 
 
-# ---------------------------------------------------------------- SEIKO
-
-
 def test_the_bonus_is_the_standard_deviation_of_the_reward_models() -> None:
     of = method("seiko", ensemble=3, bonus=2.0)
     answered(of)
@@ -281,9 +265,6 @@ def test_more_steps_of_the_gradient_change_it_and_without_any_pull_there_is_no_d
         assert terms[1] == 0.0
         found[through] = torch.cat([weight.grad.flatten() for weight in of.trained.values()])
     assert not torch.allclose(found[1], found[3])
-
-
-# ---------------------------------------------------------------- reward guidance
 
 
 @pytest.mark.parametrize("gradient", ["leaf", "through"])

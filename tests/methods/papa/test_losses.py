@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import UNet2DModel
+from support.nets import small_unet
 from support.small_papa import ABAR
 from torch import Tensor, nn
 
@@ -18,27 +18,13 @@ from papa.errors import DivergedError
 from papa.methods.losses import Networks, Pairs, papa_gradient
 from papa.rng import Stream
 
-
-def small_unet(seed: int) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        net = UNet2DModel(
-            sample_size=8,
-            in_channels=1,
-            out_channels=1,
-            layers_per_block=1,
-            block_out_channels=(8, 16),
-            down_block_types=("DownBlock2D", "DownBlock2D"),
-            up_block_types=("UpBlock2D", "UpBlock2D"),
-            norm_num_groups=4,
-        )
-    return net.eval()
+PLAIN = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
 
 
 @pytest.fixture(scope="module")
 def nets() -> tuple[nn.Module, nn.Module]:
     """A network and another one in the part of the base."""
-    return small_unet(0), small_unet(1).requires_grad_(False)
+    return small_unet(0, **PLAIN), small_unet(1, **PLAIN).requires_grad_(False)
 
 
 X0 = torch.from_numpy(Stream(0).at("x0").normal(3, 1, 8, 8)).clamp(-1, 1)
@@ -63,9 +49,6 @@ def gradients(net: nn.Module, base: nn.Module, chunk: int, anchor: nn.Module | N
     cost = Cost()
     terms = papa_gradient(Networks(net, base, anchor or base), ABAR, X0, eps, pairs(**kw), chunk, cost)
     return terms, torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None]).clone(), cost
-
-
-# ---------------------------------------------------------------- gradients
 
 
 @pytest.mark.parametrize("ceiling", [None, 2.0, 0.5])
@@ -112,9 +95,8 @@ def test_another_anchor_than_the_base_is_what_the_second_term_stays_near(nets) -
 
 
 def test_evaluations_are_counted_and_the_frozen_ones_apart(nets) -> None:
-    assert gradients(*nets, chunk=4)[2] == Cost(
-        forward=15, backward=15, frozen=12
-    )  # three of four chunks need the base
+    # Three of four chunks need the base.
+    assert gradients(*nets, chunk=4)[2] == Cost(forward=15, backward=15, frozen=12)
 
 
 def test_a_loss_that_is_no_number_is_an_error(nets) -> None:
@@ -122,9 +104,6 @@ def test_a_loss_that_is_no_number_is_an_error(nets) -> None:
     next(broken.parameters()).data.fill_(float("nan"))
     with pytest.raises(DivergedError, match="lower lr"):
         gradients(broken, nets[1], chunk=4)
-
-
-# ---------------------------------------------------------------- bounded ascent
 
 
 class Constant(nn.Module):
