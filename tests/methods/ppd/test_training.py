@@ -1,4 +1,4 @@
-"""The multi-user training on a toy population: it learns who likes what, goes on after a kill, and has its controls."""
+"""The multi-user training on a toy population: it learns each user's preference, resumes, and has its controls."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ SMALL = PpdTraining(steps=60, batch=16, lr=1e-2, strength=20.0, every=20, dropou
 
 
 def pairs() -> Pairs:
-    """Two persons and two pictures; each prefers the other one."""
+    """Two users and two images; each prefers another one."""
     latents = torch.from_numpy(Stream(3).normal(2, 4, 8, 8))
     which = np.array([0, 1])
-    people = torch.stack([person(1, 0), person(1, 1)])
+    users = torch.stack([person(1, 0), person(1, 1)])
     prompts = torch.from_numpy(Stream(4).normal(1, 5, TEXT))
-    return Pairs(latents, which, 1 - which, 0 * which, which, prompts, people, torch.zeros(TOKENS, WIDTH))
+    return Pairs(latents, which, 1 - which, 0 * which, which, prompts, users, torch.zeros(TOKENS, WIDTH))
 
 
 def trainer(settings: PpdTraining = SMALL, checkpoint: Path | None = None, seed: int = 0) -> Trainer:
@@ -40,7 +40,7 @@ def quiet(_: str) -> None:
     pass
 
 
-def test_it_learns_who_prefers_what_and_leaves_the_base_alone() -> None:
+def test_it_learns_the_preferences_and_leaves_the_base_alone() -> None:
     training = trainer()
     before = weights_hash(training.net)
     start = training.evaluate(pairs())
@@ -51,14 +51,14 @@ def test_it_learns_who_prefers_what_and_leaves_the_base_alone() -> None:
     assert [line["step"] for line in curve] == [20, 40, 60]
 
 
-def test_with_shuffled_persons_there_is_nothing_to_learn() -> None:
-    """The two persons contradict each other, so who is not told apart from whom gains nothing."""
+def test_with_shuffled_users_there_is_nothing_to_learn() -> None:
+    """The two users contradict each other."""
     training = trainer(SMALL.model_copy(update={"shuffled": True}))
     curve = training.run(pairs(), pairs(), quiet)
     assert curve[-1]["held_out_loss"] > 0.65
 
 
-def test_dropped_persons_train_the_model_of_nobody() -> None:
+def test_dropped_users_train_the_unconditional_model() -> None:
     training = trainer(SMALL.model_copy(update={"dropout": 1.0, "steps": 3, "every": 3}))
     training.run(pairs(), pairs(), quiet)
     assert all(not weight.any() for name, weight in training.weights.items() if name.endswith("user_v"))  # zero tokens
