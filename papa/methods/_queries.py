@@ -112,7 +112,6 @@ def greedy(mean: np.ndarray, covariance: np.ndarray, k: int, rng: np.random.Gene
 
 
 def ucb(mean: np.ndarray, covariance: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
-    """The largest upper bounds of one deviation."""
     return np.argsort(-(mean + np.sqrt(np.diag(covariance).clip(0))), kind="stable")[:k]
 
 

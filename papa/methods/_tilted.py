@@ -54,10 +54,7 @@ T = TypeVar("T", bound=TiltedSettings)
 
 
 class Tilted(Method[T]):
-    """The base tilted by exp(beta u), sampled by populations of particles.
-
-    A method defines `population`; one without interacting particles overrides `shown` and `sample`.
-    """
+    """The base tilted by exp(beta u). A method without interacting particles overrides `shown` and `sample`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -110,7 +107,6 @@ class Tilted(Method[T]):
         return result.samples[distinct_first(result.parents[0], result.ancestors[0], k, stream.at("chosen"))]
 
     def extra_strengths(self, last: bool) -> dict[str, float]:
-        """Values beside beta, for the record."""
         return {}
 
     def learn(self, query: Query, feedback: Feedback) -> None:

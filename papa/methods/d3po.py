@@ -50,7 +50,7 @@ class D3po(OnTrajectories[D3poSettings]):
         self.train(torch.from_numpy(np.stack([liked, disliked], 1)), np.ones(len(liked)))
 
     def gradient(self, update: Update) -> tuple[float, ...]:
-        """update.x0: (m, 2) indices of trajectories, the preferred one first."""
+        """update.x0: (m, 2) trajectories, the preferred one first."""
         assert self._all is not None
         denoise, base = self.denoisers()
         steps, total = self.steps_of(update, self._all.transitions), 0.0

@@ -1,4 +1,4 @@
-"""The declaration of a method: its settings, its class, its source and its capabilities."""
+"""The declaration of a method: its settings, class, source and capabilities."""
 
 from __future__ import annotations
 
@@ -66,8 +66,7 @@ class Declaration:
     """A method, as the registry names it.
 
     Args:
-        settings: the class of its settings.
-        method: the class of its implementation.
+        settings, method: its classes.
         source: the paper that it follows.
         draws: what `sample` returns: base samples ("base"), a choice among base samples ("picked"), or samples of its
             own ("own").

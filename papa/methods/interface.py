@@ -79,11 +79,7 @@ class Method(ABC, Generic[S]):
         self.tell(query, feedback)
 
     def tell(self, query: Query, feedback: Feedback) -> None:
-        """Learn from the answers to a query, and count the round.
-
-        Raises:
-            AnswerError: for answers that do not fit the query; the state is unchanged then.
-        """
+        """Learn from the answers to a query, and count the round; `AnswerError` for answers that do not fit it."""
         self.check(query, feedback)
         self.learn(query, feedback)
         self.round += 1
@@ -124,7 +120,7 @@ class Method(ABC, Generic[S]):
         )
 
     def diagnostics(self) -> dict[str, float]:
-        """Values of the last round for the record (effective sample size, loss, ...)."""
+        """Values of the last round for the record."""
         return {}
 
     def trace(self) -> list[dict[str, float]]:

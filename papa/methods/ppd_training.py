@@ -108,16 +108,7 @@ class Batch:
 
 
 class Trainer:
-    """One training.
-
-    Args:
-        net: a prompted UNet with user attention, `net(x_t, t, prompt).sample`.
-        abar: (T,) its training schedule.
-        settings: of the training.
-        stream: all random numbers.
-        checkpoint: a file to resume from; None keeps none.
-        device: of the network.
-    """
+    """One training of `net`, a prompted UNet with user attention on the schedule `abar`, (T,)."""
 
     def __init__(
         self,
@@ -140,12 +131,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(self.weights.values(), lr=settings.lr, weight_decay=settings.decay)
 
     def run(self, pairs: Pairs, held_out: Pairs, log: Log) -> Curve:
-        """Train to the end.
-
-        Raises:
-            DivergedError: where the loss is NaN or infinite.
-            PapaError: for a damaged checkpoint, or one of another training.
-        """
+        """Train to the end, from the checkpoint if there is one."""
         self._resume(log)
         began, first, losses, right = time.monotonic(), self.done, [], []
         while self.done < self.settings.steps:

@@ -144,13 +144,9 @@ def fkc(
         noise: step -> (P N, ...) standard normal, keyed by step and slot: two children of one ancestor have two slots,
             hence different noise.
         uniforms: step -> (P, N) in [0, 1) for resampling.
-        options: how the particles move and are weighted.
         spread: sigma_d, standard deviation of the data.
         start: (P N, ...) states at the first level; pure noise if None.
         resample_last: whether the last step always resamples.
-
-    Returns:
-        The particles, equally weighted if `resample_last`.
 
     Raises:
         ValueError: where weights are NaN or all zero.

@@ -79,8 +79,6 @@ class Population:
 
         Args:
             uniforms: (P, N) in [0, 1).
-            options: the scheme and the threshold.
-            always: resample all of them.
             slack: factor on the threshold.
 
         Returns:

@@ -50,9 +50,6 @@ def steer(
         potential: see the module.
         every: steps from one potential to the next; the last step always has one.
         ess_threshold: resample where the effective sample size is below this share of N.
-
-    Returns:
-        The particles, equally weighted.
     """
     options = FkcOptions(ess_threshold=ess_threshold)
     levels, last = sigmas.tolist(), len(sigmas) - 2

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 MEMORY = """
 import sys, torch, numpy as np
 from diffusers import UNet2DModel
@@ -47,6 +49,7 @@ print(start, peak(100, 20), peak(1000, 20), peak(100, 100))
 """
 
 
+@pytest.mark.slow
 def test_peak_memory_does_not_grow_with_the_number_of_timesteps() -> None:
     done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
     start, short, long, unchunked = map(float, done.stdout.split()[-4:])
