@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from papa.benchmark.personal import pick_a_pic
-from papa.benchmark.personal.population import OFFLINE, SEEN, TUNING, UNSEEN, Population, numbers
+from papa.benchmark.personal.population import OFFLINE, SEEN, SPLITS, TUNING, UNSEEN, Population
 from papa.benchmark.personal.preferences import Gathered, Pool, chosen_by, gathered, training_pairs
 from papa.benchmark.personal.study import sample_images
 from papa.benchmark.tasks.fruits import FruitsSettings
@@ -95,7 +95,7 @@ def choices(place: Path, pool: Pool, task: Fruits) -> dict[str, Gathered]:
     """Choices of both splits of the population."""
     population, found = Population(task.attributes().values), {}
     for split in ("seen", "tuning"):
-        persons = [population.person(number) for number in numbers(split)]
+        persons = [population.person(number) for number in SPLITS[split]]
         rows = chosen_by(persons, task.attributes(), pool, OFFLINE, STREAM.at("choices"))
         file = place / f".pairs-{split}.parquet"
         pick_a_pic.write(file, list(pool.images), rows)

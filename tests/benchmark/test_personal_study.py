@@ -144,7 +144,7 @@ def test_it_is_stored_with_its_key_and_read_again(grid: Grid, rows: pd.DataFrame
 def test_what_the_population_chose_is_a_dataset(grid: Grid, study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     images = study.task.model.pack(study.pool[:16])
     monkeypatch.setattr(personal, "read_record", lambda *_: SimpleNamespace(arrays=lambda: {"images": images}))
-    monkeypatch.setattr(personal, "numbers", lambda split: range(2))
+    monkeypatch.setattr(personal, "SPLITS", {"seen": range(2)})
     rows = list(pick_a_pic.read([personal.write_pairs(grid, study.task)]))
     assert len(rows) == 2 * OFFLINE and {row.user for row in rows} == {"person-000", "person-001"}
     assert {row.first.tobytes() for row in rows} <= {image.transpose(1, 2, 0).tobytes() for image in images}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from papa.benchmark.personal.population import NU, SEEN, TUNING, UNSEEN, Population, choose, numbers, split_of
+from papa.benchmark.personal.population import NU, SEEN, Person, Population
 from papa.benchmark.tasks.fruits.attributes import VALUES
 from papa.benchmark.users.attributes import Member, MemberTaste
 from papa.rng import Stream
@@ -14,19 +14,13 @@ from papa.rng import Stream
 
 def test_choices_follow_the_model_with_ties() -> None:
     n, a, b, tau = 200_000, 0.3, -0.2, 0.8
-    said = choose(np.full(n, a), np.full(n, b), tau, Stream(0).uniform(n))
+    said = Person(0, (), tau, True).choose(np.full(n, a), np.full(n, b), Stream(0).uniform(n))
     first, second = np.exp(a / tau), np.exp(b / tau)
     tie = NU * np.sqrt(first * second)
     shares = np.array([first, second, tie]) / (first + second + tie)
     assert [float((said == label).mean()) for label in (1, 0, 0.5)] == pytest.approx(shares.tolist(), abs=0.005)
-    assert choose(np.array([1e5, -1e5]), np.zeros(2), 1e-3, np.array([0.5, 0.5])).tolist() == [1, 0]
-
-
-def test_the_splits_are_disjoint_and_numbered() -> None:
-    seen, unseen, tuning = (set(numbers(split)) for split in ("seen", "unseen", "tuning"))
-    assert (len(seen), len(unseen), len(tuning)) == (SEEN, UNSEEN, TUNING)
-    assert not (seen & unseen or unseen & tuning) and len(seen | unseen) >= 300
-    assert all(split_of(i) == "unseen" for i in unseen) and split_of(SEEN + UNSEEN) == "tuning"
+    certain = Person(0, (), 1e-3, True)
+    assert certain.choose(np.array([1e5, -1e5]), np.zeros(2), np.array([0.5, 0.5])).tolist() == [1, 0]
 
 
 @pytest.fixture(scope="module")

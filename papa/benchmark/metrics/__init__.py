@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from papa.registry import module_of
-
 METRICS: dict[str, str] = {
     "session": "papa.benchmark.metrics.session:Session",
     "preference": "papa.benchmark.metrics.preference:Preference",
@@ -11,11 +9,6 @@ METRICS: dict[str, str] = {
     "diversity": "papa.benchmark.metrics.diversity:Diversity",
     "manifold": "papa.benchmark.metrics.manifold:Manifold",
     "retention": "papa.benchmark.metrics.preference:Retention",
-    "golden": "papa.benchmark.metrics.golden:Golden",
-    "cost": "papa.benchmark.metrics.cost:Cost",
+    "golden": "papa.benchmark.metrics.preference:Golden",
+    "cost": "papa.benchmark.metrics.session:Cost",
 }
-
-
-def modules() -> tuple[str, ...]:
-    """The modules of all measures."""
-    return tuple(map(module_of, METRICS.values()))

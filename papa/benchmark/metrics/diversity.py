@@ -57,9 +57,6 @@ class Diversity(Metric):
         return self._pools[key]
 
 
-# ---------------------------------------------------------------- within one request
-
-
 def served(run: RunView, pool: Pool, images: Tensor) -> list[tuple[str, float, str]]:
     """(name, value, unit) of the images of one request; NaN without an oracle mixture."""
     n = len(images)
@@ -79,9 +76,6 @@ def served(run: RunView, pool: Pool, images: Tensor) -> list[tuple[str, float, s
         copies = float((nearest_distances(points) < near).double().mean()) if near > 0 else float("nan")
         found.append(("served_copies", copies, "share"))
     return found
-
-
-# ---------------------------------------------------------------- over all final samples
 
 
 def final(run: RunView, pool: Pool) -> list[Row]:

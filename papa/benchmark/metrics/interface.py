@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from papa.benchmark.config import Measures
 from papa.benchmark.runs.record import Meta
@@ -44,14 +44,7 @@ class Real:
 
 @dataclass
 class Bench:
-    """What all runs of a task share, loaded once a process: judges, references, measure settings.
-
-    Args:
-        task: the task.
-        measures: numbers of samples.
-        stream: random numbers of the measures.
-        space: where distances between images are taken (`TaskDeclaration.space`).
-    """
+    """What all runs of a task share, loaded once a process: judges, references, measure settings."""
 
     task: Task
     measures: Measures
@@ -67,20 +60,14 @@ class Bench:
         return self.task.references()
 
     @cached_property
-    def features(self) -> Callable[[Tensor], Tensor] | None:
-        """(n, ...) images -> (n, d) float64 features, of the references' network if there are references."""
-        net = self.task.features() if self.references is None else self.references.features
+    def features(self) -> nn.Module | None:
+        """The references' feature network, or without references the task's, if it has one."""
+        return self.task.features() if self.references is None else self.references.features
 
-        @torch.no_grad()
-        def embedded(images: Tensor) -> Tensor:
-            assert net is not None
-            return net(images).double()
-
-        return None if net is None else embedded
-
+    @torch.no_grad()
     def embedded(self, images: Tensor) -> Tensor:
         """(n, d) float64 features of images, or their pixels without a feature network."""
-        return images.flatten(1).double() if self.features is None else self.features(images)
+        return (images.flatten(1) if self.features is None else self.features(images)).double()
 
     def points(self, images: Tensor) -> Tensor:
         """(n, d) float64 points whose distances measure diversity."""
@@ -155,10 +142,10 @@ class RunView:
     def decided(self) -> dict[str, PerBatchCache]:
         """Judge -> images -> (n,) most likely classes."""
 
-        def classes(judge: Judge) -> PerBatchCache:
-            return PerBatchCache(lambda images: judge.probabilities(images).argmax(1))
-
-        return {name: classes(judge) for name, judge in self.bench.judges.items()}
+        return {
+            name: PerBatchCache(lambda images, judge=judge: judge.probabilities(images).argmax(1))
+            for name, judge in self.bench.judges.items()
+        }
 
     def points(self, images: Tensor) -> Tensor:
         """(n, d), as `Bench.points`."""

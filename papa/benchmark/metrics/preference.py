@@ -1,4 +1,4 @@
-"""Preference of the samples, by the judge that labelled and by judges that no method queries; retention."""
+"""Preference of the samples by the judge that labelled and by judges that no method queries; retention; exact errors."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from papa.benchmark.metrics.interface import Metric, Row, RunView
+from papa.errors import PapaError
 
 
 class Preference(Metric):
@@ -50,6 +51,29 @@ class Retention(Metric):
             Row(f"retention_{name}", float(np.isin(decided(images), other[1]).mean()), "share", run.last)
             for name, decided in run.decided.items()
         ]
+
+
+class Golden(Metric):
+    """Against the exact tilted mixture (`gmm2d`): mean_reward of the final samples; share_error, mean_error, cov_error:
+    largest absolute errors of component shares, mean and covariance; log_z_error: of the last round's log normalizing
+    constant. Untilted methods are compared with the base."""
+
+    def measure(self, run: RunView) -> list[Row]:
+        if run.user.exact is None or "final" not in run.images:
+            return []
+        final = run.images["final"].double()
+        rows = [Row("mean_reward", float(run.user.preference(final).mean()), "nats", run.last)]
+        beta = run.true_tilt or 0.0
+        try:
+            exact, log_z = run.user.exact.tilted(beta)
+        except PapaError:
+            return rows  # this reward has no closed form at this beta
+        names = {"share": "share_error", "mean": "mean_error", "covariance": "cov_error"}
+        rows += [Row(names[name], value, "", run.last) for name, value in exact.errors(final).items()]
+        found = run.rounds[-1].get("log_z") if run.rounds else None
+        if found:
+            rows.append(Row("log_z_error", abs(float(found) - log_z), "nats", run.last))
+        return rows
 
 
 def surrogate_gap(run: RunView) -> list[Row]:

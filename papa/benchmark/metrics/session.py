@@ -1,10 +1,15 @@
-"""The session as the user experiences it: the items that were shown."""
+"""The session as the user experiences it, and the cost of a run."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 from papa.benchmark.metrics.interface import Metric, Row, RunView
+
+AMORTIZED_OVER = 100
+"""Generated images that the cost of learning is amortized over."""
 
 
 class Session(Metric):
@@ -29,3 +34,36 @@ class Session(Metric):
         rows.append(Row("regret", regret, "items", run.last))
         rows.append(Row("labels_to_first_like", float(first), "labels", run.last))
         return rows
+
+
+class Cost(Metric):
+    """While learning, by round and in all: forward, backward, frozen (denoiser evaluations, one per item and noise
+    level); train (evaluations of training: a forward and a backward each, and the frozen base); seconds, without
+    measuring. In all: labels, peak_memory, sample (evaluations per generated image; of particle methods in whole
+    populations), amortized_cost_100 (the same plus a hundredth of the evaluations for learning), diverged (1 or 0)."""
+
+    def measure(self, run: RunView) -> list[Row]:
+        meta = run.meta
+        learning, total = meta.learning.model_dump(), meta.total.model_dump()
+        rows = [row for line in run.rounds for row in _spent(line, int(line["round"]), "round")]
+        rows += _spent(learning | {"seconds": run.rounds[-1]["seconds"]} if run.rounds else learning, run.last, "final")
+        rows.append(Row("labels", meta.labels, "labels", run.last))
+        rows.append(Row("peak_memory", meta.peak_memory_mib, "MiB", run.last))
+        rows.append(Row("diverged", float(meta.status == "diverged"), "", run.last))
+        if "final" in run.images:
+            n = len(run.images["final"])
+            sample = (total["forward"] - learning["forward"]) / n
+            rows.append(Row("sample", sample, "evaluations", run.last))
+            rows.append(
+                Row("amortized_cost_100", sample + sum(learning.values()) / AMORTIZED_OVER, "evaluations", run.last)
+            )
+        return rows
+
+
+def _spent(counts: dict[str, Any], index: int, stage: str) -> list[Row]:
+    rows = [Row(name, float(counts[name]), "evaluations", index, stage) for name in ("forward", "backward", "frozen")]
+    train = 2 * float(counts["backward"]) + float(counts["frozen"])
+    rows.append(Row("train", train, "evaluations", index, stage))
+    if counts.get("seconds"):
+        rows.append(Row("seconds", float(counts["seconds"]), "s", index, stage))
+    return rows

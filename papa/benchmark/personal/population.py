@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
 
 import numpy as np
 
@@ -22,6 +21,12 @@ from papa.rng import Stream
 
 SEEN, UNSEEN, TUNING = 300, 100, 40
 """Members for training an adapter, for testing it, and for tuning its settings."""
+SPLITS = {
+    "seen": range(SEEN),
+    "unseen": range(SEEN, SEEN + UNSEEN),
+    "tuning": range(SEEN + UNSEEN, SEEN + UNSEEN + TUNING),
+}
+"""Numbers of the members of each part of the population."""
 OFFLINE = 96
 """Training pairs of each member, including those used as conditioning."""
 SHARED = 8
@@ -53,32 +58,38 @@ class Person:
 
     @property
     def varied(self) -> bool:
-        """Whether there are two separate tastes."""
+        """Whether there are two tastes."""
         return len(self.tastes) > 1
+
+    @property
+    def split(self) -> str:
+        """The part of the population."""
+        return next(name for name, numbers in SPLITS.items() if self.number in numbers)
 
     def utility(self, shares: Mapping[str, np.ndarray]) -> np.ndarray:
         """(n,) utility of images, by the better taste. shares: attribute -> (n, values) probabilities."""
         return np.max([np.sum([shares[name] @ w for name, w in taste.items()], 0) for taste in self.tastes], 0)
 
     def choose(self, first: np.ndarray, second: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-        """Choices between images, see the function `choose`; utilities in standard deviations."""
-        return choose(first, second, self.temperature, uniform)
+        """Choices between images by Bradley-Terry with ties.
+
+        Args:
+            first: (n,) utilities of the first images, in standard deviations.
+            second: (n,) utilities of the second images.
+            uniform: (n,) uniform numbers in [0, 1).
+
+        Returns:
+            (n,) float64: 1 for the first, 0 for the second, 0.5 for a tie.
+        """
+        half = (first - second) / (2 * self.temperature)
+        a, b = np.exp(np.clip(half, -300, 300)), np.exp(np.clip(-half, -300, 300))
+        total = a + b + NU
+        return np.where(uniform < a / total, 1.0, np.where(uniform < (a + b) / total, 0.0, 0.5))
 
 
 def standardized(utility: np.ndarray) -> np.ndarray:
     """(n,) utilities in standard deviations over these images."""
     return (utility - utility.mean()) / utility.std()
-
-
-def split_of(number: int) -> Literal["seen", "unseen", "tuning"]:
-    """Which part of the population a number belongs to."""
-    return "seen" if number < SEEN else "unseen" if number < SEEN + UNSEEN else "tuning"
-
-
-def numbers(split: Literal["seen", "unseen", "tuning"]) -> range:
-    """The numbers of a part."""
-    first = {"seen": 0, "unseen": SEEN, "tuning": SEEN + UNSEEN}[split]
-    return range(first, first + {"seen": SEEN, "unseen": UNSEEN, "tuning": TUNING}[split])
 
 
 class Population:
@@ -109,22 +120,3 @@ class Population:
         consistent = bool(chance[1] < 0.5)
         temperature = TEMPERATURES["consistent" if consistent else "noisy"]
         return Person(number, tuple(tastes), temperature, consistent)
-
-
-def choose(a: np.ndarray, b: np.ndarray, temperature: float, uniform: np.ndarray, nu: float = NU) -> np.ndarray:
-    """Choices between images by Bradley-Terry with ties.
-
-    Args:
-        a: (n,) utilities of the first images.
-        b: (n,) utilities of the second images.
-        temperature: tau, in the same unit.
-        uniform: (n,) uniform numbers in [0, 1).
-        nu: tie parameter.
-
-    Returns:
-        (n,) float64: 1 for the first, 0 for the second, 0.5 for a tie.
-    """
-    half = (a - b) / (2 * temperature)
-    first, second = np.exp(np.clip(half, -300, 300)), np.exp(np.clip(-half, -300, 300))
-    total = first + second + nu
-    return np.where(uniform < first / total, 1.0, np.where(uniform < (first + second) / total, 0.0, 0.5))

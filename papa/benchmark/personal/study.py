@@ -13,14 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from papa.benchmark.personal import SHOTS, STEPS, PersonalStudy, pick_a_pic
-from papa.benchmark.personal.population import Person, Population, numbers, split_of, standardized
+from papa.benchmark.personal.population import SPLITS, Person, Population, standardized
 from papa.benchmark.personal.preferences import shares_of
 from papa.benchmark.tasks.interface import Attributes
 from papa.diffusion.denoiser import Cost
@@ -41,29 +41,6 @@ Seen = Mapping[str, Mapping[str, np.ndarray]]
 """Judge -> attribute -> (n, values) probabilities."""
 
 
-class PersonalTask(Protocol):
-    """What the study needs of a task."""
-
-    @property
-    def model(self) -> PipelineModel: ...
-
-    def personal(self, kind: str = "ppd") -> UserAdapter:
-        """An adapter with its encoder: "ppd", or one of the controls."""
-        ...
-
-    def attribute_judges(self) -> Mapping[str, Attributes]:
-        """The judges "gold" and "held_out"."""
-        ...
-
-    def in_words(self, taste: Mapping[str, np.ndarray]) -> tuple[str, str]:
-        """A sentence about the most and one about the least preferred image of a taste."""
-        ...
-
-    def sentences(self) -> Sequence[str]:
-        """Sentences about all kinds of images of the task."""
-        ...
-
-
 def win_rate(mine: np.ndarray, others: np.ndarray) -> float:
     """Share of images whose utility is above the other's; a tie counts half."""
     return float(np.mean((mine > others) + 0.5 * (mine == others)))
@@ -79,9 +56,17 @@ def sample_images(model: PipelineModel, prompt: str, n: int, stream: Stream) -> 
 
 @dataclass
 class Study:
-    """The study of one task. pool: (n, C, H, W) base samples to choose among."""
+    """The study of one task.
 
-    task: PersonalTask
+    Args:
+        task: one with `personal` (its adapters), `attribute_judges`, `in_words` and `sentences`, see `fruits`.
+        asked: the settings.
+        pool: (n, C, H, W) base samples to choose among.
+        stream: random numbers.
+        log: prints progress.
+    """
+
+    task: Any
     asked: PersonalStudy
     pool: Tensor
     stream: Stream
@@ -102,9 +87,9 @@ class Study:
     def population(self) -> Population:
         return Population(self.attribute_judges["gold"].values)
 
-    def persons(self, split: Any, n: int) -> list[Person]:
+    def persons(self, split: str, n: int) -> list[Person]:
         """The first n members of a part of the population."""
-        return [self.population.person(number) for number in numbers(split)[:n]]
+        return [self.population.person(number) for number in SPLITS[split][:n]]
 
     def seen(self, images: Tensor) -> dict[str, dict[str, np.ndarray]]:
         """Judge -> attribute -> (n, values) probabilities."""
@@ -114,8 +99,6 @@ class Study:
         """(n,) utility of images by a judge, in standard deviations over the pool."""
         known = person.utility(self._pool[judge])
         return (person.utility(seen[judge]) - known.mean()) / known.std()
-
-    # ------------------------------------------------------------ choices and conditioning
 
     def decided(self, person: Person, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Preferred and rejected images of n pairs of the pool; ties are replaced by other pairs."""
@@ -149,13 +132,12 @@ class Study:
     def in_words(self, personal: UserAdapter, person: Person) -> Tensor:
         """Conditioning on the taste in words."""
         assert isinstance(personal.encoder, ClipEncoder)
-        return personal.encoder.stated(*self.task.in_words(person.tastes[0]), self.task.sentences())
+        preferred, rejected = self.task.in_words(person.tastes[0])
+        return personal.encoder.stated(preferred, rejected, self.task.sentences())
 
-    # ------------------------------------------------------------ images
-
-    def noise(self, prompt: str) -> Stream:
-        """The noise of a prompt's images."""
-        return self.stream.at("noise", prompt)
+    def images_of(self, model: PipelineModel, prompt: str, of: str | None = None) -> Tensor:
+        """Images of a model from the noise of a prompt, by default of its own."""
+        return sample_images(model, prompt, self.asked.images, self.stream.at("noise", of or prompt))
 
     def unconditional(self, kind: str, prompt: str) -> Tensor:
         """Images of a model without conditioning: "base", or "dpo", the adapter trained without it."""
@@ -164,7 +146,7 @@ class Study:
             personal = self.task.personal(kind)
             empty = personal.encoder.encode(Choices(self.pool[:0], self.pool[:0]))
             model = model.with_adapter(personal).conditioned_on(empty)
-        return sample_images(model, prompt, self.asked.images, self.noise(prompt))
+        return self.images_of(model, prompt)
 
     def unconditional_seen(self, kind: str, prompt: str) -> dict[str, dict[str, np.ndarray]]:
         """Their attributes by every judge, computed once per prompt."""
@@ -176,7 +158,7 @@ class Study:
         """Add rows: win rates and gains over the base and over DPO without conditioning."""
         about = {
             "person": person.number,
-            "split": split_of(person.number),
+            "split": person.split,
             "consistent": person.consistent,
             "varied": person.varied,
             "prompt": prompt,
@@ -188,8 +170,6 @@ class Study:
                     others = self.utility(person, judge, self.unconditional_seen(reference, prompt))
                     value = {"won": win_rate(mine, others), "gain": float(mine.mean() - others.mean())}
                     self.rows.append(about | {"judge": judge, "reference": reference, **axes, **value})
-
-    # ------------------------------------------------------------ the parts of the study
 
     def run(self) -> list[Row]:
         """All parts."""
@@ -215,15 +195,14 @@ class Study:
 
     @property
     def generic(self) -> str:
-        """The generic prompt."""
+        """The prompt of the base samples."""
         return self.task.model.settings.prompt
 
     def images(self, personal: UserAdapter, tokens: Tensor, prompt: str) -> Tensor:
         """Images of a personal model under a conditioning."""
         if personal not in self._models:
             self._models[personal] = self.task.model.with_adapter(personal)
-        model = self._models[personal].conditioned_on(tokens)
-        return sample_images(model, prompt, self.asked.images, self.noise(prompt))
+        return self.images_of(self._models[personal].conditioned_on(tokens), prompt)
 
     def sample(self, personal: UserAdapter, tokens: Tensor, prompt: str) -> Seen:
         """Attributes of those images by every judge."""
@@ -260,16 +239,14 @@ class Study:
         shown = self.sample(ppd, self.in_words(ppd, person), self.generic)
         self.compare(person, shown, self.generic, part="words", model="ppd", shots=0)
         said = self.task.in_words(person.tastes[0])[0]
-        shown = self.seen(sample_images(self.task.model, said, self.asked.images, self.noise(self.generic)))
+        shown = self.seen(self.images_of(self.task.model, said, of=self.generic))
         self.compare(person, shown, self.generic, part="words", model="caption", shots=0)
 
     def with_prompts(self, person: Person, ppd: UserAdapter) -> None:
         """Other prompts, with the first choices and with the choices nearest to the prompt."""
         for prompt in [*self.asked.prompts, *self.asked.new_prompts]:
-            for part, tokens in (
-                ("prompts", self.conditioning(ppd, person)),
-                ("aware", self.aware(ppd, person, prompt)),
-            ):
+            conditionings = {"prompts": self.conditioning(ppd, person), "aware": self.aware(ppd, person, prompt)}
+            for part, tokens in conditionings.items():
                 about = {"part": part, "model": "ppd", "shots": TOLD, "new_prompt": prompt in self.asked.new_prompts}
                 self.compare(person, self.sample(ppd, tokens, prompt), prompt, **about)
 

@@ -14,7 +14,7 @@ import pyarrow.parquet
 from papa.benchmark.grid import Grid
 from papa.benchmark.machine import git_commit, processor
 from papa.benchmark.personal import PersonalStudy
-from papa.benchmark.personal.population import OFFLINE, Population, numbers
+from papa.benchmark.personal.population import OFFLINE, SPLITS, Population
 from papa.benchmark.runs.key import STUDYING, completion_key, files_of, sources_of
 from papa.benchmark.runs.record import read_record
 from papa.benchmark.specs import BaseSpec
@@ -81,7 +81,7 @@ def write_pairs(grid: Grid, task: Any) -> Path:
     images = read_record(base_of(grid).folder, base_of(grid).key).arrays()["images"].transpose(0, 2, 3, 1)
     pool = Pool(images, np.zeros(len(images), dtype=np.int64), [task.model.settings.prompt])
     population = Population(task.attributes().values)
-    persons = [population.person(number) for number in numbers("seen")]
+    persons = [population.person(number) for number in SPLITS["seen"]]
     rows = chosen_by(persons, task.attributes(), pool, OFFLINE, _stream(grid).at("pairs"))
     pick_a_pic.write(pairs_path(grid), list(images), rows)
     return pairs_path(grid)

@@ -11,8 +11,16 @@ from papa.models.settings import SamplingSettings
 from papa.registry import Declared
 
 Offer = Literal["classes", "ink", "concepts", "attributes", "hasty", "density"]
-"""What users can need of a task: a classifier that labels, statistics of ink, an OpenCLIP proxy with a prompt bank,
-probabilities of the attributes of an image, a judge trained on few images, an exact density."""
+"""What users can need of a task, and the methods of such a task:
+
+* classes: `gold_network()`, the classifier that labels (images -> logits, differentiable);
+* ink: `ink()`, mean and standard deviation of the real images' ink;
+* concepts: `proxy()`, the OpenCLIP judge that labels, and `known_images()`, images and their known concepts;
+* attributes: `attributes()`, those of an image by the judge that labels, `attribute_judges()`, the same by every judge
+  (no method queries those besides "gold"), and `known_images()`;
+* hasty: `hasty()`, a classifier that was trained on few images;
+* density: `mixture`, the exact density of the base.
+"""
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor, nn
 
 from papa.errors import PapaError
-from papa.models.mixture import Mixture
-
-if TYPE_CHECKING:
-    from papa.benchmark.tasks.images import Classifier
-    from papa.benchmark.tasks.prompts import ClipJudge
 
 
 class Judge(Protocol):
@@ -99,37 +94,6 @@ class Task(ABC):
         return None
 
 
-# ---------------------------------------------------------------- what users need of a task
-
-
-class LabelsClasses(Protocol):
-    """Offers "classes"."""
-
-    def gold_network(self) -> Classifier:
-        """The classifier that labels: images -> logits, differentiable."""
-        ...
-
-
-class KnowsInk(Protocol):
-    """Offers "ink"."""
-
-    def ink(self) -> tuple[float, float]:
-        """Mean and standard deviation of the real images' ink."""
-        ...
-
-
-class LabelsConcepts(Protocol):
-    """Offers "concepts"."""
-
-    def proxy(self) -> ClipJudge:
-        """The OpenCLIP judge that labels."""
-        ...
-
-    def known_images(self) -> tuple[Tensor, np.ndarray]:
-        """Images and their known concepts, on which graded users are calibrated."""
-        ...
-
-
 class Attributes(Protocol):
     """Probabilities of each value of each attribute of an image."""
 
@@ -140,29 +104,4 @@ class Attributes(Protocol):
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
         """(n, C, H, W) images -> attribute -> (n, values) probabilities, differentiable."""
-        ...
-
-
-class KnowsAttributes(Protocol):
-    """Offers "attributes"."""
-
-    def attributes(self) -> Attributes:
-        """The attributes of images, by the judge that labels."""
-        ...
-
-    def attribute_judges(self) -> Mapping[str, Attributes]:
-        """The same by every judge: "gold" labels, no method queries the others."""
-        ...
-
-    def known_images(self) -> tuple[Tensor, np.ndarray]:
-        """Images and their known concepts."""
-        ...
-
-
-class KnowsDensity(Protocol):
-    """Offers "density"."""
-
-    @property
-    def mixture(self) -> Mixture:
-        """The exact density of the base."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -20,7 +20,7 @@ from papa.settings import unknown
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from papa.benchmark.tasks.interface import Attributes, KnowsAttributes
+    from papa.benchmark.tasks.interface import Attributes
 
 
 class ConjunctionUser(User):
@@ -29,9 +29,7 @@ class ConjunctionUser(User):
     The preference is the product, over the attributes, of the probability of the wanted values.
     """
 
-    taste: WantedTaste
-
-    def calibrate(self, task: KnowsAttributes) -> None:
+    def calibrate(self, task: Any) -> None:
         """Load the judges of attributes.
 
         Raises:
@@ -43,10 +41,10 @@ class ConjunctionUser(User):
             if name not in self._gold.values:
                 raise SettingsError(f"a user wants {unknown('attribute', name, self._gold.values)}")
             known = list(self._gold.values[name])
-            values = [str(value) for value in (wanted if isinstance(wanted, list) else [wanted])]
-            if strange := [value for value in values if value not in known]:
-                raise SettingsError(f"a user wants {unknown(name, strange[0], known)}")
-            self._wanted[name] = [known.index(value) for value in values]
+            for value in map(str, wanted if isinstance(wanted, list) else [wanted]):
+                if value not in known:
+                    raise SettingsError(f"a user wants {unknown(name, value, known)}")
+                self._wanted.setdefault(name, []).append(known.index(value))
 
     def preference(self, images: Tensor) -> Tensor:
         import torch
@@ -84,9 +82,7 @@ class Member(User):
     concepts exceeds, 0.88 one standard deviation above. Binary answers: whether it is above 1/2.
     """
 
-    taste: MemberTaste
-
-    def calibrate(self, task: KnowsAttributes) -> None:
+    def calibrate(self, task: Any) -> None:
         """Load the gold judge of attributes, and measure the utility of images of known concepts."""
         self._gold = task.attributes()
         self.person = Population(self._gold.values).person(self.taste.number)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -12,8 +12,6 @@ from papa.errors import SettingsError
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from papa.benchmark.tasks.interface import LabelsClasses
 
 
 class ClassTaste(Taste):
@@ -26,7 +24,7 @@ class ClassTaste(Taste):
 class ClassUser(User):
     """Likes an image whose class, by the gold judge, is a preferred one. Answers are binary."""
 
-    def calibrate(self, task: LabelsClasses) -> None:
+    def calibrate(self, task: Any) -> None:
         """Load the gold judge.
 
         Raises:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -17,8 +16,7 @@ from papa.rng import Stream
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from papa.benchmark.tasks.interface import LabelsConcepts
-    from papa.benchmark.tasks.prompts import ClipJudge
+    from papa.benchmark.tasks.text_to_image import TextToImage
 
 LEAST_GAP = 1e-4
 """Smallest difference of a graded user's mean preference between images of preferred and of other concepts."""
@@ -29,7 +27,7 @@ Wanted = Annotated[dict[str, Value | list[Value]], Field(min_length=1)]
 
 
 class WantedTaste(Taste):
-    """What has all of the wanted attributes."""
+    """The preferred attributes."""
 
     wanted: Wanted
     """Attribute -> the preferred value, or several."""
@@ -49,66 +47,29 @@ class UnionTaste(Taste):
     """The taste of each member, as `wanted` above."""
 
 
-class ConceptUserBase(User):
-    """Prefers some concepts, by the judgement of the task's proxy.
-
-    Binary answers compare the best prompt of all with the user's concepts. A threshold on the preference would not do:
-    at a low temperature the softmax is nearly uniform.
-    """
-
-    _proxy: ClipJudge
-
-    @abstractmethod
-    def of_concepts(self, shares: Tensor) -> Tensor:
-        """(n, concepts) probabilities -> (n,) preference."""
-
-    def preference(self, images: Tensor) -> Tensor:
-        return self.of_concepts(self._proxy(images))
-
-    def verdict(self, images: Tensor) -> np.ndarray:
-        return self.decide(*self.judge(images))
-
-    def judge(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(n,) best concepts and (n,) preferences, on the CPU, from one pass over the images."""
-        similarity = self._proxy.similarity(images).detach()
-        shares = (self._proxy.temperature * similarity).softmax(1)
-        return similarity.argmax(1).cpu(), self.of_concepts(shares).detach().cpu()
-
-    def decide(self, best: Tensor, preference: Tensor) -> np.ndarray:
-        """(n,) answers from the best concepts and the preferences."""
-        return np.isin(best.numpy(), self.classes or ()).astype(np.float64)
-
-    def answer(self, images: Tensor, kind: Kind, stream: Stream, progress: float = 0.0) -> Feedback:
-        """Answer item by item, or in pairs of items 2i and 2i + 1, preferred item first."""
-        best, preference = self.judge(images)
-        probability = preference.numpy().astype(np.float64)
-        pairs = ordered_pairs(probability) if kind == "pairs" else None
-        return Feedback(self.decide(best, preference), probability, pairs)
-
-
-class ConceptUser(ConceptUserBase):
+class ConceptUser(User):
     """Prefers the concepts with the wanted attributes; the preference is the sum of their probabilities.
 
-    Grades: an affine map of the preference, clipped, takes its mean over images of other concepts to 0 and over images
-    of preferred concepts to 1.
+    Binary answers compare the best prompt of all with the user's concepts. A threshold on the preference would not do:
+    at a low temperature the softmax is nearly uniform. Grades: an affine map of the preference, clipped, takes its mean
+    over images of other concepts to 0 and over images of preferred concepts to 1.
     """
 
-    taste: ConceptTaste
+    _range: tuple[float, float] | None = None
 
-    def calibrate(self, task: LabelsConcepts) -> None:
+    def calibrate(self, task: TextToImage) -> None:
         """Load the proxy; calibrate grades on images of known concepts.
 
         Raises:
             SettingsError: if no concept has the wanted attributes.
             PapaError: if the proxy does not score images of preferred concepts higher than others.
         """
-        self._proxy = task.proxy()
-        self.classes = self._proxy.bank.members(self.taste.wanted)
+        self._load(task, [self.taste.wanted])
         if self.taste.graded:
             import torch
 
             images, shown = task.known_images()
-            own, preference = torch.from_numpy(np.isin(shown, self.classes)), self.judge(images)[1]
+            own, preference = torch.from_numpy(np.isin(shown, self.classes or ())), self.judge(images)[1]
             low, high = float(preference[~own].mean()), float(preference[own].mean())
             if not high - low > LEAST_GAP:
                 raise PapaError(
@@ -118,35 +79,57 @@ class ConceptUser(ConceptUserBase):
                 )
             self._range = (low, high)
 
-    def of_concepts(self, shares: Tensor) -> Tensor:
-        return shares[:, list(self.classes or ())].sum(1)
+    def _load(self, task: TextToImage, members: list[dict[str, Any]]) -> None:
+        self._proxy = task.proxy()
+        self._sets = [self._proxy.bank.members(wanted) for wanted in members]
+        self.classes = tuple(sorted(set().union(*self._sets)))
 
-    def decide(self, best: Tensor, preference: Tensor) -> np.ndarray:
-        if not self.taste.graded:
-            return super().decide(best, preference)
+    def preference(self, images: Tensor) -> Tensor:
+        return self._of_concepts(self._proxy(images))
+
+    def _of_concepts(self, shares: Tensor) -> Tensor:
+        """(n, concepts) probabilities -> (n,) preference."""
+        import torch
+
+        return torch.stack([shares[:, list(own)].sum(1) for own in self._sets]).amax(0)
+
+    def judge(self, images: Tensor) -> tuple[np.ndarray, Tensor]:
+        """(n,) best concepts and (n,) preferences, on the CPU, from one pass over the images."""
+        similarity = self._proxy.similarity(images).detach()
+        shares = (self._proxy.temperature * similarity).softmax(1)
+        return similarity.argmax(1).cpu().numpy(), self._of_concepts(shares).detach().cpu()
+
+    def verdict(self, images: Tensor) -> np.ndarray:
+        return self._decide(*self.judge(images))
+
+    def _decide(self, best: np.ndarray, preference: Tensor) -> np.ndarray:
+        if self._range is None:
+            return np.isin(best, self.classes or ()).astype(np.float64)
         low, high = self._range
         return ((preference - low) / (high - low)).clamp(0, 1).numpy().astype(np.float64)
 
+    def answer(self, images: Tensor, kind: Kind, stream: Stream, progress: float = 0.0) -> Feedback:
+        """Answer item by item, or in pairs of items 2i and 2i + 1, preferred item first."""
+        best, preference = self.judge(images)
+        probability = preference.numpy().astype(np.float64)
+        pairs = None
+        if kind == "pairs":
+            first = np.arange(0, len(probability) - 1, 2)
+            swap = probability[first] < probability[first + 1]
+            pairs = np.stack([np.where(swap, first + 1, first), np.where(swap, first, first + 1)], 1)
+        return Feedback(self._decide(best, preference), probability, pairs)
 
-class UnionUser(ConceptUserBase):
+
+class UnionUser(ConceptUser):
     """Prefers what any of its members prefers; the preference is the maximum over them."""
 
-    taste: UnionTaste
-
-    def calibrate(self, task: LabelsConcepts) -> None:
+    def calibrate(self, task: TextToImage) -> None:
         """Load the proxy.
 
         Raises:
             SettingsError: if no concept has the wanted attributes of a member.
         """
-        self._proxy = task.proxy()
-        self._sets = [self._proxy.bank.members(member) for member in self.taste.members]
-        self.classes = tuple(sorted(set().union(*self._sets)))
-
-    def of_concepts(self, shares: Tensor) -> Tensor:
-        import torch
-
-        return torch.stack([shares[:, list(own)].sum(1) for own in self._sets]).amax(0)
+        self._load(task, self.taste.members)
 
 
 class HastyUser(ClassUser):
@@ -155,17 +138,8 @@ class HastyUser(ClassUser):
     The other judges know the concepts, so the gap between their preference and this user's is over-optimization.
     """
 
-    taste: WantedTaste
-
     def calibrate(self, task: Any) -> None:
         self._gold, self.classes = task.hasty(), task.proxy().bank.members(self.taste.wanted)
-
-
-def ordered_pairs(preference: np.ndarray) -> np.ndarray:
-    """(k,) preferences -> (k // 2, 2) indices (preferred, rejected) of items 2i and 2i + 1."""
-    first = np.arange(0, len(preference) - 1, 2)
-    swap = preference[first] < preference[first + 1]
-    return np.stack([np.where(swap, first + 1, first), np.where(swap, first, first + 1)], 1)
 
 
 USES = ("papa.benchmark.users.classes",)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from pydantic import model_validator
@@ -22,9 +22,7 @@ from papa.settings import Fraction, Settings
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from papa.models.mixture import Mixture
-
-# ---------------------------------------------------------------- as a configuration describes it
+    from papa.benchmark.users.rewards import RewardUser
 
 
 class Taste(Settings):
@@ -60,15 +58,7 @@ class AnswerModel(Settings):
 
 @dataclass(frozen=True)
 class UserSpec:
-    """A user of a grid.
-
-    Args:
-        label: its label.
-        kind: its kind.
-        taste: its taste.
-        answer_model: form and noise of the answers.
-        then: the user it becomes after half of the rounds; None if the taste does not change.
-    """
+    """A user of a grid. `then` is the user it becomes after half of the rounds, if the taste changes."""
 
     label: str
     kind: str
@@ -93,36 +83,23 @@ class UserSpec:
         return own | self.answer_model.model_dump() | ({} if self.then is None else {"then": self.then.described})
 
 
-# ---------------------------------------------------------------- as it answers
-
-
-class Tilting(Protocol):
-    """The exact density of the base tilted by a reward."""
-
-    def tilted(self, beta: float) -> tuple[Mixture, float]: ...
-
-
 class User(ABC):
     """A simulated user with a taste.
 
     Attributes:
         classes: the preferred classes, for the measures; None for users whose taste is not by class.
-        exact: the exact density of the base tilted by this user's reward; None without a closed form.
+        exact: the user itself if its taste is a reward whose tilted density is known; None otherwise.
     """
 
     classes: tuple[int, ...] | None = None
-    exact: Tilting | None = None
+    exact: RewardUser | None = None
 
     def __init__(self, taste: Any) -> None:
         self.taste = taste
 
     @abstractmethod
     def calibrate(self, task: Any) -> None:
-        """Load what the user needs of the task, before the first question.
-
-        Args:
-            task: one that offers what this kind of user needs, see `papa.benchmark.tasks.interface`.
-        """
+        """Load what the user needs of a task (see `Offer`), before the first question."""
 
     @abstractmethod
     def preference(self, images: Tensor) -> Tensor:
@@ -145,7 +122,7 @@ class User(ABC):
         Args:
             images: (k, ...) items.
             kind: the kind of answer asked for.
-            stream: random numbers of this round.
+            stream: random numbers of the round.
             progress: share of the rounds already over, in [0, 1).
 
         Raises:
@@ -162,7 +139,7 @@ class UserKind:
     """A kind of user, as the registry names it.
 
     Args:
-        taste: class of its taste.
+        taste: class of its settings.
         user: class of the user.
         needs: what it asks of a task.
         uses: modules that compute for it besides its own file and the shared ones, for keys of runs.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -15,7 +15,6 @@ from papa.errors import PapaError, SettingsError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from papa.benchmark.tasks.interface import KnowsDensity
     from papa.models.mixture import Mixture
 
 Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
@@ -50,7 +49,7 @@ class RewardUser(User):
     `verdict`, a logistic curve of u centred on its value at the base's mean point.
     """
 
-    def calibrate(self, task: KnowsDensity) -> None:
+    def calibrate(self, task: Any) -> None:
         self._mixture, self.exact = task.mixture, self
         self._middle = self.preference(self._mixture.mean[None]).item()
 
@@ -78,17 +77,15 @@ class QuadraticReward(RewardUser):
     Without curvature the tilt shifts component k by beta S_k slope and reweights it.
     """
 
-    taste: RewardTaste
-
     def __init__(self, taste: RewardTaste) -> None:
         import torch
 
         super().__init__(taste)
         self._slope = torch.tensor(taste.slope, dtype=torch.float64)
-        centre = taste.centre
-        self._centre = torch.zeros_like(self._slope) if centre is None else torch.tensor(centre, dtype=torch.float64)
+        centre = [0.0] * len(taste.slope) if taste.centre is None else taste.centre
+        self._centre = torch.tensor(centre, dtype=torch.float64)
 
-    def calibrate(self, task: KnowsDensity) -> None:
+    def calibrate(self, task: Any) -> None:
         """Load the mixture.
 
         Raises:
@@ -111,8 +108,7 @@ class QuadraticReward(RewardUser):
 class ComponentReward(RewardUser):
     """Prefers one component c of the mixture by `bonus` nats.
 
-    A component is a hidden variable, so the reward of a point averages over the posterior r_c(x) = P(c | x) in the way
-    that keeps the tilt exact:
+    The reward of a point averages over the posterior r_c(x) = P(c | x) so that the tilt stays exact:
 
         u(x) = (1/b) log E[ exp(b bonus 1[component = c]) | x ] = (1/b) log( 1 + r_c(x) (exp(b bonus) - 1) )
 
@@ -121,9 +117,7 @@ class ComponentReward(RewardUser):
     has no closed form.
     """
 
-    taste: ComponentTaste
-
-    def calibrate(self, task: KnowsDensity) -> None:
+    def calibrate(self, task: Any) -> None:
         """Load the mixture.
 
         Raises:

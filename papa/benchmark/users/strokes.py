@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -12,8 +12,6 @@ from papa.settings import Rate
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from papa.benchmark.tasks.interface import KnowsInk
 
 
 class StrokeTaste(Taste):
@@ -39,9 +37,7 @@ class Strokes(User):
     Thick strokes: a logistic curve, 1/2 at z = 1 and 0.88 at z = 2. One thickness: exp(-(z - best)^2 / (2 width^2)).
     """
 
-    taste: StrokeTaste
-
-    def calibrate(self, task: KnowsInk) -> None:
+    def calibrate(self, task: Any) -> None:
         self._mean, self._std = task.ink()
 
     def preference(self, images: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from support.pixels import bench, normal, values, view
 from support.users_of import user_of
 from torch import Tensor
 
-from papa.benchmark.metrics.golden import Golden
+from papa.benchmark.metrics.preference import Golden
 from papa.benchmark.tasks.gmm2d.task import Gmm2d
 from papa.rng import Stream
 

@@ -7,8 +7,7 @@ import math
 import pytest
 from support.pixels import bench, normal, values, view
 
-from papa.benchmark.metrics.cost import Cost
-from papa.benchmark.metrics.session import Session
+from papa.benchmark.metrics.session import Cost, Session
 from papa.benchmark.runs.record import Evaluations
 
 
