@@ -26,14 +26,7 @@ MOST = 1024
 
 @dataclass(frozen=True)
 class RequestMeasure:
-    """A measure of the images of one request.
-
-    Args:
-        measure: (n, d) points -> value.
-        unit: its unit.
-        on_features: whether it takes features instead of points of the task's space.
-        least: its value for copies of one image.
-    """
+    """A measure of the images of one request: (n, d) points, or features, -> value; `least` for copies of one image."""
 
     measure: Callable[[Tensor], float]
     unit: str

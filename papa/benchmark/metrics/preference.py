@@ -1,4 +1,4 @@
-"""Preference of the samples by the judge that labelled and by judges that no method queries; retention; exact errors."""
+"""Preference of the samples, by the judge that labelled and by judges that no method queries; retention; errors."""
 
 from __future__ import annotations
 

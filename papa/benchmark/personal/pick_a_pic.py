@@ -1,8 +1,7 @@
 """Pairs of images with a user's choices, in the layout of Pick-a-Pic's parquet files.
 
 Columns that are read: `jpg_0`, `jpg_1` (bytes of an encoded image), `label_0`, `label_1` (1 and 0, or one half each for
-a tie), `caption`, `user_id`. Also written, as in the published
-dataset: `image_0_uid`, `image_1_uid`, `best_image_uid`, `are_different`, `has_label`, `ranking_id`.
+a tie), `caption`, `user_id`. The other columns of the published dataset are also written.
 
 Source: Kirstain et al. 2023, "Pick-a-Pic" (arXiv 2305.01569); https://huggingface.co/datasets/yuvalkirstain/pickapic_v1.
 """
@@ -61,11 +60,7 @@ def encoded(image: np.ndarray) -> bytes:
 
 
 def write(file: Path, images: Sequence[np.ndarray], rows: Iterable[Written]) -> None:
-    """Write pairs of images.
-
-    Raises:
-        PapaError: if the file cannot be written.
-    """
+    """Write pairs of images."""
     data = [encoded(image) for image in images]
     names = [hashlib.sha256(bytes_).hexdigest()[:32] for bytes_ in data]
     frame = pd.DataFrame(
@@ -93,10 +88,7 @@ def write(file: Path, images: Sequence[np.ndarray], rows: Iterable[Written]) -> 
 
 
 def labelled(files: Sequence[Path]) -> Counter[str]:
-    """User -> rows with a label. Reads no images.
-
-    Raises:  PapaError as `read` does.
-    """
+    """User -> rows with a label. Reads no images."""
     found: Counter[str] = Counter()
     for file in files:
         columns = ["user_id", "label_0", "label_1"]
@@ -106,11 +98,14 @@ def labelled(files: Sequence[Path]) -> Counter[str]:
 
 
 def read(files: Sequence[Path], of: Mapping[str, int] | None = None) -> Iterator[Choice]:
-    """The rows of parquet files, one after the other; those without a label are left out.
+    """The labelled rows of parquet files.
 
-    Args:    of: user -> how many rows of theirs at most; others' are left out. None takes all rows.
-    Raises:  PapaError for a file that is no parquet file or has not the columns, for a label that is none, and for an
-             image that is missing or broken. The error names the file and the row.
+    Args:
+        files: parquet files.
+        of: user -> largest number of rows; rows of other users are left out. None takes all rows.
+
+    Raises:
+        PapaError: for a file of another format, a bad label, or an image that is missing or broken; names file and row.
     """
     left = None if of is None else dict(of)
     for file in files:

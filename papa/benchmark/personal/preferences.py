@@ -58,9 +58,6 @@ def chosen_by(persons: Sequence[Person], attributes: Attributes, pool: Pool, n: 
     return rows
 
 
-# ---------------------------------------------------------------- rows -> a training
-
-
 @dataclass
 class Gathered:
     """The rows of a dataset, with each image and prompt once. rows: user -> (first, second, prompt, label)."""

@@ -42,7 +42,7 @@ Seen = Mapping[str, Mapping[str, np.ndarray]]
 
 
 def win_rate(mine: np.ndarray, others: np.ndarray) -> float:
-    """Share of images whose utility is above the other's; a tie counts half."""
+    """Share of images whose utility is above the other's; ties count half."""
     return float(np.mean((mine > others) + 0.5 * (mine == others)))
 
 

@@ -24,14 +24,8 @@ class Judge(Protocol):
 
 @dataclass(frozen=True)
 class References:
-    """Real images that nothing was fitted to, and the network whose features FID compares.
-
-    Args:
-        images: (n, C, H, W).
-        labels: (n,) classes.
-        features: (n, C, H, W) -> (n, feature_dim).
-        feature_dim: number of features.
-    """
+    """Real (n, C, H, W) images that nothing was fitted to, their (n,) classes, and the network whose (n, feature_dim)
+    features FID compares."""
 
     images: Tensor
     labels: np.ndarray

@@ -67,20 +67,23 @@ class FittedJudge:
 
 
 class LabelledImages(Task):
-    """A task of labelled images; a subclass defines images, networks and held-out judge."""
+    """A task of labelled images; a subclass defines images, sizes (width, features) of networks, and held-out judge."""
 
     name: ClassVar[str]
+    side: ClassVar[int]
+    gold_size: ClassVar[tuple[int, int]]
+    features_size: ClassVar[tuple[int, int]]
     model: UNetModel
 
-    @staticmethod
-    @abstractmethod
-    def new_gold() -> SmallClassifier:
+    @classmethod
+    def new_gold(cls) -> SmallClassifier:
         """The classifier that labels, untrained."""
+        return SmallClassifier(cls.side, *cls.gold_size)
 
-    @staticmethod
-    @abstractmethod
-    def new_features() -> SmallClassifier:
+    @classmethod
+    def new_features(cls) -> SmallClassifier:
         """The classifier whose bottleneck FID compares, untrained."""
+        return SmallClassifier(cls.side, *cls.features_size)
 
     @staticmethod
     @abstractmethod

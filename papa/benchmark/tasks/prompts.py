@@ -25,11 +25,7 @@ Concept = dict[str, Any]
 
 
 class PromptBank:
-    """Concepts and their prompts, in a fixed order.
-
-    Args:
-        concepts: attributes of each concept.
-        prompts: the prompts of each, one or more.
+    """Concepts and the prompts of each, in a fixed order.
 
     Raises:
         SettingsError: for a concept without a prompt, or an empty bank.
@@ -63,11 +59,7 @@ class PromptBank:
 
 
 def bank_of(prompts: Mapping[str, Sequence[str]]) -> PromptBank:
-    """A bank of concepts that have a kind alone.
-
-    Args:
-        prompts: kind -> its prompts.
-    """
+    """A bank of concepts that have a kind alone; prompts: kind -> its prompts."""
     return PromptBank([{"kind": name} for name in prompts], list(prompts.values()))
 
 
@@ -84,7 +76,7 @@ class ClipJudge(nn.Module):
         tokenize: its tokenizer.
         bank: the prompts.
         normalize: (mean, std) of its images in [0, 1].
-        size: its image size.
+        size: side of its images, in pixels.
         temperature: factor on the cosine similarities; None takes the model's own logit scale.
         chunk: images per forward pass.
 
@@ -176,17 +168,10 @@ class ClipJudge(nn.Module):
 
 
 def refuse_truncated(tokens: Tensor, prompts: list[str], tokenize: Any) -> None:
-    """Refuse prompts that open_clip's tokenizer truncates silently.
-
-    Raises:
-        SettingsError: names the prompt.
-    """
-    encode = getattr(tokenize, "encode", None)
-    if encode is None:
-        return
+    """Refuse prompts that open_clip's tokenizer truncates silently."""
     limit = tokens.shape[1] - 2
-    for prompt in prompts:
-        if (length := len(encode(prompt))) > limit:
+    for prompt in prompts if hasattr(tokenize, "encode") else ():
+        if (length := len(tokenize.encode(prompt))) > limit:
             raise SettingsError(
                 f"the prompt {prompt!r} of the bank has {length} tokens and the proxy's limit is {limit}; shorten it."
             )

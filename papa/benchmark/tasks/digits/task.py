@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from papa.benchmark.tasks.labelled import FittedJudge, LabelledImages, SmallClassifier
+from papa.benchmark.tasks.labelled import FittedJudge, LabelledImages
 
 NAME = "digits"
 SIDE = 8
@@ -31,7 +31,7 @@ def real_digits() -> tuple[Tensor, np.ndarray]:
 class Digits(LabelledImages):
     """8x8 handwritten digits; the latent is the image."""
 
-    name = NAME
+    name, side, gold_size, features_size = NAME, SIDE, (24, 64), (16, 24)
 
     @staticmethod
     def held_out(images: Tensor, labels: np.ndarray) -> FittedJudge:
@@ -39,14 +39,6 @@ class Digits(LabelledImages):
         from sklearn.svm import SVC
 
         return FittedJudge(SVC(C=10.0, gamma=GAMMA), lambda x: x.flatten(1).cpu().numpy(), images, labels)
-
-    @staticmethod
-    def new_gold() -> SmallClassifier:
-        return SmallClassifier(SIDE, width=24, features=64)
-
-    @staticmethod
-    def new_features() -> SmallClassifier:
-        return SmallClassifier(SIDE, width=16, features=24)
 
     def real(self) -> tuple[Tensor, np.ndarray]:
         return real_digits()

@@ -58,15 +58,11 @@ def renders(part: str, store: Path | None = None) -> tuple[Tensor, np.ndarray]:
     return to_range(images), concepts
 
 
-RETAINED = {"banana": "a photo of a banana", "apple": "a photo of an apple", "pear": "a photo of a pear"}
-"""Kind of fruit -> the prompt that measures retention."""
-
-
 class Fruits(TextToImage):
     """32x32 pictures of fruit."""
 
     concepts = concepts()
-    retained = RETAINED
+    retained = {"banana": "a photo of a banana", "apple": "a photo of an apple", "pear": "a photo of a pear"}
 
     def load_model(self) -> PipelineModel:
         self.card: dict[str, Any] = verified_card(NAME)
@@ -79,8 +75,6 @@ class Fruits(TextToImage):
         """The proxy's self-check; the real pictures that every run is compared with are painted."""
         super().check(log)
         self.references()
-
-    # ------------------------------------------------------------ judges and references
 
     def proxy(self) -> ClipJudge:
         return self._proxy
@@ -99,12 +93,12 @@ class Fruits(TextToImage):
         return {"gold": self._attributes, "held_out": AttributeShares(held_out)}
 
     def in_words(self, taste: Mapping[str, np.ndarray]) -> tuple[str, str]:
-        """What somebody with this taste would say that they like, and what not: the best and the worst of each
-        attribute."""
+        """Captions of the most and the least preferred value of each attribute."""
         liked, disliked = ({name: int(pick(w)) for name, w in taste.items()} for pick in (np.argmax, np.argmin))
         return sentence(liked), sentence(disliked)
 
     def sentences(self) -> list[str]:
+        """Captions of every concept on every background."""
         return [concept_prompt(*concept) + on(background) for concept in CONCEPTS for background in BACKGROUNDS]
 
     def hasty(self) -> Classifier:

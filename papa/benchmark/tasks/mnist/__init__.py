@@ -14,6 +14,12 @@ class MnistSettings(SamplingSettings):
     """28x28 pictures of ten classes."""
 
 
+USES = (
+    "papa.benchmark.tasks.labelled",
+    "papa.benchmark.tasks.images",
+    "papa.benchmark.tasks.idx",
+    "papa.models.unet",
+)
 MNIST = TaskDeclaration(
     MnistSettings,
     "papa.benchmark.tasks.mnist.task:Mnist",
@@ -25,12 +31,7 @@ MNIST = TaskDeclaration(
     offers=frozenset({"classes", "ink"}),
     artefacts="mnist",
     recipe="recipes.mnist",
-    uses=(
-        "papa.benchmark.tasks.labelled",
-        "papa.benchmark.tasks.images",
-        "papa.models.unet",
-        "papa.benchmark.tasks.idx",
-    ),
+    uses=USES,
 )
 FASHION_MNIST = TaskDeclaration(
     MnistSettings,
@@ -42,10 +43,5 @@ FASHION_MNIST = TaskDeclaration(
     offers=frozenset({"classes"}),
     artefacts="fashion_mnist",
     recipe="recipes.mnist --task fashion_mnist --data FOLDER",
-    uses=(
-        "papa.benchmark.tasks.labelled",
-        "papa.benchmark.tasks.images",
-        "papa.models.unet",
-        "papa.benchmark.tasks.idx",
-    ),
+    uses=USES,
 )

@@ -13,7 +13,7 @@ from torch.nn.functional import avg_pool2d, pad
 
 from papa.benchmark.tasks.artefacts import folder
 from papa.benchmark.tasks.idx import read_folder
-from papa.benchmark.tasks.labelled import FittedJudge, LabelledImages, SmallClassifier
+from papa.benchmark.tasks.labelled import FittedJudge, LabelledImages
 from papa.errors import PapaError
 
 SIDE = 28
@@ -62,7 +62,7 @@ def oriented_gradients(images: Tensor) -> Tensor:
 class Mnist(LabelledImages):
     """28x28 handwritten digits; the latent is the image."""
 
-    name = "mnist"
+    name, side, gold_size, features_size = "mnist", SIDE, (16, 64), (12, 32)
 
     @staticmethod
     def held_out(images: Tensor, labels: np.ndarray) -> FittedJudge:
@@ -79,14 +79,6 @@ class Mnist(LabelledImages):
         components = min(100, len(moved), ORIENTATIONS * (SIDE // CELL) ** 2)
         machine = make_pipeline(PCA(components, random_state=0), SVC(C=10.0))
         return FittedJudge(machine, lambda x: oriented_gradients(x.cpu()).numpy(), moved, np.tile(labels, 5))
-
-    @staticmethod
-    def new_gold() -> SmallClassifier:
-        return SmallClassifier(SIDE, width=16, features=64)
-
-    @staticmethod
-    def new_features() -> SmallClassifier:
-        return SmallClassifier(SIDE, width=12, features=32)
 
     def real(self) -> tuple[Tensor, np.ndarray]:
         return real_images(folder(self.name))

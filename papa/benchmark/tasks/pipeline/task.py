@@ -36,8 +36,6 @@ class PipelineTask(TextToImage):
         pipe = load(self.settings, torch.float16 if half else torch.float32)
         return PipelineModel(pipe, self.settings, self.settings.spread, self.device)
 
-    # ------------------------------------------------------------ judges
-
     def _judge(self, clip: ClipSettings, temperature: float | None) -> ClipJudge:
         model, tokenize = load_clip(clip)
         seen = open_clip.get_model_preprocess_cfg(model)
@@ -63,8 +61,6 @@ class PipelineTask(TextToImage):
     def features(self) -> nn.Module:
         """The held-out judge's image tower, since there are no references to train a network on."""
         return ImageTower(self._held_out)
-
-    # ------------------------------------------------------------ images of known concepts
 
     @cached_property
     def _known(self) -> tuple[Tensor, np.ndarray]:

@@ -115,9 +115,6 @@ def _pipeline_hint(settings: PipelineTaskSettings) -> str:
     )
 
 
-# ---------------------------------------------------------------- OpenCLIP
-
-
 def load_clip(settings: ClipSettings) -> tuple[Any, Any]:
     """An OpenCLIP model in float32 on the CPU, and its tokenizer.
 
