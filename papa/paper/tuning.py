@@ -105,6 +105,7 @@ def write(table: pd.DataFrame, grid: Grid, folder: Path, source: str) -> list[Pa
     Returns: `tuned.yaml`, `tuning.csv` and `tuning.md` in `folder`.
     Raises:  SettingsError as `candidates` does; OSError.
     """
+    table = select.check(table)
     found = tries(table, grid)
     picked = {label: chosen(of) for label, of in found.items()}
     search = f"snakemake tune --configfile {os.path.relpath(source)}"

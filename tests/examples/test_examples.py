@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from diffusers import StableDiffusionPipeline
 
 ROOT = Path(__file__).parents[2]
@@ -18,6 +19,7 @@ def run(out: Path, labels: int = 8) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.slow
 def test_a_pipeline_is_aligned_saved_and_loaded_by_diffusers(tmp_path: Path) -> None:
     said = run(tmp_path / "aligned")
     assert "round 1 of 1" in said and "liked:" in said
@@ -28,6 +30,7 @@ def test_a_pipeline_is_aligned_saved_and_loaded_by_diffusers(tmp_path: Path) -> 
     assert pipe.unet.config.in_channels == 4
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_with_the_same_taste(tmp_path: Path) -> None:
     """Its rule is made of the pipeline's own samples, which a session that has learned no longer draws."""
     undisturbed = run(tmp_path / "aligned", labels=16)
@@ -58,6 +61,7 @@ def test_the_ten_lines_of_the_readme_run_as_printed(tmp_path: Path) -> None:
     StableDiffusionPipeline.from_pretrained(tmp_path / "aligned", local_files_only=True, safety_checker=None)
 
 
+@pytest.mark.slow
 def test_bananas_in_ten_lines(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "examples" / "ten_lines.py"), "--labels", "8", "--steps", "2"]
     said = subprocess.run(

@@ -57,6 +57,7 @@ def test_a_table_that_is_not_named_shows_all(monkeypatch: pytest.MonkeyPatch) ->
     assert shown("T3", DEFAULT) == list(DEFAULT)
 
 
+@pytest.mark.slow
 def test_users_who_share_a_process_are_shown_in_the_same_places() -> None:
     for (task, method), groups in together(DEFAULT).items():
         ran = {spec.user for spec in DEFAULT if (spec.task, spec.method) == (task, method)}

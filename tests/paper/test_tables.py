@@ -175,6 +175,7 @@ def prompted() -> tuple[Grid, pd.DataFrame, tables.Made]:
     return grid, table, tables.make("T2", table, grid)
 
 
+@pytest.mark.slow
 def test_each_task_stands_in_t1_or_in_t2(prompted: tuple[Grid, pd.DataFrame, tables.Made]) -> None:
     grid, table, made = prompted
     assert set(made.frame.task) == {"fruits"} and set(tables.make("T1", table, grid).frame.task) == {"digits"}

@@ -188,6 +188,7 @@ assert torch.get_num_threads() == 1
 """
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_blocks")
 def test_numbers_do_not_depend_on_grouping_order_or_process(tmp_path: Path, digits: Digits) -> None:
     folders = [tmp_path / name for name in ("forward", "backward", "apart")]

@@ -50,6 +50,7 @@ def test_any_diffusers_program_can_load_the_pipeline() -> None:
     assert picture.shape == (1, 32, 32, 3) and np.isfinite(picture).all()
 
 
+@pytest.mark.slow
 def test_references_and_floor_are_different_renders(fruits: Fruits) -> None:
     references, (others, labels) = fruits.references(), fruits.other_real_images()
     assert len(references.images) == len(others) == len(labels) and not torch.equal(references.images, others)
