@@ -101,14 +101,6 @@ def test_persons_are_mixed_with_those_of_other_tastes(study: Study) -> None:
         assert alike[second.number] == min(alike.values()) and second != first
 
 
-def test_words_describe_a_person(study: Study) -> None:
-    one, other = study.persons("unseen", 2)
-    ppd = study.task.personal("ppd")
-    liked, disliked = study.task.in_words(one.tastes[0])
-    assert liked.startswith("a photo of ") and liked.endswith("background") and liked != disliked
-    assert (study.in_words(ppd, one) - study.in_words(ppd, other)).abs().max() > 0.01
-
-
 def test_pictures_are_kept_of_some_persons_and_of_nobody(study: Study, rows: pd.DataFrame) -> None:
     kept = figure.strips(rows)
     people = [person.number for person in study.persons("unseen", 4)]
@@ -119,6 +111,7 @@ def test_pictures_are_kept_of_some_persons_and_of_nobody(study: Study, rows: pd.
     side = images.shape[-1]
     assert strip.shape == (side, 2 * side, 3)
     assert said == " or ".join(study.task.in_words(taste)[0] for taste in person.tastes)
+    assert said.startswith("a photo of ") and said.endswith("background")
     assert np.array_equal(strip[:, side:], images[1].transpose(1, 2, 0))
     assert kept[person.number, "preferred"][0].shape == (side, 4 * side, 3)
 
@@ -168,11 +161,6 @@ def test_the_table_and_the_figure_show_it(grid: Grid, rows: pd.DataFrame) -> Non
     with style.paper():
         drawn = figure.draw(pd.DataFrame(), grid)
     assert len(drawn.axes) == 2 + 3 * 5
-
-
-def test_without_a_study_the_table_is_empty(tmp_path: Path) -> None:
-    grid = load(tiny.write(tmp_path, tiny.config(tmp_path)))
-    assert table.make(pd.DataFrame(), grid).frame.empty
 
 
 def claim(**part: Any) -> Claim:

@@ -91,12 +91,6 @@ def test_a_person_with_too_few_pairs_is_named(rows: list[Choice]) -> None:
         made([*(row for row in rows if row.user == "person-000"), *mine[:4]])
 
 
-def test_a_person_who_only_ties_is_somebody_unknown() -> None:
-    grey = np.full((8, 8, 3), 128, dtype=np.uint8)
-    data = gathered([Choice("ann", "a thing", grey, grey, 0.5)] * 3)
-    assert len(data.choices(data.rows["ann"])) == 0 and len(data.images) == 1
-
-
 def test_a_picture_in_many_pairs_is_stored_once(tmp_path: Path) -> None:
     noise = (Stream(0).uniform(2, 64, 64, 3) * 256).astype(np.uint8)
     row = pick_a_pic.Written("ann", "a thing", 0, 1, 1.0)

@@ -21,23 +21,18 @@ def test_vendi_of_identical_items_is_one_and_of_orthogonal_ones_their_number(n: 
     assert vendi_score(torch.eye(8, dtype=torch.float64)[:n] * 7) == pytest.approx(n)
 
 
-def test_vendi_counts_groups_by_their_shares() -> None:
+def test_vendi_counts_groups_by_their_shares_with_more_features_than_images_or_fewer() -> None:
     three_to_one = torch.eye(4, dtype=torch.float64)[[0, 0, 0, 1]]
     assert vendi_score(three_to_one) == pytest.approx(math.exp(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25))))
+    wide = torch.cat([normal(3), torch.zeros(3, 5)], dim=1)
+    assert vendi_score(wide) == pytest.approx(vendi_score(wide[:, :3]))
 
 
-def test_pairwise_distance_by_hand() -> None:
+def test_distances_by_hand() -> None:
     corners = torch.tensor([[0.0, 0.0], [3.0, 0.0], [0.0, 4.0]])
-    assert pairwise_distance(corners) == pytest.approx((3 + 4 + 5) / 3)
-    assert pairwise_distance(corners.view(3, 1, 1, 2)) == pytest.approx(4)
-    assert pairwise_distance(torch.ones(5, 2)) == 0.0
-    assert math.isnan(pairwise_distance(torch.ones(1, 2)))
-
-
-def test_coverage_of_the_same_set_is_one_and_of_a_far_one_none() -> None:
-    real = normal(60)
-    assert coverage(real, real) == 1.0
-    assert coverage(real, real + 100) == 0.0
+    assert pairwise_distance(corners.view(3, 1, 1, 2)) == pytest.approx((3 + 4 + 5) / 3)
+    assert pairwise_distance(torch.ones(5, 2)) == 0.0 and math.isnan(pairwise_distance(torch.ones(1, 2)))
+    assert nearest_distances(torch.tensor([[0.0], [1.0], [5.0], [5.0]])).tolist() == [1, 1, 0, 0]
 
 
 def test_coverage_by_hand() -> None:
@@ -45,17 +40,6 @@ def test_coverage_by_hand() -> None:
     assert coverage(real, torch.tensor([[-5.0]])) == pytest.approx(0.1)
     assert coverage(real, torch.tensor([[4.5]])) == pytest.approx(1.0)  # 4.5 from 0 and 9, radius 5
     assert coverage(real, torch.tensor([[0.0]]), k=1) == pytest.approx(0.2)
-
-
-def test_nearest_distances_by_hand() -> None:
-    points = torch.tensor([[0.0], [1.0], [5.0], [5.0]])
-    assert nearest_distances(points).tolist() == [1, 1, 0, 0]
-
-
-def test_vendi_is_the_same_from_either_side() -> None:
-    """More features than images, or fewer: the eigenvalues are the same but for zeros."""
-    wide = torch.cat([normal(3), torch.zeros(3, 5)], dim=1)
-    assert vendi_score(wide) == pytest.approx(vendi_score(wide[:, :3]))
 
 
 def test_entropy_over_the_preferred_classes() -> None:

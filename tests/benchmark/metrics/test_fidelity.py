@@ -10,25 +10,15 @@ from support.pixels import DIM, Likes, bench, normal, values, view
 from papa.benchmark.metrics.fidelity import ENOUGH, Fidelity
 
 
-def test_fid_of_a_set_with_itself_is_nothing() -> None:
-    x = normal(1200)
-    found = Fidelity.distances(bench(), x, x)
-    assert found["fid"] == pytest.approx(0, abs=1e-6) and abs(found["kid"]) < 0.05
-
-
 def test_fid_of_shifted_and_scaled_gaussians() -> None:
     """|mu - mu'|^2 + tr(C + C' - 2 (C C')^(1/2)), exact for a shifted and scaled copy of the same sample."""
     x = normal(1000)
+    assert Fidelity.distances(bench(), x, x)["fid"] == pytest.approx(0, abs=1e-6)
     shift = torch.tensor([1.0, -2.0, 0.5])
     assert Fidelity.distances(bench(), x, x + shift)["fid"] == pytest.approx(5.25, rel=1e-6)
     spread = torch.cov(x.T).trace().item()
     centred = x - x.mean(0)
     assert Fidelity.distances(bench(), centred, 3 * centred)["fid"] == pytest.approx(4 * spread, rel=1e-6)
-
-
-def test_fid_of_independent_gaussians_comes_near_the_closed_form() -> None:
-    found = Fidelity.distances(bench(), normal(4000), normal(4000, at=1.0, scale=2.0, name="y"))["fid"]
-    assert found == pytest.approx(DIM * (1 + 1), rel=0.1)
 
 
 def test_kid_is_the_same_every_time_and_grows_with_the_shift() -> None:

@@ -8,25 +8,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.pixels import Likes, OneHotJudge, bench, one_hot, values, view
+from support.pixels import Likes, OneHotJudge, bench, normal, one_hot, values, view
+from support.users_of import user_of
 from torch import Tensor
 
-from papa.benchmark.metrics.preference import Preference, Retention, predicted_preference
+from papa.benchmark.metrics.preference import Golden, Preference, Retention, predicted_preference
+from papa.benchmark.tasks.gmm2d.task import Gmm2d
+from papa.rng import Stream
 
 
-@pytest.mark.parametrize("beta", [0.0, 0.5, 1.0, 4.0, 30.0])
-@pytest.mark.parametrize("liked", [1, 3, 9])
-def test_predicted_preference_of_a_yes_or_no_user(beta: float, liked: int) -> None:
-    p = liked / 10
-    run = view(bench(), base=one_hot([liked, 0, 10 - liked]))
-    assert predicted_preference(run, beta) == pytest.approx(p * math.exp(beta) / (p * math.exp(beta) + 1 - p))
-
-
-def test_predicted_preference_of_a_graded_user() -> None:
-    s = np.array([0.1, 0.4, 0.9])
+@pytest.mark.parametrize("beta", [0.0, 1.0, 30.0])
+@pytest.mark.parametrize("scores", [[0, 0, 0, 1], [0, 1, 1, 1], [0.1, 0.4, 0.9]])
+def test_predicted_preference_is_that_of_the_tilted_base(beta: float, scores: list[float]) -> None:
+    s = np.array(scores)
     base = torch.from_numpy(np.stack([s, 0 * s, 1 - s], 1))
-    expected = (s * np.exp(2 * s)).sum() / np.exp(2 * s).sum()
-    assert predicted_preference(view(bench(), base=base), 2.0) == pytest.approx(expected)
+    expected = (s * np.exp(beta * s)).sum() / np.exp(beta * s).sum()
+    assert predicted_preference(view(bench(), base=base), beta) == pytest.approx(expected)
 
 
 def test_preference_is_the_share_that_each_judge_counts_as_liked() -> None:
@@ -46,21 +43,10 @@ def test_the_held_out_judge_is_asked_and_not_the_gold_one_twice() -> None:
             return np.roll(super().probabilities(images), 1, axis=1)
 
     of = bench(per_round=2)
-    of.__dict__["judges"] = {"gold": OneHotJudge(), "held_out": Contrary()}
+    of.__dict__["judges"] = {"gold": OneHotJudge(), "held_out": Contrary(), "attributes": OneHotJudge()}
     found = values(Preference().measure(view(of, one_hot([0, 4, 0]))))
     assert found["preference_gold"] == 1.0 and found["preference_held_out"] == 0.0 and found["over_optimization"] == 1.0
-
-
-def test_every_judge_that_was_never_queried_has_a_preference_of_its_own() -> None:
-    of = bench(per_round=2)
-    of.__dict__["judges"] = {name: OneHotJudge() for name in ("gold", "held_out", "attributes")}
-    found = values(Preference().measure(view(of, one_hot([3, 0, 1]))))
-    assert {name for name in found if name.startswith("preference_")} == {
-        f"preference_{judge}" for judge in ("gold", "held_out", "attributes")
-    }
-    assert found["preference_attributes"] == 0.75 and "over_optimization" in found
-    alone = values(Preference().measure(view(of, one_hot([3, 0, 1]), user=Likes((0,)))))
-    assert alone["preference_attributes"] == 0.75
+    assert found["preference_attributes"] == 1.0
 
 
 def test_retention_is_the_share_that_still_is_what_the_prompt_asks_for() -> None:
@@ -94,3 +80,22 @@ def test_controls_get_their_prediction() -> None:
     found = values(Preference().measure(view(bench(), one_hot([3, 0, 1]), one_hot([1, 0, 3]), true_tilt=2.0)))
     assert found["preference_measured"] == 0.75
     assert found["preference_predicted"] == pytest.approx(0.25 * math.e**2 / (0.25 * math.e**2 + 0.75))
+
+
+@pytest.mark.parametrize("name", ["linear", "quadratic"])
+def test_golden_errors_of_exact_samples_are_small_and_of_others_large(name: str, plane: Gmm2d) -> None:
+    user = user_of("gmm2d", name)
+    user.calibrate(plane)
+    law, log_z = user.tilted(2.0)
+    samples = law.sample(20_000, Stream(0))
+
+    def errors(final: Tensor, found: float) -> dict[str, float]:
+        run = view(bench(), final, user=user, true_tilt=2.0, rounds=[{"round": "1", "log_z": str(found)}])
+        return values(Golden().measure(run))
+
+    right, wrong = errors(samples, log_z), errors(plane.mixture.sample(20_000, Stream(0)), log_z + 0.5)
+    for error in ("share_error", "mean_error", "cov_error"):
+        assert right[error] < 0.03
+    assert right["log_z_error"] == pytest.approx(0) and wrong["log_z_error"] == pytest.approx(0.5)
+    assert wrong["mean_error"] > 0.1 and wrong["mean_reward"] < right["mean_reward"]
+    assert Golden().measure(view(bench(), normal(10))) == []

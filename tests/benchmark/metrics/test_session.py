@@ -29,11 +29,8 @@ def test_session_measures_by_hand() -> None:
 def test_graded_answers_count_by_degree() -> None:
     rows = Session().measure(view(bench(), feedback=[{"round": 0, "preference": [0.25, 0.5, 0.75]}]))
     assert values(rows) == {"regret": pytest.approx(1.5), "labels_to_first_like": 3.0}
-
-
-def test_without_a_like_there_is_no_first_one() -> None:
-    rows = Session().measure(view(bench(), feedback=[{"round": 0, "preference": [0.0, 0.0]}]))
-    assert math.isnan(values(rows)["labels_to_first_like"])
+    none = Session().measure(view(bench(), feedback=[{"round": 0, "preference": [0.0, 0.0]}]))
+    assert math.isnan(values(none)["labels_to_first_like"])
 
 
 def test_cost_by_hand() -> None:

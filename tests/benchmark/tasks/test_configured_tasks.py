@@ -32,9 +32,7 @@ def test_two_tasks_of_one_kind_have_their_own_settings_measures_and_folders(tmp_
         ({"tasks": {"digits-fast": {"task": "digts"}}}, ("tasks.digits-fast", "did you mean 'digits'")),
         ({"tasks": {"digits-fast": {"steps": 3}}}, ("tasks.digits-fast", "did you mean 'digits'")),
         ({"tasks": {"digits-fast": {"task": "digits", "stesp": 3}}}, ("tasks.digits-fast", "did you mean 'steps'")),
-        ({"tasks": {"fast": {"task": "digits", "steps": 0}}}, ("tasks.fast.steps",)),
         (FAST | {"measures_by_task": {"digits-fats": {}}}, ("measures_by_task", "did you mean 'digits-fast'")),
-        (FAST | {"measures_by_task": {"digits-fast": {"finale": 3}}}, ("measures_by_task.digits-fast", "'final'")),
     ],
 )
 def test_what_is_no_task_is_refused_with_its_place(

@@ -154,13 +154,6 @@ def test_a_new_task_appears_in_scores_tables_and_figures(ran: Grid, tmp_path: Pa
     assert "dummy-far" in (tmp_path / "results" / "tables" / "T1.csv").read_text(encoding="utf-8")
 
 
-def test_its_settings_are_its_own(dummy: str, tmp_path: Path) -> None:
-    grid = load(configured(tmp_path))
-    assert [grid.tasks[label].settings.model_dump()["distance"] for label in ("dummy", "dummy-far")] == [0.5, 0.9]
-    wrong = configured(tmp_path, tasks={"dummy": {"distanse": 1}, "dummy-far": {"task": "dummy"}})
-    refused(SettingsError, lambda: load(wrong), "tasks.dummy", "did you mean 'distance'")
-
-
 def test_its_source_is_part_of_its_runs_keys(dummy: str, tmp_path: Path) -> None:
     def keys() -> set[str]:
         from papa.benchmark.runs import key

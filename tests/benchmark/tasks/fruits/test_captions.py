@@ -11,14 +11,11 @@ from hypothesis import strategies as st
 
 from papa.benchmark.tasks.fruits.captions import (
     CONTEXT,
-    concept_prompt,
     judging_caption,
-    kind_prompt,
-    phrase,
     training_caption,
     words,
 )
-from papa.benchmark.tasks.fruits.render import CONCEPTS, draw_attributes
+from papa.benchmark.tasks.fruits.render import draw_attributes
 from recipes.fruits.vocabulary import clip_tokenizer, write_open_clip_merges
 
 seeds = st.integers(0, 2**32 - 1)
@@ -35,14 +32,6 @@ def test_captions_are_true_of_their_picture_and_of_no_picture_that_differs_in_wh
         assert caption.true_of(other) is not differs
         for name in ("colour", "background"):  # what it is known to say stands in the text
             assert said[name] is None or said[name] in caption.text
-
-
-def test_phrases_read_well() -> None:
-    assert phrase("apple", "red", 1) == "a red apple" and phrase("apple", None, 1) == "an apple"
-    assert phrase("grape", "green", 2) == "two bunches of green grapes"
-    assert phrase("orange", "orange", 1, "small") == "a small orange"
-    assert kind_prompt("watermelon") == "a photo of a slice of watermelon"
-    assert len({concept_prompt(*concept) for concept in CONCEPTS}) == len(CONCEPTS)
 
 
 def test_both_tokenizers_give_one_token_for_every_word(tmp_path: Path) -> None:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from papa.benchmark.personal.population import Population
-from papa.benchmark.personal.preferences import shares_of
-from papa.benchmark.personal.study import sample_images, win_rate
+from papa.benchmark.personal.study import sample_images
 from papa.benchmark.tasks.fruits import FruitsSettings
 from papa.benchmark.tasks.fruits.personal import load
 from papa.benchmark.tasks.fruits.task import Fruits
@@ -18,7 +15,7 @@ from papa.diffusion.denoiser import Cost
 from papa.diffusion.sampler import euler_ancestral, stream_noise
 from papa.errors import ModelError
 from papa.models.personal.adapter import UserAdapter, read_adapter, save_adapter, weights_hash
-from papa.models.personal.attention import add_user_attention, projections
+from papa.models.personal.attention import projections
 from papa.models.personal.encoder import Choices
 from papa.models.pipeline import PipelineModel
 from papa.rng import Stream
@@ -63,14 +60,6 @@ def test_saved_and_loaded_into_a_fresh_pipeline_it_draws_the_same(
     again = UserAdapter(read_adapter(tmp_path / "again.safetensors"), load().encoder)
     fresh = Fruits(FruitsSettings(steps=3)).model.with_adapter(again).conditioned_on(tokens)
     assert torch.equal(pictures(fresh), pictures(told))
-
-
-def test_an_untrained_adapter_wins_half(task: Fruits, tokens: torch.Tensor) -> None:
-    new = task.model.with_user_attention(lambda unet: add_user_attention(unet, tokens.shape[1], Stream(0)))
-    person, shares = Population(task.attributes().values).person(300), []
-    for model in (new.conditioned_on(tokens), task.model):
-        shares.append(shares_of(task.attributes(), pictures(model)))
-    assert win_rate(*map(person.utility, shares)) == pytest.approx(0.5, abs=0.5 / np.sqrt(N))
 
 
 def test_the_adapter_of_another_base_is_refused(task: Fruits) -> None:
