@@ -10,7 +10,7 @@ class SettingsError(PapaError):
 
 
 class ModelError(PapaError):
-    """A diffusion model that is not supported, or that cannot do what is asked."""
+    """A diffusion model that is not supported, or that lacks a required capability."""
 
 
 class AnswerError(PapaError):

@@ -1,4 +1,4 @@
-"""What a method asks, what the user is shown, and how the user's answers become numbers."""
+"""Queries of a method, their items as shown to the user, and the answers as numbers."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Kind = Literal["binary", "graded", "pairs"]
 
 @dataclass(frozen=True)
 class Query:
-    """What a method asks about.
+    """A query of a method.
 
     Attributes:
         latents: (k, ...) items.
         condition: the prompt of each item, or None.
-        kind: the kind of answer asked for.
+        kind: the kind of feedback requested.
     """
 
     latents: Tensor
@@ -34,7 +34,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Question:
-    """What the user is shown.
+    """A query as shown to the user.
 
     Attributes:
         round: counted from 0.

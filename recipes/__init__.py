@@ -1,1 +1,1 @@
-"""How the shipped weights were trained, one folder a task. Nobody needs to run this to use them."""
+"""How the shipped weights were trained, one folder a task. The package ships the weights, so this need not be run."""

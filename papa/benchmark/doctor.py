@@ -1,7 +1,7 @@
-"""What a configuration needs that is missing, and about how long its missing runs will take. Imports no torch at first.
+"""Missing requirements of a configuration, and the estimated time of its missing runs. Imports no torch at first.
 
 `papa/data/durations.json` holds the CPU seconds that a thousand denoiser evaluations of each kind of run took on one
-machine, learning and measuring included. A matrix product tells how fast this machine is compared with that one.
+machine, learning and measuring included. A matrix product measures the relative speed of this machine.
 """
 
 from __future__ import annotations

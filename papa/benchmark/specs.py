@@ -1,4 +1,4 @@
-"""What a configuration asks for, resolved: a task, a method, base samples, a run; and the key of each result.
+"""Resolved specifications of a configuration: a task, a method, base samples, a run; and the key of each result.
 
 Imports no torch.
 """
@@ -31,7 +31,7 @@ class TaskSpec:
 
     @property
     def described(self) -> dict[str, Any]:
-        """What was asked for, defaults resolved."""
+        """All settings, defaults resolved."""
         return {"task": self.label, "of": self.name, "task_settings": self.settings.model_dump(mode="json")}
 
     @property
@@ -41,7 +41,7 @@ class TaskSpec:
 
     @property
     def key(self) -> str:
-        """What the check of the task's artefacts depends on."""
+        """Inputs of the check of the task's artefacts."""
         return completion_key(self.described, sources_of(self.name), self.weights)
 
     def extra(self, name: str) -> dict[str, str]:
@@ -136,7 +136,7 @@ class RunSpec:
 
     @property
     def described(self) -> dict[str, Any]:
-        """Everything that was asked for, defaults resolved."""
+        """All settings, defaults resolved."""
         sizes = {"served", "per_round", "curve_every", "base", *(["retention"] * self.of.declaration.prompted)}
         return self.of.described | {
             "algorithm": self.algorithm,
@@ -154,7 +154,7 @@ class RunSpec:
 
     @cached_property
     def score_key(self) -> str:
-        """What the measured values of this run depend on."""
+        """Inputs of the metrics of this run."""
         described = {"run": self.key, "base": self.base.key, "measures": self.of.measures.model_dump()}
         sources = frozenset(file for module in MEASURING for file in files_of(module))
         return completion_key(described, sources, {})

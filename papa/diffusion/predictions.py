@@ -1,4 +1,4 @@
-"""What networks predict, seen as noise: samplers and losses know one sort of network, (x_t, t) -> eps.
+"""Network predictions converted to noise: samplers and losses take one kind of network, (x_t, t) -> eps.
 
 x_t is the VP view with `alphas_cumprod` = abar, t an index into it (fractional ones are between two levels). A network
 with another prediction or in another view is translated:

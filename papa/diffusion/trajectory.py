@@ -3,7 +3,7 @@
 The Euler-ancestral chain is a Markov chain of Gaussian transitions p(y' | y) = N(mean(y), vbar I), whose mean goes
 through the denoiser. Its log-probabilities are what policy-gradient methods differentiate (Black et al. 2024, DDPO;
 Fan et al. 2023, DPOK). The last transition, to noise level 0, is deterministic: it has no density and is not counted.
-Where a reward is of the clean samples, the trained network also acts on it through that last step: the gradient of the
+For a reward of the clean samples, the trained network also affects it through that last step: the gradient of the
 expected reward is E[reward grad log p] + E[grad reward(last step)], whose second part needs a differentiable reward.
 """
 

@@ -45,7 +45,7 @@ class FinetuneSettings(MethodSettings):
     """(item, timestep) pairs per forward pass. Gradients accumulate over the passes of an update, so this changes
     memory, and the result only by rounding."""
     trainable: Literal["all", "lora"] = "all"
-    """What is trained: all weights, or low-rank adapters of the attention layers (to_q, to_k, to_v, to_out) beside
+    """Trained parameters: all weights, or low-rank adapters of the attention layers (to_q, to_k, to_v, to_out) beside
     frozen weights that all copies of the network share."""
     lora_rank: Positive = 8
     """Rank of the adapters, where `trainable: lora`."""

@@ -59,7 +59,7 @@ class Posterior:
         return cross, torch.linalg.solve_triangular(self.factor, (self.root * cross).mT, upper=False)
 
     def probability(self, phi: Tensor) -> Tensor:
-        """(m,) predictive probability of a like."""
+        """(m,) predictive probability of a positive label."""
         return self.probability_of(*self.at(phi))
 
     @staticmethod

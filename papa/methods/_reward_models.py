@@ -22,7 +22,7 @@ from papa.rng import Stream
 
 @dataclass(frozen=True)
 class SurrogateContext:
-    """What a reward model may use of its method: the diffusion model, random numbers, n -> the first n base samples,
+    """Inputs of a reward model from its method: the diffusion model, random numbers, n -> the first n base samples,
     and the cost to count evaluations in."""
 
     model: Model

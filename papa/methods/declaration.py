@@ -16,14 +16,14 @@ Pictures = Literal["grades", "pairs"]
 
 
 class MethodSettings(Settings):
-    """What every method has: its label budget."""
+    """Settings of every method: its label budget."""
 
     labels: Positive = 80
     """Label budget B of a run, in items. Every shown item costs one, answered or not."""
     per_round: Positive = 8
     """Items shown per round, k."""
     dial: ClassVar[Literal["weights", "beta_max", "n"] | None] = None
-    """What changes the strength of the aligned model without new training: the trained weights, or a setting."""
+    """Control of the alignment strength without retraining: by the trained weights, or by a setting."""
 
     @property
     def rounds(self) -> int:

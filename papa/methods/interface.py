@@ -1,4 +1,4 @@
-"""What an alignment method is, and what all of them share. A method is given a model: no user, judge or file."""
+"""The interface of an alignment method. A method receives a model, and no user, judge or file."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class Method(ABC, Generic[S]):
         )
 
     def diagnostics(self) -> dict[str, float]:
-        """Values of the last round for the record."""
+        """Diagnostics of the last round for the record."""
         return {}
 
     def trace(self) -> list[dict[str, float]]:

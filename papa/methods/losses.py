@@ -183,7 +183,7 @@ def dpo_loss(model: Tensor, reference: Tensor, beta: float) -> Tensor:
 
 
 def matched(preference: np.ndarray, stream: Stream) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of a liked item (s > 1/2) and a disliked one, as many as the larger class has items.
+    """Pairs of a liked item (s > 1/2) and a disliked one, one for each item of the larger class.
 
     Each item of the larger class is in one pair; the items of the other class are repeated evenly, in random order.
     Returns (pairs,) indices of the liked and of the disliked items, empty where a class is empty.

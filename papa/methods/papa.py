@@ -20,7 +20,7 @@ PAPA's own queries are liked more often as it learns, p_h > p_0. Then c = 1 give
     w = (1 + (p_0 / p_h) A / (p_0 L + (1-p_0) D)) / 2,      which is (1 + p_0/p_h) / 2 where L = D (pure noise)
 
 so it falls short of eps_L, by at most half. Two settings correct that. `queries: base` shows base samples only.
-`balance: equal` weighs the preference term to as many likes as dislikes, p' = 1/2, weighs the items of the anchor to
+`balance: equal` reweights the preference term to balanced labels, p' = 1/2, weighs the items of the anchor to
 the base's shares (p_0/p_h for a liked one, (1-p_0)/(1-p_h) for a disliked one), and takes c (1-p') / (1-p_0) for c:
 then eps_D cancels at every x_t, whatever p_h is, and c = 1 gives f = eps_L again. p_0 is estimated from the first
 round, whose items are base samples (rule of succession); likes and dislikes count for at least an eighth of the items,
@@ -98,7 +98,7 @@ class PapaSettings(FinetuneSettings):
     frozen_below: Fraction = 0.0
     """EPAPA's k as a share of T: timesteps below it are neither trained nor sampled with the tuned model. The strata
     above it are as wide as PAPA's where K (1 - k) is a whole number (K = 5 for 0.2, 0.4, ...); at any other k they are
-    as many as are nearest to that, and the estimator has the right mean all the same."""
+    as many as are nearest to that, and the estimator remains unbiased."""
 
     @model_validator(mode="after")
     def _balance_needs_both(self) -> PapaSettings:
@@ -141,7 +141,7 @@ PUBLISHED_PAPA: dict[str, Any] = {
     "qpde_timesteps": "last",
     "timesteps": "exact",
     "shared_noise": True,
-    "items": 1,  # and as many steps as a round has images
+    "items": 1,  # one optimization step per image of the round
     "lr": 1e-5,
 }
 

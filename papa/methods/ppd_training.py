@@ -205,7 +205,7 @@ class Trainer:
 
     @torch.no_grad()
     def evaluate(self, held_out: Pairs) -> dict[str, float]:
-        """The loss and the share of right margins on held-out users' pairs, always with the same noise."""
+        """Loss and pairwise accuracy on pairs of held-out users, with fixed noise."""
         stream, found = self.stream.at("held-out"), []
         for index, begin in enumerate(range(0, len(held_out), 128)):
             chosen = np.arange(begin, min(begin + 128, len(held_out)))

@@ -34,7 +34,7 @@ PATCH = 2
 T5_TOKENS = 512
 """Tokens of Flux's T5, padding included: diffusers' default."""
 Condition = Mapping[str, Tensor]
-"""What a network is conditioned on beside x_t and t: name -> (1, ...)."""
+"""Conditioning of a network beside x_t and t: name -> (1, ...)."""
 
 
 class Family(ABC):

@@ -140,7 +140,7 @@ class Model(ABC):
         return images.float() / 127.5 - 1 if images.dtype == torch.uint8 else images
 
     def marks(self, images: Tensor) -> list[list[float]]:
-        """What identifies items in a log: coarse grey levels of images, coordinates of points."""
+        """Fingerprints of items in a log: coarse grey levels of images, coordinates of points."""
         values = images.detach().double().cpu()
         if values.ndim == 4:
             values = nn.functional.adaptive_avg_pool2d(values.mean(1, keepdim=True), MARKS).flatten(1)

@@ -1,4 +1,4 @@
-"""The effect that a part of a claim is about: a number per user and seed, or per person of the study."""
+"""The effect tested by a part of a claim: a number per user and seed, or per user of the study."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def check_users(part: Part, claim: Claim, method: str, effects: pd.Series, grid:
 
 
 def by_person(part: Part, grid: Grid) -> np.ndarray:
-    """A value for each person of the study of personal models, minus that of other rows where the part has `less`.
+    """A value for each user of the study of personal models, minus that of other rows where the part has `less`.
 
     Raises:
         NotRunError: without a study, or without such persons.

@@ -1,4 +1,4 @@
-"""What a table or figure depends on: its runs and its sources. Imports no torch."""
+"""Dependencies of a table or figure: its runs and its sources. Imports no torch."""
 
 from __future__ import annotations
 

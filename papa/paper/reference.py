@@ -211,7 +211,7 @@ def submit(table: pd.DataFrame, grid: Grid, method: str, file: Path) -> Path:
 
 
 def read_bundle(file: Path) -> tuple[dict[str, Any], pd.DataFrame]:
-    """What a bundle is about, and its cells.
+    """The subject of a bundle, and its cells.
 
     Raises:
         RecordError: for a file that is missing or no bundle, or whose cells are not the means of its runs.

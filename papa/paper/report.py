@@ -126,7 +126,7 @@ def caption(title: str, *sentences: str) -> str:
 
 
 def scope(table: pd.DataFrame, grid: Grid, tasks: Sequence[str], methods: Sequence[str], users: Sequence[str]) -> str:
-    """What was run: labels, users, seeds and samples, diverged runs, commit and machine."""
+    """Summary of the runs: labels, users, seeds and samples, diverged runs, commit and machine."""
     asking = [grid.methods[m].settings.labels for m in methods if m in grid.methods and m != BASE]
     labels = " or ".join(str(count) for count in sorted({*asking}))
     parts = [
@@ -171,7 +171,7 @@ def preference_name(grid: Grid, task: str, *users: str) -> str:
 
 
 def intervals_sentence(grid: Grid) -> str:
-    """What intervals are, once for the page."""
+    """Definition of the intervals, once for the page."""
     return (
         f"± and [ , ] are {100 * grid.config.confidence:g}% t intervals over seeds; pooled values average users within "
         "each seed."

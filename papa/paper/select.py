@@ -1,4 +1,4 @@
-"""What tables, figures and claims read from the long table and the grid.
+"""Selections from the long table and the grid for tables, figures and claims.
 
 The settings of the configuration say which methods are compared, which are ablations of which, and which form a sweep;
 a method added there appears by itself. Imports no torch.
@@ -246,7 +246,7 @@ def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def changes(grid: Grid, method: str, reference: str) -> dict[str, tuple[Any, Any]]:
     """Setting -> (value of the reference, value of the method), where they differ.
 
-    A preset stands for all settings that it brings.
+    A preset counts as all settings that it contains.
     """
     ours, theirs = grid.methods[method].settings, grid.methods[reference].settings
     left, right = flat(ours.model_dump()), flat(theirs.model_dump())

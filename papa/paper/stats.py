@@ -191,7 +191,7 @@ def reached(spent: ArrayLike, censored: ArrayLike) -> Reached:
 def rising(points: ArrayLike, samples: ArrayLike) -> np.ndarray:
     """The nearest values that do not fall (isotonic regression), weighted by the samples behind each point.
 
-    A round's preference comes from few samples, and the highest of many noisy points lies above the truth.
+    A round's preference comes from few samples, and the maximum of many noisy estimates is biased upwards.
 
     Args:
         points: (rounds + 1,) preference.

@@ -25,7 +25,7 @@ Results = tuple[str, list[str], list[list[str]]]
 
 
 def extent(table: pd.DataFrame) -> str:
-    """What ran, and what diverged."""
+    """Completed and diverged runs."""
     runs = table[[*select.RUN_AXES, "lost"]].drop_duplicates(select.RUN_AXES)
     counts = [report.plural(runs[axis].nunique(), axis) for axis in ("method", "user", "task", "seed")]
     lost = ", ".join(f"{count} of {method}" for method, count in sorted(Counter(runs.method[runs.lost]).items()))

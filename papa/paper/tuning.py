@@ -101,7 +101,7 @@ def chosen(of: list[Try]) -> Try:
 def write(table: pd.DataFrame, grid: Grid, folder: Path, source: str) -> list[Path]:
     """Write the settings that were chosen, as a configuration to extend, and the record of the search.
 
-    Args:    source: the configuration of the search, for whoever reads the files.
+    Args:    source: the configuration of the search, for readers of the files.
     Returns: `tuned.yaml`, `tuning.csv` and `tuning.md` in `folder`.
     Raises:  SettingsError as `candidates` does; OSError.
     """

@@ -1,4 +1,4 @@
-"""What the page sends: keystrokes; from keystrokes to the answers of a session, and back.
+"""Messages from the page: keystrokes; from keystrokes to the answers of a session, and back.
 
 A round is shown as units, single images or pairs of neighbours, with one answer each:
 

@@ -1,4 +1,4 @@
-"""Who may use the page.
+"""Access control of the page.
 
 host    a known name or an IP address: under another name a foreign page may reach this machine (DNS rebinding)
 token   if set: the secret in the address, exchanged for a cookie
@@ -31,7 +31,7 @@ ENTERED = '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" conte
 
 @dataclass(frozen=True)
 class Access:
-    """Who may use the page.
+    """Access rules of the page.
 
     Args:
         token: secret in the address; None for no secret.

@@ -29,7 +29,7 @@ from papa.serve.security import HEADERS, Access, message
 STATIC = {"app.js": "text/javascript", "app.css": "text/css", "icon.svg": "image/svg+xml"}
 """Files of the page: name -> media type."""
 TYPED = "delete everything"
-"""What the user types to delete everything."""
+"""The confirmation that the user types to delete everything."""
 INTERRUPTED = 130
 """Exit code after an interrupt, as in shells."""
 

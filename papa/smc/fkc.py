@@ -107,7 +107,7 @@ def continuous_increment(
 ) -> Tensor:
     """The integral of u dbeta + (beta/2) <G, score> dv over one step, by the trapezoidal rule (n,).
 
-    At sigma' = 0 the model gives no score, so the left point stands for both.
+    At sigma' = 0 the model gives no score, so the left point is used for both.
     """
     v = levels[0] ** 2 - levels[1] ** 2
     first = betas[0] * _inner(before, levels[0])

@@ -18,9 +18,9 @@ BATCH = 16
 LEARNING_RATE = 2e-3
 KL_WEIGHT = 1e-5
 LOG_VARIANCE = -5.0
-"""Where the posterior's log-variance starts: at 0 the decoder learns to ignore noisy latents first."""
+"""Initial log-variance of the posterior: at 0 the decoder learns to ignore noisy latents first."""
 PULL_STEPS = 1_500
-"""Steps during which three latent channels are pulled to the pooled picture, which keeps the hues apart."""
+"""Steps during which three latent channels are pulled to the pooled image, which keeps the hues apart."""
 
 OPPONENT = torch.tensor([[0.299, 0.587, 0.114], [0.85, -0.85, 0.0], [0.3, 0.3, -0.6]])
 """RGB to lightness, red-green and yellow-blue, the last two weighted up: the axes of colour vision and of fruit."""

@@ -1,4 +1,4 @@
-"""What the trainings of the `fruits` recipe share: batches, one optimization step, progress."""
+"""Shared by the trainings of the `fruits` recipe: batches, one optimization step, progress."""
 
 from __future__ import annotations
 

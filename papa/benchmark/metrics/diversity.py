@@ -1,7 +1,7 @@
-"""Diversity of the samples, relative to an oracle mixture with as many likes.
+"""Diversity of the samples, relative to an oracle mixture with the same share of likes.
 
 A mean over pairs hardly sees near copies: 32 images of four ancestors keep most of it. So there are three kinds of
-measures: over all final samples, among liked samples, and within one request (`served`), what a user gets at once.
+measures: over all final samples, among liked samples, and within one request (`served`).
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ Classes = tuple[int, ...] | None
 
 class Fidelity(Metric):
     """fid_*, kid_*: to real images of the preferred classes, of all classes, and to base samples.
-    fid_*_floor, kid_*_floor: the same for as many real images (of the parts that the reference leaves out; with
+    fid_*_floor, kid_*_floor: the same for equally many real images (of the parts that the reference leaves out; with
     replacement if those are fewer)."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What a metric is: a class with `measure(run) -> rows`."""
+"""The interface of a metric: a class with `measure(run) -> rows`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Real:
 
 @dataclass
 class Bench:
-    """What all runs of a task share, loaded once a process: judges, references, measure settings."""
+    """Shared by all runs of a task, loaded once per process: judges, references, measure settings."""
 
     task: Task
     measures: Measures

@@ -47,7 +47,7 @@ def near_pairs(points: Tensor, base: Tensor) -> float:
 
 
 def trained_on(bench: Bench) -> Tensor | None:
-    """(n, pixels) training images of the base, as many as references, the same for all runs."""
+    """(n, pixels) training images of the base; n is the number of references; the same for all runs."""
     seen = bench.task.training_images()
     if seen is None or bench.references is None:
         return None

@@ -108,7 +108,7 @@ class RunRecorder:
 
 
 def work_folder(spec: RunSpec) -> Path:
-    """Where a run in progress keeps its log; a run with another key has another folder."""
+    """The log folder of a run in progress; each run key has its own folder."""
     return spec.folder.with_name(f".{spec.folder.name}.{spec.key}")
 
 

@@ -123,7 +123,7 @@ def completion_key(asked: Any, sources: frozenset[Path], weights: Mapping[str, s
     """The key of a result: 16 hex digits.
 
     Args:
-        asked: everything that the result was asked for, JSON-serializable, defaults resolved.
+        asked: all settings of the result, JSON-serializable, defaults resolved.
         sources: the files that compute it.
         weights: sha256 of each weight file.
     """

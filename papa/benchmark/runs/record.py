@@ -54,7 +54,7 @@ class Meta(BaseModel):
 
     Attributes:
         kind: a run, or the base samples of a task and seed.
-        asked: everything that it was asked for, defaults resolved.
+        asked: all settings, defaults resolved.
         status: `diverged` where a model returned NaN or infinity; `reason` says where.
         labels: labels spent.
         learning: evaluations while learning.

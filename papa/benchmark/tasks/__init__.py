@@ -21,7 +21,7 @@ TASKS: dict[str, str] = {
 
 
 def declaration(name: str) -> TaskDeclaration:
-    """What is known of a task without loading it.
+    """Properties of a task that are available without loading it.
 
     Raises:  SettingsError that names the nearest known task.
     """

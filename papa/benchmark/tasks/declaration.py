@@ -11,7 +11,7 @@ from papa.models.settings import SamplingSettings
 from papa.registry import Declared
 
 Offer = Literal["classes", "ink", "concepts", "attributes", "hasty", "density"]
-"""What users can need of a task, and the methods of such a task:
+"""Capabilities that users can require of a task, and the methods of a task with each:
 
 * classes: `gold_network()`, the classifier that labels (images -> logits, differentiable);
 * ink: `ink()`, mean and standard deviation of the real images' ink;
@@ -38,7 +38,7 @@ class TaskDeclaration(Declared):
         artefacts: folder of its shipped weights in `papa/data`.
         extra: folders of weights that only some runs load: "adapter", for methods that need one, or an offer.
         recipe: script, with arguments, that makes the artefacts.
-        needs: module that says what it needs beyond this package. Such a task is large: it is also scored on the
+        needs: module that declares its requirements beyond this package. Such a task is large: it is also scored on the
             configured device, and its jobs ask for the GPU at every step.
         memory_mb: main memory of one job.
         space: where distances between images are taken: pixels, or features of one of its networks.

@@ -21,7 +21,7 @@ IMAGES, LABELS = "images-idx3-ubyte", "labels-idx1-ubyte"
 
 
 def read_folder(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """All parts of a folder, the training part first.
+    """All splits in a folder, the training split first.
 
     Returns:
         (n, H, W) uint8 images and (n,) int64 labels.

@@ -1,4 +1,4 @@
-"""What a task is: a model, and what the benchmark adds to it. Methods never see one."""
+"""The interface of a task: a model with its users, judges and references. Methods never see a task."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Task(ABC):
     Args:
         settings: of the task and its model.
         device: where it runs.
-        store: a folder for what is expensive to make and always the same; None keeps nothing.
+        store: a cache folder for deterministic, expensive results; None disables the cache.
 
     Attributes:
         model: the model that is aligned.

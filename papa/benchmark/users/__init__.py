@@ -23,7 +23,7 @@ KINDS: dict[str, str] = {
 }
 
 Entries = Mapping[str, Mapping[str, Any]]
-"""Label -> what a configuration says of a user."""
+"""Label -> specification of a user in a configuration."""
 
 
 def kind(name: str) -> UserKind:

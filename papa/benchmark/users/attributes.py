@@ -70,7 +70,7 @@ class MemberTaste(Taste):
     number: Annotated[int, Field(ge=0, lt=10**6)]
     """Which member. The shipped adapter was trained on members 0 to 299; 300 to 399 are unseen."""
     share: Annotated[float, Field(gt=0, lt=1)] = 0.25
-    """Share of images of known concepts that get a like, for binary answers."""
+    """Share of images of known concepts with a positive label, for binary answers."""
     graded: bool = False
     """Answer with a grade instead of yes or no."""
 

@@ -1,4 +1,4 @@
-"""What a simulated user is: a taste, how it is described in a configuration, and a noise model of the answers.
+"""The interface of a simulated user: a taste, how it is described in a configuration, and a noise model of the answers.
 
 Imports no torch.
 """
@@ -121,7 +121,7 @@ class User(ABC):
 
         Args:
             images: (k, ...) items.
-            kind: the kind of answer asked for.
+            kind: the kind of feedback requested.
             stream: random numbers of the round.
             progress: share of the rounds already over, in [0, 1).
 

@@ -2,7 +2,7 @@
 
 Stage C denoises image embeddings of 16 channels under a cosine schedule over a ratio in [0, 1] instead of timesteps;
 diffusers has it as `StableCascadeUNet` with `StableCascadePriorPipeline` and `DDPMWuerstchenScheduler`. It predicts
-the noise, so the loss of `papa.methods.ppd` holds as it stands: `StageC` calls it as that training calls a UNet, and
+the noise, so the loss of `papa.methods.ppd` applies unchanged: `StageC` calls it as that training calls a UNet, and
 `ratio_schedule` is its schedule at T equally spaced ratios.
 """
 

@@ -123,7 +123,7 @@ class Cached(UserEncoder):
         if file.is_file():
             try:
                 return load_file(file)["tokens"]
-            except (SafetensorError, KeyError):  # of a killed process or a full disk: made again
+            except (SafetensorError, KeyError):  # of a killed process or a full disk: recomputed
                 file.unlink()
         tokens = self.inner.encode(choices)
         with replacing(file) as temporary:

@@ -20,7 +20,7 @@ SWEEPS = {"fkc": "beta_max", "epapa": "frozen_below"}
 ROW, PAGE = 1.75, 8.0
 """Height of a row in inches, and of all of them together at the most."""
 CROWD = 10
-"""Ablations in one row that can still be told apart."""
+"""Maximum number of ablations in one row that remain distinguishable."""
 Points = dict[str, tuple[Estimate, Estimate]]
 """Method -> (diversity, preference)."""
 

@@ -33,7 +33,7 @@ PALETTE = [
 ]
 """Okabe and Ito's colours, then Tol's: safe for colour-blind readers. The base is grey."""
 MARKERS = ["o", "D", "v", "^", "s", "P", "X", "<", ">", "p", "*"]
-"""As many as there are colours less five, so that a colour and its marker repeat only after 176 methods."""
+"""The number of colours less five, so that a colour and its marker repeat only after 176 methods."""
 RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8,

@@ -82,7 +82,7 @@ def _estimates(table: pd.DataFrame, grid: Grid, task: str, users: list[str]) -> 
 def _markdown(
     grid: Grid, task: str, users: list[str], found: Found, lost: dict[str, int], shown: tuple[str, ...]
 ) -> str:
-    """The rest of the heading, which has the number of seeds where all methods have as many, and the table."""
+    """The rest of the heading, with the number of seeds if it is equal for all methods, and the table."""
     shown = tuple(metric for metric in shown if any(key[1] == metric for key in found))
     methods = list(dict.fromkeys(method for method, _ in found))
     seeds = {m: {found[m, metric].n for metric in shown if (m, metric) in found} or {0} for m in methods}

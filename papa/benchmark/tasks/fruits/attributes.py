@@ -1,4 +1,4 @@
-"""What a picture of fruit shows, attribute by attribute, by the judgement of an OpenCLIP model.
+"""Attributes of an image of fruit as classified by an OpenCLIP model.
 
 Kind, colour and number are marginals of the bank of concepts. Size and background have banks of their own, each prompt
 averaged over the kinds, so a value's score does not depend on the fruit.
@@ -22,7 +22,7 @@ VALUES: dict[str, tuple[str, ...]] = {
     "size": ("small", "large"),
     "background": tuple(BACKGROUNDS),
 }
-"""The attributes of a picture and their values, in the order of the columns of the shares."""
+"""The attributes of an image and their values, in the order of the columns of the shares."""
 
 
 def _size_prompts(size: str) -> list[str]:

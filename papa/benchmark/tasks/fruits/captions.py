@@ -1,6 +1,6 @@
-"""Captions of the rendered fruit, and what each of them says.
+"""Captions of the rendered fruit, and the attributes that each states.
 
-A caption is a sentence and the attributes that it states, so whether it is true of a picture is a
+A caption is a sentence and the attributes that it states, so whether it is true of an image is a
 comparison: the contrastive trainings take every true caption of a batch as a positive.
 """
 

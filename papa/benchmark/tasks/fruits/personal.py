@@ -26,7 +26,7 @@ ENCODER = "encoder"
 def load(kind: str = "ppd", device: str = "cpu") -> UserAdapter:
     """An adapter and its encoder.
 
-    Args:    kind: "ppd"; or a control: "dpo" (nobody is told apart), "shuffled" (persons shuffled in training),
+    Args:    kind: "ppd"; or a control: "dpo" (no user conditioning), "shuffled" (users shuffled in training),
              "pixels" (pixel statistics in the place of the encoder).
     Raises:  ArtefactError for a file that is missing or damaged.
     """

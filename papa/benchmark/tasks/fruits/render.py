@@ -1,4 +1,4 @@
-"""The renderer of the `fruits` task: 32x32 pictures of fruit, each with its true attributes.
+"""The renderer of the `fruits` task: 32x32 images of fruit, each with its true attributes.
 
 Shapes are signed distances in a fruit's own coordinates (unit: its radius; u to the right, v down),
 painted back to front on a canvas of three times the resolution and averaged down, so every edge is
@@ -67,9 +67,9 @@ def union(*distances: Array, smooth: float = 0.0) -> Array:
 
 @dataclass
 class Canvas:
-    """A picture being painted, and one fruit's coordinates on it.
+    """The canvas of an image, and one fruit's coordinates on it.
 
-    image: (FINE, FINE, 3) in [0, 1]. u, v: (FINE, FINE) coordinates in radii. radius: in picture widths.
+    image: (FINE, FINE, 3) in [0, 1]. u, v: (FINE, FINE) coordinates in radii. radius: in image widths.
     """
 
     image: Array
@@ -206,7 +206,7 @@ CONCEPTS: list[tuple[str, str, int]] = [
 
 @dataclass(frozen=True)
 class Attributes:
-    """What a picture shows. size: "small" or "large", None for a pair."""
+    """The true attributes of an image. size: "small" or "large", None for a pair."""
 
     kind: str
     colour: str
@@ -226,7 +226,7 @@ def tinted(colour: Array, rng: np.random.Generator, spread: float) -> Array:
 
 
 def draw_attributes(rng: np.random.Generator, kind: str | None = None) -> Attributes:
-    """Attributes of a random picture: kinds and their colours uniform, three of ten a pair."""
+    """Attributes of a random image: kinds and their colours uniform, three of ten a pair."""
     kind = kind or list(KINDS)[rng.integers(len(KINDS))]
     colours = KINDS[kind].colours
     colour, pair = colours[rng.integers(len(colours))], rng.random() < 0.3
@@ -236,7 +236,7 @@ def draw_attributes(rng: np.random.Generator, kind: str | None = None) -> Attrib
 
 
 def places(what: Attributes, rng: np.random.Generator) -> Iterable[tuple[float, float, float]]:
-    """(x, y, radius) of each fruit, in picture widths."""
+    """(x, y, radius) of each fruit, in image widths."""
     if what.count == 2:
         radius, tilt = rng.uniform(0.21, 0.24), rng.uniform(-0.14, 0.14)
         for x, y in ((0.27, 0.52 + tilt), (0.73, 0.52 - tilt)):
@@ -269,7 +269,7 @@ def render(what: Attributes, rng: np.random.Generator) -> Array:
 
 
 def pictures(n: int, rng: np.random.Generator) -> tuple[Array, list[Attributes]]:
-    """n pictures, the kinds in turn.
+    """n images, the kinds in turn.
 
     Returns: (n, SIZE, SIZE, 3) uint8 and their attributes.
     """

@@ -36,12 +36,12 @@ from papa.rng import Stream
 NAME = "fruits"
 HASTY = "fruits_hasty"
 REFERENCES = 2048
-"""Rendered pictures of the reference, and as many for its floor; no network was trained on either."""
+"""Number of rendered reference images, and of those for the floor; no network was trained on either set."""
 
 
 @cache
 def renders(part: str, store: Path | None = None) -> tuple[Tensor, np.ndarray]:
-    """(REFERENCES, 3, 32, 32) fresh pictures in [-1, 1] and their (REFERENCES,) concepts; kept in `store`.
+    """(REFERENCES, 3, 32, 32) newly rendered images in [-1, 1] and their (REFERENCES,) concepts; kept in `store`.
 
     Painting them takes 8 s. The file's name holds a hash of the code that paints.
 
@@ -59,7 +59,7 @@ def renders(part: str, store: Path | None = None) -> tuple[Tensor, np.ndarray]:
 
 
 class Fruits(TextToImage):
-    """32x32 pictures of fruit."""
+    """32x32 images of fruit."""
 
     concepts = concepts()
     retained = {"banana": "a photo of a banana", "apple": "a photo of an apple", "pear": "a photo of a pear"}
@@ -72,7 +72,7 @@ class Fruits(TextToImage):
         return model
 
     def check(self, log: Callable[[str], None]) -> None:
-        """The proxy's self-check; the real pictures that every run is compared with are painted."""
+        """The proxy's self-check; the reference images of every run are rendered."""
         super().check(log)
         self.references()
 

@@ -1,4 +1,4 @@
-"""Tasks `mnist` and `fashion_mnist`: 28x28 pictures, the experiment of PAPA's paper (T = 1000, linear betas).
+"""Tasks `mnist` and `fashion_mnist`: 28x28 images, the experiment of PAPA's paper (T = 1000, linear betas).
 
 MNIST's 10,000 test digits are package data, and a model trained on a part of them. Fashion-MNIST cannot be shipped:
 `python -m recipes.mnist --task fashion_mnist --data FOLDER` makes its artefacts from the four IDX files.
@@ -11,7 +11,7 @@ from papa.models.settings import SamplingSettings
 
 
 class MnistSettings(SamplingSettings):
-    """28x28 pictures of ten classes."""
+    """28x28 images of ten classes."""
 
 
 USES = (
