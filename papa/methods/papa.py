@@ -11,7 +11,7 @@ equal timestep weights the loss at x_t is minimal where
     [p_h L - (1-p_h) D + c A] f = p_h L eps_L - (1-p_h) D eps_D + c A f*,   A = p_h L + (1-p_h) D,   c = c_qpde / c_pref
 
 If the labelled items come from the base, p_h = p_0, and c = 1 gives f = eps_L exactly: the model conditioned on being
-liked, no more and no less. A smaller c extrapolates beyond the liked items and loses diversity (for a share of likes at
+liked. A smaller c extrapolates beyond the liked items and loses diversity (for a share of likes at
 x_t below (1-c)/2 without bound); a larger one falls short. The balance is the same at every timestep, so EPAPA's anchor
 term is the same sum over fewer ones.
 
@@ -65,8 +65,8 @@ class PapaSettings(FinetuneSettings):
     c_pref: NonNegative = 1.0
     """Weight of the preference term (the timestep weights sum to 1, unless they are the published ones)."""
     c_qpde: NonNegative = 0.75
-    """Weight of the anchor term (a mean over timesteps). At 1 the optimum is the model conditioned on being liked (see
-    the top of this file); a few dozen steps fall short of it, which a smaller weight compensates (docs/tuning.md)."""
+    """Weight of the anchor term (a mean over timesteps). At 1 the optimum is the model conditioned on a like (see the
+    module docstring); a few dozen steps do not reach it, which a smaller weight compensates (docs/tuning.md)."""
     weights: Literal["uniform", "lambda", "published"] = "uniform"
     """Timestep weights of the preference term: 1/T, the paper's lambda_t (normalized), or lambda_t with the sum that
     they have in the release, 20.3 at T = 1000: its coefficients belong to those."""

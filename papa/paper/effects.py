@@ -144,7 +144,7 @@ def by_person(part: Part, grid: Grid) -> np.ndarray:
     """A value for each user of the study of personal models, minus that of other rows where the part has `less`.
 
     Raises:
-        NotRunError: without a study, or without such persons.
+        NotRunError: without a study, or without such users.
     """
     if grid.config.personal is None:
         raise NotRunError("no study of personal models")

@@ -29,7 +29,7 @@ TAKEN = "taken"
 KNOWN = "known"
 """The step was sent before and is on disk."""
 NEWER = "newer"
-"""Not taken: another tab made a step, or that round is no longer open."""
+"""Rejected: another tab has answered, or the round is closed."""
 LATER = "later"
 """The images of this round are not ready yet (after a start); this step and those after it are to be sent again."""
 

@@ -21,7 +21,7 @@ class PersonalStudy(Settings):
     """The study of personal models (T6, F8): numbers of members and images."""
 
     task: str
-    """A task whose model comes with adapters."""
+    """A task with adapters for its model."""
     seed: Seed = 0
     """Seed of the base samples that members choose among."""
     unseen: Positive = 40

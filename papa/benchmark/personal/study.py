@@ -33,7 +33,7 @@ from papa.rng import Stream
 TOLD, AVAILABLE = 4, 16
 """Default number of choices a model is conditioned on, and number of choices available."""
 PICTURED = 4
-"""First unseen members whose images are kept for the figure."""
+"""Number of unseen users in the figure, the first ones."""
 PAIRS = 48
 """Choices of each member for recognition; a classifier learns from half of them."""
 Row = dict[str, Any]
@@ -136,7 +136,7 @@ class Study:
         return personal.encoder.stated(preferred, rejected, self.task.sentences())
 
     def images_of(self, model: PipelineModel, prompt: str, of: str | None = None) -> Tensor:
-        """Images of a model from the noise of a prompt, by default of its own."""
+        """Images of a model under `prompt`, from the noise of the prompt `of` (default: `prompt`)."""
         return sample_images(model, prompt, self.asked.images, self.stream.at("noise", of or prompt))
 
     def unconditional(self, kind: str, prompt: str) -> Tensor:

@@ -1,7 +1,7 @@
 """Stored results: folders with a `run.json`, and the measured values beside it. Nothing else reads or writes them.
 
 `run.json` holds the key of the result, and the size and sha256 of each file. A folder is written beside its place and
-renamed, so a killed process leaves the old record or none. `is_finished` is the one place that says whether a run is
+renamed, so a killed process leaves the old record or none. `is_finished` alone decides whether a run is
 there: planning and commands ask it. It looks at keys and sizes; whatever is read is checked against its sha256.
 """
 

@@ -87,7 +87,7 @@ class User(ABC):
     """A simulated user with a taste.
 
     Attributes:
-        classes: the preferred classes, for the measures; None for users whose taste is not by class.
+        classes: the preferred classes, for the measures; None for users whose preference is not over classes.
         exact: the user itself if its taste is a reward whose tilted density is known; None otherwise.
     """
 

@@ -43,7 +43,7 @@ class ComponentTaste(Taste):
 
 
 class RewardUser(User):
-    """A user whose taste is a function u of the point.
+    """A user with a reward u(x) of the point.
 
     `preference` is u itself, in nats, unbounded: the golden tests tilt by it. Methods that learn from answers get
     `verdict`, a logistic curve of u centred on its value at the base's mean point.
