@@ -115,7 +115,7 @@ class FineTuned(Method[F]):
 
     @property
     def items(self) -> int:
-        """Items per update; half as many where an item is a pair, so that updates of all methods cost the same."""
+        """Items per update; half of them where an item is a pair, for equal cost per update across methods."""
         return self.settings.items
 
     def train(self, x0: Tensor, preference: np.ndarray) -> None:

@@ -187,7 +187,7 @@ def _spelled(part: Part, method: str) -> str:
 def judge(claims: list[Claim], table: pd.DataFrame, grid: Grid) -> list[Judged]:
     """Every claim with its verdict, in the ledger's order.
 
-    Raises:  RecordError for a long table that is not one.
+    Raises:  RecordError for an invalid long table.
     """
     table = select.check(table)
     first = [_judge_alone(claim, table, grid) for claim in claims]

@@ -13,13 +13,13 @@ NEIGHBOURS = 5
 
 
 class Manifold(Metric):
-    """In feature space, against real images of the preferred classes (all classes without any), of as many samples as
-    `Diversity` takes: precision (share of samples near a real image), recall (share of real images near a sample),
+    """In feature space, against real images of the preferred classes (all classes without any), on the sample count of
+    `Diversity`: precision (share of samples near a real image), recall (share of real images near a sample),
     density (as precision, counting every near real image); coverage is in `Diversity`.
 
-    memorized: share of samples nearer to a training image of the base than to an unseen one, of as many of both; 1/2
+    memorized: share of samples nearer to a training image of the base than to an unseen one (sets of equal size); 1/2
     without memorization. near_pairs: share of pairs of samples nearer than a quarter of the mean nearest-neighbour
-    distance of as many base samples."""
+    distance of equally many base samples."""
 
     def measure(self, run: RunView) -> list[Row]:
         images = run.images.get("final")
