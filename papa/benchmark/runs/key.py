@@ -40,7 +40,7 @@ LEARNING = (
 )
 """Further sources of a run."""
 MEASURING = ("papa.benchmark.metrics", "papa.benchmark.runs.score")
-STUDYING = ("papa.benchmark.personal",)
+STUDYING = ("papa.benchmark.personal", "papa.methods.ppd_training")
 """Further sources of the study of personal models."""
 
 
