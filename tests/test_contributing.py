@@ -179,6 +179,7 @@ def test_both_stand_in_the_figure(copy: Copy) -> None:
     assert {"weighted", "weighted-uniform"} <= set(words)
 
 
+@pytest.mark.slow
 def test_the_conformance_tests_take_the_method_up(copy: Copy) -> None:
     file = "tests/methods/test_conformance.py"
     said = copy.python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "weighted-digits or density-digits", file)

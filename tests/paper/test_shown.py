@@ -82,6 +82,7 @@ def only_shown(name: str, of: Grid, table: pd.DataFrame) -> pd.DataFrame:
     return table.merge(runs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in TABLES if name not in ELSEWHERE])
 def test_a_table_of_what_it_shows_is_the_table_of_everything(name: str, both: tuple[Grid, pd.DataFrame]) -> None:
     of, table = both

@@ -81,6 +81,7 @@ def test_digits(home: Callable[[str], Path]) -> None:
     Digits(DigitsSettings())
 
 
+@pytest.mark.slow
 def test_mnist_from_idx_files(home: Callable[[str], Path], tmp_path: Path) -> None:
     data = tmp_path / "idx"
     data.mkdir()
